@@ -29,12 +29,12 @@ def test_no_false_alarm(path):
 
 
 @pytest.mark.parametrize("path", CONDITIONAL, ids=lambda path: path.stem)
-def test_what_depends_on_the_run_is_no_error(path):
+def test_what_depends_on_the_run_is_a_warning(path):
     """If arguments decide whether a file is saved, a missing directory is only a warning."""
     assert [] == errors(path.read_text(), readable=(), writable=())
 
 
-def test_the_own_scripts_are_right():
+def test_shipped_scripts_have_no_errors():
     """The examples and the modules next to them give no errors."""
     command = [sys.executable, "-m", "kosmolua", "check", "--emulate", "--allow-read", ".", "--allow-write", "."]
     scripts = sorted(str(path) for path in (ROOT / "examples").glob("*.lua"))
@@ -44,6 +44,6 @@ def test_the_own_scripts_are_right():
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "lua").glob("*.lua")), ids=lambda path: path.name)
-def test_what_we_ship_is_read(path):
+def test_the_parser_reads_all_shipped_lua(path):
     """The parser reads every statement and expression of the shipped Lua."""
     assert Source(path.name, path.read_text()).broken is None

@@ -286,7 +286,7 @@ def test_a_project_cannot_name_approvers(flow, live, tmp_path):
     assert not (tmp_path / "told").exists()
 
 
-def test_somebody_is_told(flow, live, configured, tmp_path):
+def test_a_person_is_notified_by_a_command(flow, live, configured, tmp_path):
     """A command gets the question as JSON, without a shell and without the token; its failure is a notice."""
     told = tmp_path / "told"
     program = f"import sys, os; open({str(told)!r}, 'w').write(sys.stdin.read() + ' '.join(os.environ))"
@@ -301,7 +301,7 @@ def test_somebody_is_told(flow, live, configured, tmp_path):
     assert "REPLICATE_API_KEY" not in names
 
 
-def test_somebody_is_told_by_a_request(flow, live, configured, server):
+def test_a_person_is_notified_by_a_request(flow, live, configured, server):
     """A URL gets the question by POST; redirects are not followed."""
     configured(f'notify = "{server.url}/told"')
     server.routes["/v1/told"] = Answer(200)
@@ -393,7 +393,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_of_approvals_is_an_error_in_words(damage, flow, live, server):
+def test_a_damaged_file_of_approvals_is_a_plain_error(damage, flow, live, server):
     """Another program has written into it: each command says so without a stack, and nothing is sent."""
     flow()
     (one,) = asked(live)

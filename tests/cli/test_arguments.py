@@ -76,7 +76,7 @@ def test_fields_within_an_object():
     )
 
 
-def test_shared_flags_are_no_arguments():
+def test_shared_flags_are_not_arguments():
     """Shared flags are recognized at every place where a flag is allowed."""
     request = read(resolve("get_account"), deque(["--json", "--force", "--account", "work", "--dry-run"]), Options())
 
@@ -146,7 +146,7 @@ def test_a_path_becomes_content_and_filename(tmp_path):
     assert "dog.png" == arguments("create_file", "--filename", "dog.png", "--path", str(file))["filename"]
 
 
-def test_put_on_a_value_that_is_none():
+def test_a_dotted_flag_for_a_value_that_is_not_an_object():
     """A dotted flag for a JSON value that is not an object is refused by name."""
     with pytest.raises(ArgumentError, match=r"--input\.x: expected an object to set a field of"):
         put({"input": 1}, resolve("create_prediction"), "input.x", "1")

@@ -71,7 +71,7 @@ def test_text_and_json(create, tmp_path):
     assert "succeeded" == json.loads((tmp_path / "o.json").read_text())["status"]
 
 
-def test_an_output_that_is_not_there_yet(create, tmp_path):
+def test_an_unfinished_prediction_has_no_output(create, tmp_path):
     """The error names the prediction and the command that saves it later."""
     ran = create(*LLAMA, "--input.prompt", "x", "--output", "o.txt")
 

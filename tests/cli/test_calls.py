@@ -72,7 +72,7 @@ def test_a_model_that_does_not_exist_has_a_search(server, live):
     assert "find similar models: kosmo models search 'flux schnel'" in ran.json["meta"]["hint"]
 
 
-def test_a_token_in_the_place_of_an_id_is_not_told(server, live):
+def test_a_token_given_as_an_id_is_not_shown(server, live):
     """An object that is not found is named, unless the name looks like a token."""
     server.default = Answer(404, body=b'{"detail": "no such thing"}')
     token = "r8_" + "x" * 37
@@ -83,7 +83,7 @@ def test_a_token_in_the_place_of_an_id_is_not_told(server, live):
     assert token not in ran.out + ran.err
 
 
-def test_without_json_the_data_alone(server, live):
+def test_without_json_only_the_data_is_printed(server, live):
     """Without --json, only the answer is printed."""
     server.answers += [
         Answer(body=b'{"a": null, "b": [], "c": {}, "d": 9007199254740993}'),
@@ -202,7 +202,7 @@ def test_an_empty_payload_names_what_is_missing(live):
     )
 
 
-def test_force_bypasses_the_policy_alone(server, live):
+def test_force_bypasses_only_the_policy(server, live):
     """--force bypasses ask and deny, but not validation or a missing token."""
     arguments = '{"version": "v", "input": {}}'
 
@@ -272,7 +272,7 @@ def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
 
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://api.example/v1"])
-def test_urls_that_cannot_be(kosmo, url):
+def test_invalid_urls(kosmo, url):
     """An invalid URL names the variable that it came from, with the status of a missing configuration."""
     ran = kosmo(SHORT, "get_account", env={"REPLICATE_API_KEY": "x", "REPLICATE_URL": url})
 

@@ -98,7 +98,7 @@ def test_the_own_token_is_refused(server, live, tmp_path):
         (("return r.", "r.get_account{} return r."), "get_account"),
     ],
 )  # fmt: skip
-def test_another_way_is_told(kosmo, recorded, change, words):
+def test_another_call_is_reported(kosmo, recorded, change, words):
     """Order and arguments must match, task by task."""
     assert change[0] in RUN
     played = kosmo("lua", "-e", RUN.replace(*change), "--replay", "run.jsonl", "--", "hello")
@@ -108,7 +108,7 @@ def test_another_way_is_told(kosmo, recorded, change, words):
     assert "Traceback" not in played.err
 
 
-def test_more_than_it_holds_is_told(kosmo, recorded):
+def test_calls_beyond_its_end_are_reported(kosmo, recorded):
     """A script that continues after the end of its cassette fails."""
     played = kosmo(
         "lua", "-e", RUN.replace("return r", "local key = r") + " sleep(1)", "--replay", "run.jsonl", "--", "hello"
@@ -130,7 +130,7 @@ def test_more_than_it_holds_is_told(kosmo, recorded):
         (("emulator:serve", "--cassette", "none.jsonl"), "cannot read"),
     ],
 )
-def test_what_is_wrong_is_told(kosmo, recorded, tmp_path, argv, words):
+def test_mistakes_are_reported(kosmo, recorded, tmp_path, argv, words):
     """An invalid cassette is reported in words."""
     (tmp_path / "broken.jsonl").write_text("{}")
     ran = kosmo(*argv)

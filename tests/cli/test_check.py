@@ -80,7 +80,7 @@ def test_a_wrong_command(kosmo, argv, words):
     assert words in ran.err
 
 
-def test_nothing_of_the_script_runs(kosmo, script):
+def test_the_check_runs_no_code(kosmo, script):
     """Neither the script nor a module runs."""
     script('error("ran")', "lib.lua")
     ran = kosmo("check", script('require("lib") while true do end'), "--json")
@@ -88,7 +88,7 @@ def test_nothing_of_the_script_runs(kosmo, script):
     assert (0, []) == (ran.status, ran.json["problems"])
 
 
-def test_schemas_are_asked_for_when_told_to(server, live, script):
+def test_schemas_are_requested_with_online(server, live, script):
     """--online requests schemas by reads through the gate; without it nothing is sent."""
     server.default = Answer(body=json.dumps(MODEL).encode())
     name = script('run("a/b", { promt = "x", image = "cat.png" })')
@@ -131,7 +131,7 @@ def test_a_run_that_is_certain_to_fail_sends_nothing(server, live, script):
     assert [] == server.requests
 
 
-def test_the_look_can_be_skipped(server, live, script):
+def test_the_check_can_be_skipped(server, live, script):
     """With --no-check the script runs until it fails."""
     ran = live("lua", script("replicate.get_account()\nprnt(1)"), "--no-check")
 
@@ -158,7 +158,7 @@ def test_a_refused_run_for_machines(live, server):
         ('replicate.get_account() prnt(run("a/b", {}):save("x.png"))', 2, "did you mean print?"),
     ],
 )
-def test_what_is_not_allowed_is_known_before(live, server, source, status, words):
+def test_missing_permission_is_reported_before_the_run(live, server, source, status, words):
     """The exit status is 3 if only permissions are missing."""
     ran = live("lua", "--write", "allow", "-e", source)
 
@@ -187,7 +187,7 @@ def test_a_journalled_run_is_not_refused_for_files(live, server, script):
     assert 1 == len(server.requests)
 
 
-def test_what_is_denied_is_known_before(live, server):
+def test_a_denied_call_is_reported_before_the_run(live, server):
     """The run stops before the first of two calls, which would cost money."""
     source = 'run("a/b", {}, { wait = false }) replicate.delete_model { model_owner = "a", model_name = "b" }'
     ran = live("lua", "-e", f"--@ needs: create_*, get_*\n{source}", "--write", "allow")
@@ -197,7 +197,7 @@ def test_what_is_denied_is_known_before(live, server):
     assert [] == server.requests
 
 
-def test_what_is_doubtful_is_said_once(live, server):
+def test_a_warning_is_printed_once(live, server):
     """A warning is printed once on standard error, and the script runs."""
     source = 'for i = 1, 3 do if i > 5 then print(utf8.len("x"), utf8.len("y")) end end replicate.get_account()'
     ran = live("lua", "-e", source)
@@ -208,7 +208,7 @@ def test_what_is_doubtful_is_said_once(live, server):
     assert "" == live("lua", "--json", "-e", source).err
 
 
-def test_a_look_adds_no_request(live, server):
+def test_the_check_adds_no_request(live, server):
     """Only the run's own requests are sent."""
     server.default = Answer(body=json.dumps(MODEL).encode())
     live("lua", "-e", 'return replicate.get_account().name, 1 + #"x"')
@@ -216,7 +216,7 @@ def test_a_look_adds_no_request(live, server):
     assert 1 == len(server.requests)
 
 
-def test_a_module_that_may_not_be_read(live, server, script):
+def test_an_unreadable_module_is_reported(live, server, script):
     """The error is reported before an earlier call is made."""
     script("return 1", "lib/names.lua")
     ran = live("lua", script('replicate.get_account()\nrequire("lib.names")'))
@@ -226,7 +226,7 @@ def test_a_module_that_may_not_be_read(live, server, script):
     assert [] == server.requests
 
 
-def test_a_module_is_looked_at(kosmo, script):
+def test_a_module_is_checked(kosmo, script):
     """A module's names are known to the script, and its mistakes stop the run."""
     script("function shared() return 1 end\nreturn replicate.get_acount", "lib/names.lua")
     ran = kosmo("lua", "--emulate", "--allow-read", ".", script('require("lib.names") shared()'))
@@ -236,7 +236,7 @@ def test_a_module_is_looked_at(kosmo, script):
 
 
 @pytest.mark.parametrize("source", ["x = = 1", "(" * 5000, "x = [[", "local s = 'x"])
-def test_what_is_not_lua_is_luajits_to_say(kosmo, source):
+def test_a_syntax_error_is_reported_by_luajit(kosmo, source):
     """A syntax error is LuaJIT's, as without the check."""
     ran = kosmo("lua", "--json", "-e", source)
 

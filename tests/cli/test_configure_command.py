@@ -85,7 +85,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("argv", "stdin", "why"), WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-def test_what_is_wrong_gets_a_sentence(kosmo, argv, stdin, why, form):
+def test_mistakes_are_one_sentence(kosmo, argv, stdin, why, form):
     """Status 2, without a traceback or the token, and nothing is written."""
     ran = kosmo(CONFIGURE, *argv, *form, stdin=stdin)
 
@@ -157,7 +157,7 @@ def test_an_account_end_to_end(server, kosmo):
 
 
 @pytest.mark.parametrize("name", ["wrok", "'; rm -rf"])
-def test_an_account_there_is_not(kosmo, name):
+def test_an_unknown_account(kosmo, name):
     """The error names the unknown account, the nearest one or all known ones, and how to configure it."""
     configured(kosmo, account="work", set={"api_key": "r8_work"})
     ran = kosmo("integrations:call", "replicate.get_account", "--account", name, "--json")
@@ -167,7 +167,7 @@ def test_an_account_there_is_not(kosmo, name):
     assert "integrations:configure replicate --account" in ran.json["meta"]["hint"]
 
 
-def test_disabled_is_disabled(kosmo, live, server):
+def test_a_disabled_provider_sends_nothing(kosmo, live, server):
     """Nothing is sent, even with --force, and the error names the command that enables the provider."""
     kosmo(CONFIGURE, "--disable")
     for argv in (["get_account"], ["get_account", "--force"]):
@@ -221,7 +221,7 @@ def test_status_says_where_each_value_is_from(kosmo, tmp_path):
     assert path in kosmo(STATUS).out
 
 
-def test_doctor_finds_all_well(live, server):
+def test_doctor_passes_every_check(live, server):
     """All checks run in order, and the status is 0."""
     server.default = Answer(200, b'{"type": "user", "username": "ada"}')
     ran = live(DOCTOR, "replicate", "--json")
@@ -237,7 +237,7 @@ def test_doctor_finds_all_well(live, server):
     assert "ada" in live(DOCTOR).out
 
 
-def test_doctor_tells_the_layers_that_are_missing():
+def test_doctor_names_missing_layers():
     """The check names what fails without them."""
     from kosmolua.host.doctor import _isolation
 
@@ -276,7 +276,7 @@ def failing(ran):
     return found[0]["check"], ran.status
 
 
-def test_doctor_on_a_file_that_cannot_be_understood(kosmo, tmp_path):
+def test_doctor_stops_at_an_invalid_file(kosmo, tmp_path):
     """Doctor names the file and stops, since everything else would be a guess."""
     path = tmp_path / ".config" / "kosmolua" / "config.toml"
     path.parent.mkdir(parents=True)

@@ -113,7 +113,7 @@ def test_a_price_list_that_was_damaged(server, live, own, run, tmp_path):
     assert "[{]" == path.read_text()
 
 
-def test_later_prices_and_own_ones_are_in_force(kosmo, tmp_path, own):
+def test_which_prices_are_in_force(kosmo, tmp_path, own):
     """A file of the same source replaces the earlier one; prices in config.toml override all."""
     for name, source, date, price in (
         ("a", "a", "2026-03-01", 1),
@@ -134,14 +134,14 @@ def test_later_prices_and_own_ones_are_in_force(kosmo, tmp_path, own):
 
 
 @pytest.mark.parametrize("table", ["[replicate.prices]", "[replicate.prices.models]"])
-def test_prices_stand_in_either_table(kosmo, own, table):
+def test_models_may_be_in_either_table(kosmo, own, table):
     """Models, whose names contain a slash, may be in either table."""
     own(f'{table}\n"owner/images" = {{ image_output_count = 0.003 }}\n')
 
     assert ["owner/images"] == [each["name"] for each in kosmo("prices", "--json").json["prices"]]
 
 
-def test_a_price_that_cannot_be_understood_is_told_by_its_place(kosmo, own):
+def test_an_invalid_price_is_reported_with_its_place(kosmo, own):
     """The error names the place, like other errors in the file."""
     own('[replicate.prices]\n"owner/images" = { image_outptu_count = 0.003 }\n')
     ran = kosmo("integrations:status")
@@ -194,7 +194,7 @@ def test_what_one_call_costs(server, live, own):
     assert {"estimate", "cost"}.isdisjoint(unknown)
 
 
-def test_what_is_not_known_is_told_apart(server, run, own):
+def test_estimated_cost_is_shown_separately(server, run, own):
     """A prediction without a known end costs what was reserved."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
@@ -279,7 +279,7 @@ def test_runs_share_a_budget(server, run, live, own):
     assert "80%   0.012  0" in live("budget").out
 
 
-def test_a_project_adds_budgets_and_loosens_none(server, run, own, tmp_path):
+def test_a_project_can_only_add_budgets(server, run, own, tmp_path):
     """A project's budgets apply besides those of the user, without trust."""
     own(
         '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'

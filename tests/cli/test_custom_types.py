@@ -153,7 +153,7 @@ def test_a_struct_with_an_unknown_type_is_refused():
 
 
 @pytest.mark.parametrize("given", ["shop", "shop:", "shop:NOTHING", "nosuch:F"])
-def test_what_is_not_there_is_told(tmp_path, kosmo, given):
+def test_missing_functions_are_reported(tmp_path, kosmo, given):
     """As for `kosmo lua`; nothing is written."""
     (tmp_path / "shop.py").write_text(SHOP)
     ran = kosmo("integrations:types", "--functions", given, "--json")

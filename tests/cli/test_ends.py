@@ -107,7 +107,7 @@ def test_while_a_create_is_not_answered(holding, started, number, flags, source)
 
 
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
-def test_a_create_that_the_server_never_took(holding, started, flags):
+def test_a_create_that_never_reached_the_server(holding, started, flags):
     """It is searched for while it could still be listed, and then reported as possibly created."""
     server = holding("request")
     process = started(server, *lua(RUN, *flags))
@@ -122,7 +122,7 @@ def test_a_create_that_the_server_never_took(holding, started, flags):
     assert [] == server.canceled()
 
 
-def test_what_another_made_is_no_candidate(holding, started):
+def test_predictions_of_others_are_not_candidates(holding, started):
     """An older prediction, or one of another model or input, is neither named nor canceled."""
     server = holding("create")
     old = {"created_at": "2020-01-01T00:00:00.000Z"}
@@ -138,7 +138,7 @@ def test_what_another_made_is_no_candidate(holding, started):
     assert "p1" not in err
 
 
-def test_more_that_fit_than_were_sent(holding, started):
+def test_more_matches_than_creates(holding, started):
     """If several match, each is named and none is canceled."""
     server = holding("create")
     process = started(server, *lua(RUN, *CANCEL))
@@ -232,7 +232,7 @@ def test_a_signal_that_is_sent_twice(holding, started):
     assert "prediction p1 may still run; cancel it: kosmo" in err
 
 
-def test_what_is_ignored_stays_ignored(holding, started):
+def test_an_ignored_signal_stays_ignored(holding, started):
     """nohup protects from SIGHUP."""
     server = holding()
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
@@ -311,7 +311,7 @@ def test_at_a_question(holding, started, number, source):
         assert b"may" not in shown.partition(b"interrupted")[0].rpartition(b"\n")[2]
 
 
-def test_a_terminal_that_is_gone(holding, started, tmp_path):
+def test_a_closed_terminal(holding, started, tmp_path):
     """Closing the window ends the run like SIGHUP: its jobs are canceled, though nobody can read the report."""
     server = holding("get")
     with terminal() as (_, theirs):

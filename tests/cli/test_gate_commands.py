@@ -45,7 +45,7 @@ def configured(live, tmp_path, config_file):
 # Rules ------------------------------------------------------------------------------------------------------------
 
 
-def test_rules_are_enforced_wherever_a_call_comes_from(server, configured):
+def test_rules_apply_to_commands_and_scripts(server, configured):
     """A command and a script get the same refusal, with the rule and its file."""
     for command in (
         ["integrations:call", "replicate.delete_file", '{"file_id": "f"}', "--json"],
@@ -58,7 +58,7 @@ def test_rules_are_enforced_wherever_a_call_comes_from(server, configured):
     assert [] == server.requests
 
 
-def test_a_rule_on_a_model_looks_at_the_call(server, configured):
+def test_a_rule_on_a_model_applies_to_every_way_of_naming_it(server, configured):
     """The rule applies in whatever way the script names the model."""
     source = """
       local ok, e = pcall(integrations.replicate.create_prediction, { version = "Expensive/model:abc", input = {} })
@@ -109,7 +109,7 @@ def test_an_explanation_for_a_person(configured):
         (["explain", "get_account", "--nope", "1"], "unknown argument 'nope'"),
     ],
 )
-def test_a_mistake_in_asking_is_told(configured, argv, needle):
+def test_a_mistake_in_a_query_is_reported(configured, argv, needle):
     """The hint shows what to write instead."""
     ran = configured("integrations:policy", *argv)
 
@@ -126,7 +126,7 @@ def test_rules_are_listed(configured):
     assert configured("integrations:policy", "list").out.count("config.toml") == 3
 
 
-def test_a_rule_that_means_nothing_stops_every_call(server, live, tmp_path, config_file):
+def test_an_invalid_rule_stops_every_call(server, live, tmp_path, config_file):
     """The invalid rule is not ignored: exit status 4, with its place."""
     config_file('[[replicate.rules]]\nverdict = "deny"\nfunctions = "delte_file"\n')
     ran = live("integrations:call", "replicate.get_account", env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")})
@@ -150,7 +150,7 @@ def test_a_budget_ends_a_script(server, live):
     assert {"predictions": 3} == ran.json["meta"]["budget"]
 
 
-def test_what_still_runs_is_told_or_canceled(server, live):
+def test_what_still_runs_is_reported_or_canceled(server, live):
     """After a failure standard error has the command that cancels it; --cancel-on-exit cancels it."""
     server.default = Answer(201, b'{"id": "abc", "status": "starting"}')
     failing = f"{CREATE} error('oops')"
@@ -162,7 +162,7 @@ def test_what_still_runs_is_told_or_canceled(server, live):
     assert ["/v1/predictions", "/v1/predictions/abc/cancel"] == [request.target for request in server.requests]
 
 
-def test_a_creation_without_an_answer_is_told(server, live):
+def test_a_creation_without_an_answer_is_reported(server, live):
     """It is reported, since it may have been created and its id is unknown."""
     server.default = Answer(201, cut=5)
     ran = live("lua", "--write", "allow", "-e", CREATE)
@@ -176,7 +176,7 @@ HEADER = "--@ needs: create_prediction\n--@ models: owner/*\n--@ max_predictions
 
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
-def test_a_script_is_held_to_its_header(server, live, force):
+def test_a_script_is_limited_to_its_header(server, live, force):
     """Flags never allow more than the header."""
     source = f"""{HEADER}
       for i, call in ipairs{{
@@ -196,7 +196,7 @@ def test_a_script_is_held_to_its_header(server, live, force):
     assert 1 == len(server.requests)
 
 
-def test_a_header_can_be_read_before_anything_runs(server, live, tmp_path):
+def test_explain_shows_the_header_without_running(server, live, tmp_path):
     """--explain shows what the script declares and may do, and runs nothing."""
     (tmp_path / "flow.lua").write_text(f"{HEADER}print('ran')\n{CREATE}\n")
     ran = live("lua", "--explain", "--json", "flow.lua")
@@ -239,7 +239,7 @@ def test_every_decision_is_recorded(live, configured, tmp_path):
         assert not {"private", "r8_marked"} & set(file.read().split('"'))
 
 
-def test_the_record_is_searched(live):
+def test_the_log_can_be_searched(live):
     """Entries are found by function, time and run; the last ones are shown."""
     for name in ("get_account", "list_files", "list_hardware"):
         live("integrations:call", f"replicate.{name}")
@@ -258,7 +258,7 @@ def test_the_record_is_searched(live):
     assert "get_account" in live("audit").out
 
 
-def test_an_empty_record_says_where_it_would_be(live):
+def test_an_empty_log_names_its_file(live):
     """An empty log names its file."""
     assert "audit.jsonl" in live("audit").out
 
@@ -312,7 +312,7 @@ def test_a_script_requires_its_modules(project, live):
         ("nil", "expected the name of a module, got nothing"),
     ],
 )
-def test_what_is_no_module_is_told(project, live, name, needle):
+def test_missing_modules_are_reported(project, live, name, needle):
     """The error is reported, and nothing outside the directory is read."""
     source = f"local _, e = pcall(require, {name}) return (e.where or '') .. ': ' .. e.message"
     ran = run_in(project, live, source, "--allow-read", ".")
@@ -361,7 +361,7 @@ def test_the_directories_may_be_configured(project, live, tmp_path, config_file)
     assert "lib.text" == ran.json["result"]
 
 
-def test_a_directory_that_is_none_is_told_first(live):
+def test_a_missing_directory_is_reported_first(live):
     """The error is reported before the script runs."""
     ran = live("lua", "--allow-read", "nosuch", "-e", "print('ran')")
 
@@ -369,7 +369,7 @@ def test_a_directory_that_is_none_is_told_first(live):
     assert "--allow-read: not a directory: 'nosuch'" in ran.err
 
 
-def test_a_run_cannot_erase_the_record(live, tmp_path):
+def test_a_run_cannot_erase_the_log(live, tmp_path):
     """A script with endless refusals leaves one entry with a count, and the entries of others stay."""
     live("integrations:call", "replicate.get_account")
     loop = "for i = 1, 20000 do pcall(replicate.get_account) pcall(replicate.list_files) end"
@@ -402,7 +402,7 @@ def test_names_cannot_forge_rows(live, tmp_path):
         assert script.startswith("x\\n2026-01-01 00:00:00 \\x20ffffffffffff \\x20delete_model")
 
 
-def test_a_name_of_anything_cannot_forge_rows(live):
+def test_no_field_can_forge_rows(live):
     """Every field is one cell, whatever the file contains."""
     path = live("audit", "--json").json["path"]
     os.makedirs(os.path.dirname(path))
@@ -444,7 +444,7 @@ def test_a_name_of_anything_cannot_forge_rows(live):
     ],
     ids=["table", "array", "rule"],
 )
-def test_what_is_not_understood_stops_every_command(live, server, tmp_path, words, text, message):
+def test_an_unknown_setting_stops_every_command(live, server, tmp_path, words, text, message):
     """An unknown setting may be meant to forbid, so nothing runs and nothing is sent."""
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_text(text)

@@ -44,7 +44,7 @@ def test_a_script_is_kept_listed_shown_and_run(capfd):
     assert ["a fox", 2, True, "emulator"] == json.loads(capfd.readouterr().out)["results"]
 
 
-def test_it_is_data_for_programs(capfd):
+def test_arguments_have_a_json_schema(capfd):
     """The schema of the arguments is JSON Schema."""
     main(["scripts", "add", "draw-it.lua", "--json"])
     assert {"name": "draw_it", "describe": "Draw a picture"}.items() <= json.loads(capfd.readouterr().out).items()
@@ -120,7 +120,7 @@ def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
         (["add"], 2, "missing FILE"),
     ],
 )
-def test_what_is_wrong_is_told(capfd, argv, code, words):
+def test_mistakes_are_reported(capfd, argv, code, words):
     """The error is reported before anything runs or is written."""
     assert 0 == main(["scripts", "add", "draw-it.lua", "--name", "draw"])
     capfd.readouterr()

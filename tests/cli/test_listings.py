@@ -33,7 +33,7 @@ def api(server, live):
     return live
 
 
-def test_models_are_found_by_words(kosmo):
+def test_models_are_searched_by_words(kosmo):
     """Each row has the name of a model, its number of runs and its description."""
     ran = kosmo("models", "search", "upscaler", "--emulate")
 
@@ -168,7 +168,7 @@ def test_a_jq_expression_of_a_failure(kosmo, argv, words):
     assert words in ran.err
 
 
-def test_a_scripts_own_jq(kosmo, tmp_path):
+def test_jq_after_the_script_belongs_to_it(kosmo, tmp_path):
     """What follows the script is its own."""
     (tmp_path / "a.lua").write_text("print(args[1], args[2])")
 

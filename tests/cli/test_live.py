@@ -38,7 +38,7 @@ def terminal(tmp_path):
         made.close()
 
 
-def test_a_line_that_lives(terminal):
+def test_the_progress_line_is_redrawn_and_removed(terminal):
     """The line shows the predictions below the script's output, and disappears when the script has ended."""
     screen = terminal("--eval", PAINT + "log('over')", prompt=" processing (")
     line = r"^0:0\d, black-forest-labs/flux-schnell: processing \(\d+%\), \d\.\d s of compute$"
@@ -50,7 +50,7 @@ def test_a_line_that_lives(terminal):
     assert f"{Screen.ENDED}0" == lines[-1]
 
 
-def test_a_question_has_the_screen_for_itself(terminal):
+def test_the_progress_line_is_hidden_during_a_question(terminal):
     """The line is removed before a question, and drawn again after the answer."""
     screen = terminal("--write", "ask", "--eval", ASK, prompt="[N]o: ")
     screen.type("o\n")
@@ -125,7 +125,7 @@ def test_a_pipe(kosmo):
         (Summary(0, {}, None, 0.0, [("a.png", 999, None)]), "1:02:03, a.png 999 bytes"),
     ],
 )
-def test_what_the_line_says(summary, text):
+def test_the_text_of_the_progress_line(summary, text):
     """Predictions by state, percentage, seconds of compute, downloads; empty if there is nothing to wait for."""
     assert text == text_of(summary, 3723.9)
 
@@ -134,6 +134,6 @@ def test_what_the_line_says(summary, text):
     ("text", "shown"),
     [("abcdefghijkl", "abcdefghi"), ("a\x1b[2Jb\r", "a\\x1b[2Jb"), ("日本語日本語", "日本語日")],
 )
-def test_one_line_of_the_terminal(text, shown):
+def test_the_progress_line_fits_in_one_line(text, shown):
     """The line is cut at the terminal's width, and contains no control characters."""
     assert shown == fitted(text, 10)

@@ -44,7 +44,7 @@ def test_what_a_script_shows(kosmo):
 
 
 @pytest.mark.parametrize("place", ["eval:' .. ('9'):rep(5000) .. '", "eval:0", "eval:99", "eval:x", "\\27[2J:1"])
-def test_a_place_that_a_script_made_up(kosmo, place):
+def test_an_error_with_an_invented_place(kosmo, place):
     """An error with an invented place is reported too."""
     ran = kosmo("lua", "-e", f"error({{ message = 'made up', where = '{place}', status = 1e300 }})")
 
@@ -53,7 +53,7 @@ def test_a_place_that_a_script_made_up(kosmo, place):
     assert "Traceback" not in ran.err
 
 
-def test_what_may_still_run_is_told_in_few_lines(server, live):
+def test_what_may_still_run_is_listed_briefly(server, live):
     """A failed run names a few of the jobs it leaves; the envelope lists all."""
     server.answers.extend(Answer(201, b'{"id": "p%d", "status": "starting"}' % number) for number in range(23))
     source = """
@@ -80,7 +80,7 @@ def test_what_may_still_run_is_told_in_few_lines(server, live):
     ],
     ids=["running", "unanswered", "rate-limited", "failed"],
 )
-def test_nothing_of_the_emulator_is_looked_for_at_the_api(kosmo, fault, source):
+def test_emulated_runs_have_no_hints_about_the_api(kosmo, fault, source):
     """After an emulated run no hint refers to the API itself."""
     ran = kosmo("lua", "--emulate", *fault, "-e", source)
 
@@ -137,7 +137,7 @@ def test_every_function_from_lua(server, live, operation):
         assert body == json.loads(first.body) == json.loads(second.body)
 
 
-def test_values_survive_the_way(server, live):
+def test_values_arrive_unchanged(server, live):
     """Values from the API reach the script as documented, and are sent back unchanged."""
     server.answers.append(Answer(body=(
         '{"error": null, "list": [], "map": {}, "items": [1, null], "big": 9007199254740993, "t": "\u2028é"}'

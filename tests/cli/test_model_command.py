@@ -94,7 +94,7 @@ def test_a_narrow_terminal(kosmo):
     assert "Colours and times of\n                                    day in it are used.\n" in table
 
 
-def test_a_strangers_words(live, server):
+def test_text_of_a_models_owner_is_escaped(live, server):
     """Text of a model's owner cannot control the terminal; runs of spaces become one."""
     server.default = Answer(body=json.dumps(model()).encode())
     ran = live("model", "a/b")
@@ -145,7 +145,7 @@ def test_a_dry_run(kosmo):
         ("deployments/a/b", 2, "usage", "got a deployment"),
     ],
 )
-def test_what_is_no_model(name, status, code, message, kosmo):
+def test_invalid_models_are_reported(name, status, code, message, kosmo):
     """An invalid or unknown reference is reported in the usual form."""
     ran = kosmo("model", name, "--emulate", "--json")
 
@@ -168,7 +168,7 @@ def test_a_denied_read(kosmo):
     assert (3, True) == (ran.status, "get_model: the policy denies this read" in ran.err)
 
 
-def test_other_servers_leave_nothing_on_disk(live, server, tmp_path):
+def test_schemas_of_other_servers_are_not_cached(live, server, tmp_path):
     """Only ids of the API itself mean the same forever."""
     server.default = Answer(body=json.dumps(model()).encode())
     live("model", "a/b", env={"KOSMO_CACHE_DIR": str(tmp_path / "kept")})
@@ -176,7 +176,7 @@ def test_other_servers_leave_nothing_on_disk(live, server, tmp_path):
     assert not (tmp_path / "kept").exists()
 
 
-def test_the_apis_own_schemas_stay_on_disk(tmp_path, monkeypatch):
+def test_schemas_of_the_api_are_cached(tmp_path, monkeypatch):
     """A schema from the API itself is requested once for all runs of the user."""
     monkeypatch.setenv("KOSMO_CACHE_DIR", str(tmp_path / "kept"))
     emulator = Emulator()

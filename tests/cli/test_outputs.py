@@ -120,7 +120,7 @@ def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
     assert ["read from the outputs kept with the journal"] == [entry["note"] for entry in downloads]
 
 
-def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):
+def test_without_kept_outputs_the_error_says_that_they_expired(api, run, tmp_path):
     """The error names when they were made; with --no-keep-outputs nothing is kept."""
     source = PAINT + f"run('{FLUX}', {{ prompt = 'x', num_outputs = 1 }}) download(images[2], 'out/a.png')"
     assert 5 == run(source, "--no-keep-outputs", "--max-predictions", "1").status
@@ -134,7 +134,7 @@ def test_without_them_it_is_said_that_they_are_gone(api, run, tmp_path):
     assert not os.listdir(tmp_path / "out")
 
 
-def test_without_a_journal_it_is_said_too(api, kosmo):
+def test_without_a_journal_the_error_says_so_too(api, kosmo):
     """The same for any prediction that the script has read."""
     made = kosmo("lua", "-e", PAINT + "return images[1].url", "--write", "allow", env=api.environment).out
     identifier = made.rstrip().split("/")[-2]
@@ -167,7 +167,7 @@ def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
     assert [] == [path for path in (tmp_path / "x.outputs").iterdir() if path.suffix == ".part"]
 
 
-def test_a_download_waits_for_what_is_being_kept(api, run, tmp_path):
+def test_a_download_waits_for_a_file_that_is_being_kept(api, run, tmp_path):
     """Each file is fetched once, even if the script saves it at once."""
     ran = run(PAINT + "return #download(images, 'out/')")
 
@@ -176,7 +176,7 @@ def test_a_download_waits_for_what_is_being_kept(api, run, tmp_path):
     assert {*kept(tmp_path)} == {hashlib.sha256(p.read_bytes()).hexdigest() for p in (tmp_path / "out").iterdir()}
 
 
-def test_a_damaged_file_is_not_handed_out(api, run, tmp_path):
+def test_a_damaged_kept_file_is_an_error(api, run, tmp_path):
     """A damaged file is an error."""
     source = PAINT + ENLARGE + "return download(images[2], 'out/a.png').sha256"
     run(source, "--max-predictions", "1")
@@ -190,7 +190,7 @@ def test_a_damaged_file_is_not_handed_out(api, run, tmp_path):
     assert [] == os.listdir(tmp_path / "out")
 
 
-def test_a_script_does_not_reach_them(api, run, tmp_path):
+def test_scripts_cannot_open_kept_files(api, run, tmp_path):
     """Scripts reach kept files only by their URLs."""
     run(PAINT)
     name = next(iter(kept(tmp_path)))
@@ -200,7 +200,7 @@ def test_a_script_does_not_reach_them(api, run, tmp_path):
     assert "it belongs to the journal" in ran.err
 
 
-def test_they_go_with_their_journal(api, run, kosmo, tmp_path):
+def test_kept_files_are_removed_and_moved_with_the_journal(api, run, kosmo, tmp_path):
     """They are removed with the run, and moved when a new run takes its name."""
     run(PAINT)
     run(PAINT, "--fresh")
@@ -242,7 +242,7 @@ def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
     assert 1 == api.count("POST", "/predictions")
 
 
-def test_a_host_keeps_outputs_and_starts_anew(api, tmp_path, monkeypatch):
+def test_a_host_keeps_outputs_and_can_start_fresh(api, tmp_path, monkeypatch):
     """A program has the same options; messages go to on_notice."""
     for name, value in {**api.environment, "KOSMO_STATE_DIR": str(tmp_path / "state")}.items():
         monkeypatch.setenv(name, value)

@@ -242,7 +242,7 @@ def test_text_fits_the_terminal(argv, columns, capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("no_color", "term", "coloured"), [("", "xterm", True), ("1", "xterm", False), ("", "dumb", False)]
 )
-def test_colour_on_a_terminal_alone(no_color, term, coloured):
+def test_colour_only_on_a_terminal(no_color, term, coloured):
     """Colour is only for terminals that support it, and not with NO_COLOR."""
     import pty
 

@@ -121,7 +121,7 @@ def test_a_run_in_the_browser(kosmo, browser, tmp_path):
 
 
 @in_browser
-def test_nothing_acts_in_the_page(kosmo, browser):
+def test_the_page_has_no_active_content(kosmo, browser):
     """Everything from models and scripts is text: no element, no script, and nothing is fetched."""
     ran = kosmo("lua", "--emulate", "--report", "run.html", "-e", HOSTILE, "--", MARKUP)
     assert 1 == ran.status
@@ -151,7 +151,7 @@ def test_nothing_acts_in_the_page(kosmo, browser):
     assert "eval failed" == texts(dom, "h1")[0]
 
 
-def test_pictures_come_past_the_gate(kosmo, tmp_path):
+def test_pictures_are_fetched_through_the_gate(kosmo, tmp_path):
     """If reads are denied, the page says why the pictures are missing; links stay."""
     ran = kosmo("lua", "--emulate", "--read", "deny", "--report", "run.html", "-e", PAINT)
     page = (tmp_path / "run.html").read_text()
@@ -174,7 +174,7 @@ def test_pictures_come_past_the_gate(kosmo, tmp_path):
         ("javascript:alert(1)", "<pre>javascript:alert(1)</pre>"),
     ],
 )
-def test_what_an_output_may_name(server, live, tmp_path, url, shown):
+def test_outputs_are_shown_as_pictures_links_or_text(server, live, tmp_path, url, shown):
     """Pictures are recognized by content and fetched only from Replicate; other outputs are links or text."""
     server.default = Answer(201, b'{"id": "p", "status": "succeeded", "output": "%s"}' % url.encode())
     source = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
@@ -218,7 +218,7 @@ def test_no_secret_is_in_it(server, live, tmp_path):
         assert secret not in page + ran.err
 
 
-def test_a_prediction_that_nobody_saw_end(kosmo, tmp_path):
+def test_a_prediction_whose_end_is_unknown(kosmo, tmp_path):
     """The page shows what is known, and requests the rest once."""
     source = """
       replicate.stream("meta/meta-llama-3-8b-instruct", { prompt = "rain" }):text()
@@ -252,7 +252,7 @@ def test_a_run_that_is_interrupted(tmp_path):
     assert "starting" not in screen.screen.rpartition("\x1b[K")[2]
 
 
-def test_a_run_that_calls_nothing(kosmo, tmp_path):
+def test_a_report_without_calls(kosmo, tmp_path):
     """There is a page."""
     assert (0, "1\n", "") == kosmo("lua", "--report", "run.html", "-e", "return 1").seen
     assert "<p>The script made no calls.</p>" in (tmp_path / "run.html").read_text()
@@ -271,13 +271,13 @@ def test_a_place_that_cannot_be_written(kosmo, path, words):
 
 
 @pytest.mark.parametrize("flag", ["--repl", "--explain"])
-def test_what_is_no_run(kosmo, flag):
+def test_no_report_without_a_run(kosmo, flag):
     """Without a run there is no report."""
     expected = f"error: --report and {flag} cannot be combined\n"
     assert (2, "", expected) == kosmo("lua", "--report", "run.html", flag, "-e", "return 1").seen
 
 
-def test_a_disk_that_is_full(kosmo):
+def test_a_full_disk_keeps_the_result(kosmo):
     """The script's result is still printed."""
     ran = kosmo("lua", "--report", "/dev/full", "-e", "return 1")
 

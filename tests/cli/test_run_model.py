@@ -47,7 +47,7 @@ def test_text_is_printed(run):
     assert "emulated" in ran.err
 
 
-def test_text_is_the_same_however_it_comes(run):
+def test_streamed_text_equals_waited_text(run):
     """A streamed output has the same text as a waited one and as the envelope."""
     given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
     waited, streamed = run(*given), run(*given, "--stream")

@@ -21,7 +21,7 @@ def prediction(server):
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
 
 
-def test_going_on(server, live, prediction):
+def test_the_same_command_resumes(server, live, prediction):
     """The same command takes finished calls from the file, reports it, and makes the rest."""
     server.answers.extend([Answer(201, b'{"id": "p0"}'), Answer(402, b'{"detail": "no credit"}')])
     command = ("lua", "-e", f"return {CREATE}.id, {CREATE}.id", "--journal", "x.journal", "--write", "allow")
@@ -56,7 +56,7 @@ def test_a_finished_run_says_so(server, live, prediction):
     assert [2, 2] == [len(server.requests), live("runs", "list").out.count("nightly")]
 
 
-def test_a_fresh_run_takes_no_place_by_force(live, tmp_path):
+def test_a_fresh_run_replaces_no_other_file(live, tmp_path):
     """Other files and journals in use are not replaced; --fresh needs a journal."""
     (tmp_path / "notes.txt").write_text("mine")
     ran = live("lua", "-e", "time()", "--journal", "./notes.txt", "--fresh")
@@ -82,7 +82,7 @@ def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
     }
 
 
-def test_a_name_that_would_draw(server, live, prediction, tmp_path):
+def test_names_are_shown_without_control_characters(server, live, prediction, tmp_path):
     """Names in the file are shown without control characters."""
     live("lua", "-e", "time()", "--journal", "here.journal")
     with closing(sqlite3.connect(tmp_path / "here.journal")) as file:
@@ -94,7 +94,7 @@ def test_a_name_that_would_draw(server, live, prediction, tmp_path):
         assert (0, False) == (ran.status, "\x1b" in ran.out + ran.err)
 
 
-def test_a_run_has_a_life(server, live, prediction, tmp_path):
+def test_a_run_is_listed_shown_resumed_exported_and_removed(server, live, prediction, tmp_path):
     """It is listed, shown, resumed, exported and removed, by id, name or file."""
     (tmp_path / "flow.lua").write_text(f"print(args[1]) local p = {CREATE} error('stopped')")
     live("lua", "flow.lua", "--journal", "nightly", "--write", "allow", "--", "x y")
@@ -131,7 +131,7 @@ def test_a_run_has_a_life(server, live, prediction, tmp_path):
     assert not (tmp_path / "here.journal").exists()
 
 
-def test_a_script_that_is_no_file_is_resumed(live, prediction):
+def test_a_script_without_a_file_is_resumed(live, prediction):
     """The journal has its text."""
     live("lua", "-e", "return ...", "--journal", "x", "--", "-a")
 
@@ -149,7 +149,7 @@ def test_a_script_that_is_no_file_is_resumed(live, prediction):
         (("lua", "-e", "return 1", "--journal", "no/such/place.journal"), "cannot write"),
     ],
 )
-def test_what_is_wrong_is_told(live, argv, words):
+def test_mistakes_are_reported(live, argv, words):
     """The error has the next command, and no traceback."""
     ran = live(*argv)
 
@@ -193,7 +193,7 @@ def test_the_accounts_do_not_mix(live):
     assert "work" in live("runs", "show", "x").out
 
 
-def test_what_nobody_saw_end_counts_to_the_end_of_the_run(live, prediction):
+def test_an_unknown_end_counts_to_the_end_of_the_run(live, prediction):
     """It counts to the end of the run, not to the moment of the listing."""
     live("lua", "-e", f"local p = {CREATE} error('stopped')", "--journal", "x", "--write", "allow")
 
@@ -206,7 +206,7 @@ def test_what_nobody_saw_end_counts_to_the_end_of_the_run(live, prediction):
     assert 0 <= first < 10
 
 
-def test_what_concerns_the_host_alone_is_counted(live, prediction):
+def test_calls_of_host_functions_are_only_counted(live, prediction):
     """People see calls of the API; a program gets all."""
     live("lua", "-e", f"time() sleep(0) {CREATE}", "--journal", "x", "--write", "allow")
     shown = live("runs", "show", "x")

@@ -63,7 +63,7 @@ def test_a_syntax_error_has_a_hint(kosmo, tmp_path, source, hint):
         ("sleep('x')", "sleep: expected seconds, zero or more, got a string", None),
     ],
 )
-def test_the_place_is_in_front(kosmo, source, message, hint):
+def test_the_place_is_shown_once_and_first(kosmo, source, message, hint):
     """The place appears once."""
     status, _, told = kosmo(*LUA, "--no-check", "-e", source).seen
 
@@ -113,7 +113,7 @@ def test_a_prediction_prints_as_a_line(kosmo):
         ("dofile('other.lua')", "allow a directory: --allow-read DIR"),
     ],
 )
-def test_what_there_is_instead_of_a_library(kosmo, source, hint):
+def test_a_hint_names_the_replacement_of_a_library(kosmo, source, hint):
     """The hint also appears if the script may not read files."""
     status, _, told = kosmo(*LUA, "-e", source).seen
 
@@ -130,7 +130,7 @@ def test_what_there_is_instead_of_a_library(kosmo, source, hint):
         ("local list = {} print(list:join(','))", "write table.concat(list, ', ')"),
     ],
 )
-def test_what_other_languages_have(kosmo, source, hint):
+def test_a_hint_names_the_equivalent_of_other_languages(kosmo, source, hint):
     """The hint names Lua's equivalent."""
     status, _, told = kosmo(*LUA, "-e", source).seen
 

@@ -33,7 +33,7 @@ def test_standard_input_is_read_as_in_lua(kosmo, source, given, shown):
     assert (0, shown, "") == kosmo(*READ, "-e", source, stdin=given).seen
 
 
-def test_a_script_on_standard_input_has_none(kosmo):
+def test_a_script_read_from_standard_input_has_no_input(kosmo):
     """The script itself was read from it."""
     assert (0, "nil\n", "") == kosmo(*READ, stdin=b"print(io.read())").seen
 
@@ -85,7 +85,7 @@ def test_text_files_are_read_and_written(kosmo, tmp_path):
         ("append_file('/nowhere/x', 'x')", "'/nowhere/x' is not in a directory that the script may write to"),
     ],
 )  # fmt: skip
-def test_a_mistake_with_a_text_file_is_a_sentence(kosmo, tmp_path, source, words):
+def test_a_mistake_with_a_text_file_is_one_sentence(kosmo, tmp_path, source, words):
     """The error is one sentence, and nothing is written."""
     (tmp_path / "old.txt").write_text("old")
     status, _shown, told = kosmo(*READ, "--allow-read", ".", "--allow-write", ".", "-e", source).seen
@@ -124,7 +124,7 @@ def test_only_named_variables_are_open(kosmo):
 
 
 @pytest.mark.parametrize("name", ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY", "COPY", "WITHIN"])
-def test_no_variable_with_a_token_is_open(kosmo, name):
+def test_variables_with_a_token_stay_closed(kosmo, name):
     """A variable with a token is closed under any name."""
     env = {"REPLICATE_API_TOKEN": "secret-token-value", "WITHIN": "Bearer secret-token-value", "COPY": "r8_marked"}
     status, shown, told = kosmo(*READ, "--allow-env", name, "-e", f"print(os.getenv('{name}'))", env=env).seen
@@ -135,7 +135,7 @@ def test_no_variable_with_a_token_is_open(kosmo, name):
 
 
 @pytest.mark.parametrize("name", ["KOSMO_DATABASE", "KOSMO_MCP_TOKEN"])
-def test_no_secret_of_the_program_is_open(kosmo, name):
+def test_variables_with_secrets_of_the_program_stay_closed(kosmo, name):
     """The database password of workers and the token of an MCP server stay closed."""
     ran = kosmo(*READ, "--allow-env", name, "-e", f"print(os.getenv('{name}'))", env={name: "postgresql://u:marked@h"})
 

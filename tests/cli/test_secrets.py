@@ -95,7 +95,7 @@ def test_every_command_is_run():
 
 @pytest.mark.parametrize("status", [200, 401])
 @pytest.mark.parametrize("command", RUNS)
-def test_the_token_is_nowhere(server, kosmo, tmp_path, command, status):
+def test_the_token_is_in_no_output_or_file(server, kosmo, tmp_path, command, status):
     """Not in output, errors or files, even if the server's answer is the token itself."""
     server.default = Answer(status, body=f'{{"detail": "you sent Bearer {MARK}"}}'.encode())
     environment = {"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
@@ -123,7 +123,7 @@ def test_the_token_is_in_no_notice_of_a_retry(server, kosmo):
     assert MARK not in ran.out + ran.err
 
 
-def test_the_token_is_no_argument_of_a_process(server, kosmo):
+def test_the_token_is_not_in_a_process_list(server, kosmo):
     """No child gets the token in its command line or environment."""
     source = "integrations.replicate.get_account{} sleep(0.2)"
     seen = []

@@ -52,7 +52,7 @@ def test_the_command_line_against_it(serve, kosmo):
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_it_stops_when_told(serve, how):
+def test_a_signal_stops_the_server(serve, how):
     """A signal ends it quietly, at once."""
     process, _ = serve("--json")
     process.send_signal(how)
@@ -62,7 +62,7 @@ def test_it_stops_when_told(serve, how):
     assert process.returncode in {0, 130}
 
 
-def test_a_port_that_is_taken(serve, kosmo):
+def test_a_port_in_use(serve, kosmo):
     """A port in use is reported in one sentence."""
     _, line = serve("--json")
     port = json.loads(line)["url"].split(":")[2].split("/")[0]
@@ -73,6 +73,6 @@ def test_a_port_that_is_taken(serve, kosmo):
     assert f"cannot listen on port {port}" in ran.err
 
 
-def test_a_port_that_cannot_be(kosmo):
+def test_an_invalid_port(kosmo):
     """Ports end at 65535."""
     assert "--port: expected 0 to 65535, got 70000" in kosmo("emulator:serve", "--port", "70000").err

@@ -103,7 +103,7 @@ def test_the_right_name_comes_first(names, text, meant):
 
 
 @pytest.mark.parametrize("text", ["", "xyzzy", "\0", "日本語", "q" * 5000, "--"])
-def test_nothing_is_near(text):
+def test_no_suggestion_for_an_unrelated_name(text):
     """Nothing is suggested."""
     assert [] == nearest(text, FUNCTIONS)
 

@@ -98,7 +98,7 @@ def test_a_person_is_asked(terminal, server, word):
     assert 1 == len(server.requests)
 
 
-def test_a_yes_for_the_run(terminal, server):
+def test_the_answer_run_allows_the_rest_of_the_run(terminal, server):
     """After `r` nothing is asked again."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
@@ -108,7 +108,7 @@ def test_a_yes_for_the_run(terminal, server):
     assert 2 == len(server.requests)
 
 
-def test_what_was_typed_ahead_is_no_answer(terminal, server):
+def test_input_typed_before_the_question_is_discarded(terminal, server):
     """An answer counts only after the question is visible."""
     screen = terminal("lua", "--eval", "log('ready') sleep(0.5) " + SOURCE)
     screen.wait_for("ready")
@@ -120,7 +120,7 @@ def test_what_was_typed_ahead_is_no_answer(terminal, server):
     assert [] == server.requests
 
 
-def test_a_script_cannot_draw(terminal):
+def test_control_characters_of_a_script_are_escaped(terminal):
     """Output and arguments of a script reach a terminal with control characters escaped."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
@@ -133,7 +133,7 @@ def test_a_script_cannot_draw(terminal):
 
 @pytest.mark.parametrize("command", [["lua", "--eval", SOURCE], ["integrations:call", "replicate.create_prediction",
                                      '{"version": "owner/name", "input": {}}']])  # fmt: skip
-def test_a_yes_for_good(terminal, server, tmp_path, monkeypatch, command):
+def test_the_answer_always_saves_the_rule(terminal, server, tmp_path, monkeypatch, command):
     """`a` writes the shown rule, and no later command asks again."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
     screen = terminal(*command)
@@ -170,7 +170,7 @@ def test_a_question_cannot_be_pushed_off_the_screen(terminal):
     assert "kosmo: allow create_prediction (write) on account default?" in lines[-2]
 
 
-def test_an_interrupt_at_the_question_is_a_no(terminal, server):
+def test_an_interrupt_at_the_question_refuses_the_call(terminal, server):
     """Nothing is sent, and the status is that of an interrupt."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
@@ -180,7 +180,7 @@ def test_an_interrupt_at_the_question_is_a_no(terminal, server):
     assert [] == server.requests
 
 
-def test_an_envelope_cannot_draw_on_the_terminal(terminal):
+def test_control_characters_in_an_envelope_are_escaped(terminal):
     """Control characters are escaped in JSON on a terminal; the data are the same."""
     screen = terminal("lua", "--json", "--eval", r'print("\27[2J\194\155\127\226\128\174") return "\194\133"')
     screen.wait_for('"success"')

@@ -79,7 +79,7 @@ def test_every_global_of_a_script_is_declared():
     assert STANDARD <= found
 
 
-def test_settings_that_are_there_stay(kosmo, tmp_path):
+def test_existing_settings_stay(kosmo, tmp_path):
     """Existing settings are kept; a message shows what to add."""
     (tmp_path / ".luarc.json").write_text("{}")
     ran = kosmo("integrations:types", "--json")
@@ -118,7 +118,7 @@ def test_again(kosmo, tmp_path):
     assert ["types"] == json.loads(first)["workspace.library"]
 
 
-def test_a_directory_that_cannot_be(kosmo, tmp_path):
+def test_an_invalid_directory(kosmo, tmp_path):
     """The error names it and what to do."""
     (tmp_path / "file").touch()
     ran = kosmo("integrations:types", "--out", "file")
@@ -214,7 +214,7 @@ def test_the_type_of_an_output(output, expected):
     assert expected in stubs_of(schema(output))
 
 
-def test_a_strangers_schema():
+def test_text_of_a_schema_cannot_leave_its_comment():
     """Text of a schema cannot end a comment or begin a line."""
     text = stubs_of(
         schema(
@@ -245,7 +245,7 @@ def test_classes_of_versions_and_odd_names():
         (("--model", HELLO, "--dry-run"), 2, "--dry-run cannot be used with this command"),
     ],
 )
-def test_models_that_cannot_be_told(argv, status, message, kosmo, tmp_path):
+def test_models_without_a_schema_are_reported(argv, status, message, kosmo, tmp_path):
     """The reason is reported, and nothing is written."""
     ran = kosmo("integrations:types", "--emulate", *argv)
 

@@ -51,7 +51,7 @@ def test_what_a_run_created_is_undone(ran):
     assert ["ended (canceled)", "gone", "gone"] == [each["outcome"] for each in again["results"]]
 
 
-def test_undoing_needs_a_yes_and_permission(ran):
+def test_undoing_needs_confirmation_and_permission(ran):
     """Without a terminal nothing is done; a yes to the list does not bypass the policy."""
     refused = ran("runs", "undo", "x")
     assert (3, True) == (refused.status, "--dry-run, then add --yes" in refused.err)

@@ -38,7 +38,7 @@ def verify(kosmo):
     return run
 
 
-def test_a_right_webhook(verify, arguments):
+def test_a_valid_webhook(verify, arguments):
     """A valid webhook has status 0."""
     assert (0, "msg_1: signed\n", "") == verify(*arguments).seen
 
@@ -62,7 +62,7 @@ def test_for_a_program(verify, arguments):
         ({}, b"", "signature", "no signature matches"),
     ],
 )
-def test_a_wrong_webhook(changed, body, reason, message, verify, arguments):
+def test_an_invalid_webhook(changed, body, reason, message, verify, arguments):
     """The reason is printed, and the status is 1."""
     given = dict(zip(arguments[::2], arguments[1::2], strict=True)) | changed
     argv = [word for pair in given.items() for word in pair]
@@ -152,7 +152,7 @@ def test_what_goes_wrong(argv, status, message, kosmo, arguments, tmp_path):
     assert "hunter2" not in ran.err
 
 
-def test_a_terminal_is_no_body(arguments):
+def test_a_body_from_a_terminal_is_refused(arguments):
     """On a terminal it is said where the body comes from."""
     import os
     import pty

@@ -136,7 +136,7 @@ def test_a_form_is_bounded(served, visitor, submitted):
 
 
 @pytest.mark.parametrize("name", ["missing", "%00", "a%0Akosmo%20serve:%20alice%20approved", "%FF", "x" * 3000])
-def test_names_that_are_none(served, visitor, submitted, name):
+def test_forms_about_unknown_objects(served, visitor, submitted, name):
     """A form about something that does not exist is answered with 404, and nothing is reported as done."""
     console = served()
     one = visitor(console)
@@ -245,7 +245,7 @@ def test_a_link_of_another_site(served, visitor, secrets):
         (None, 0o600, "cannot read"),
     ],
 )
-def test_a_file_of_secrets_that_will_not_do(database, tmp_path, content, mode, said, capsys):
+def test_an_invalid_file_of_secrets(database, tmp_path, content, mode, said, capsys):
     """The error is reported before anything is served, without a secret."""
     from kosmolua.cli import main
 

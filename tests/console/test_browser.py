@@ -82,7 +82,7 @@ def test_from_the_login_to_a_decision(browser, served, submitted, asking, databa
 
 
 @in_browser
-def test_a_page_renews_itself(browser, served, submitted, database):
+def test_a_page_refreshes_itself(browser, served, submitted, database):
     """With JavaScript it is renewed while nobody types; without it the browser is asked to reload the page."""
     run = submitted("/flows/one.lua")
     console = served()
@@ -126,7 +126,7 @@ def test_narrow_and_dark(browser, served, submitted, asking, database, tmp_path)
 
 
 @in_browser
-def test_nothing_acts_in_the_browser(browser, served, submitted, asking):
+def test_markup_of_a_script_is_shown_as_text(browser, served, submitted, asking):
     """Markup of a script is shown as its author wrote it."""
     markup = "</pre><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
     run = submitted(markup, [markup], key=markup)

@@ -138,7 +138,7 @@ def test_the_order_of_equal_times(database, submitted):
         {"after": ":"},
     ],
 )
-def test_queries_that_mean_nothing(query):
+def test_invalid_queries_are_ignored(query):
     """Invalid parts of an address are ignored."""
     assert Wanted() == wanted_of(query)
 
@@ -242,7 +242,7 @@ def test_damaged_rows(get, submitted, database):
 # What is hostile ----------------------------------------------------------------------------------------------------
 
 
-def test_nothing_acts(get, submitted, database):
+def test_pages_have_no_active_content(get, submitted, database):
     """Names, keys, arguments, accounts, errors, outputs and prints are text everywhere."""
     run = submitted(f"/{MARKUP}", [MARKUP], key=MARKUP)
     database.rows("UPDATE runs SET account = %s", (MARKUP,))

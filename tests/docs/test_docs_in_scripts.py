@@ -30,7 +30,7 @@ def run():
 
 
 @pytest.mark.parametrize("options", HOSTS.values(), ids=HOSTS)
-def test_it_needs_nothing(options, run):
+def test_docs_need_no_permission(options, run):
     """It makes no calls, so nothing is refused."""
     pages, text, found = run(
         'return docs.list(), docs.read("get_prediction"), docs.search("cancel prediction")', **options

@@ -69,7 +69,7 @@ def test_an_example_runs(code, files, tmp_path):
 
 
 @pytest.mark.parametrize(("code", "files"), examples("lua"))
-def test_a_script_prints_what_it_says(code, files, tmp_path):
+def test_a_script_prints_the_shown_output(code, files, tmp_path):
     """Each is a whole script, next to the files of its page."""
     (written(tmp_path, files) / "example.lua").write_text(code)
     flags = ["--emulate", "--allow-read", ".", "--allow-write", "."]

@@ -136,7 +136,7 @@ def test_the_prompt_page_lists_every_command():
 
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
-def test_paths_exist(page):
+def test_named_paths_exist(page):
     """Every file and directory that a page for maintainers names is in the repository."""
     named = PATH.findall((ROOT / page).read_text())
 
@@ -153,7 +153,7 @@ def test_the_architecture_lists_every_room():
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page):
+def test_links_have_a_target(page):
     """Every link to another page names an existing file and heading."""
     for path, fragment in LINK.findall(page.read_text()):
         target = page.parent / path if path else page

@@ -52,7 +52,7 @@ def ran(request, tmp_path_factory):
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("name", NAMES)
-def test_an_example_prints_what_it_says(ran, name, isolation):
+def test_an_example_prints_the_shown_output(ran, name, isolation):
     """Standard output, standard error and status are as stated."""
     shown, status = ran(name, isolation)
 

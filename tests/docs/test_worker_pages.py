@@ -28,7 +28,7 @@ def directory():
 
 
 @pytest.mark.parametrize("page", WITH_WORKERS, ids=lambda page: page.name)
-def test_a_page_is_a_session(page, directory):
+def test_a_page_runs_as_one_session(page, directory):
     """Servers run until its end; the other commands print what is shown."""
     environment = {**clean_environment(directory), "PATH": PATH, "KOSMO_STATE_DIR": str(directory / "state")}
     environment.pop("KOSMO_DATABASE", None)

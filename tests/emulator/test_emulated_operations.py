@@ -25,7 +25,7 @@ def fill(path):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=IDS)
-def test_every_operation_wants_a_token(operation, emulator, world):
+def test_every_operation_requires_a_token(operation, emulator, world):
     """A missing or invalid token gives a problem document of status 401."""
     with world.connect(emulator, "invalid") as stranger:
         answers = [stranger.request(operation.method, fill(operation.path))]
@@ -39,7 +39,7 @@ def test_every_operation_wants_a_token(operation, emulator, world):
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if "{" in one.path], ids=lambda one: one.name)
-def test_what_does_not_exist_is_404(operation, api):
+def test_unknown_objects_are_404(operation, api):
     """An unknown id gives a problem of status 404, after the arguments were checked."""
     body = operation.example if operation.content_type else None
     query = {"owner": "emulator", "expiry": 1, "signature": "x"} if operation.name == "download_file" else None
@@ -49,7 +49,7 @@ def test_what_does_not_exist_is_404(operation, api):
     assert answer.json()["status"] == answer.status_code
 
 
-def test_tokens_of_both_schemes_are_taken(api):
+def test_tokens_of_both_schemes_are_accepted(api):
     """`Bearer` and the older `Token` are both accepted."""
     assert 200 == api.get("/account", headers={"Authorization": "Token abc"}).status_code
 
@@ -160,14 +160,14 @@ def test_a_model_is_made_changed_and_deleted(api):
     ("change", "status"),
     [({"owner": "alice"}, 403), ({"name": "No Good"}, 422), ({"hardware": "abacus"}, 422), ({"visibility": "x"}, 422)],
 )
-def test_a_model_that_cannot_be_made(change, status, api):
+def test_invalid_models_are_refused(change, status, api):
     """Another owner, an invalid name, unknown hardware and unknown visibility are refused."""
     body = {"owner": "emulator", "name": "mine", "visibility": "private", "hardware": "cpu", **change}
 
     assert status == api.post("/models", json=body).status_code
 
 
-def test_foreign_models_are_not_touched(api, world):
+def test_models_of_other_accounts_cannot_be_changed(api, world):
     """Models and versions of other accounts cannot be changed or deleted."""
     path = "/models/replicate/hello-world"
 
@@ -186,14 +186,14 @@ def test_unknown_paths_and_methods(api):
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'"x"', b"\xff"])
-def test_bodies_that_are_no_object(body, api):
+def test_bodies_that_are_not_an_object(body, api):
     """A body that is not a JSON object gives 400."""
     answer = api.post("/predictions", content=body, headers={"Content-Type": "application/json"})
 
     assert 400 == answer.status_code
 
 
-def test_every_answer_carries_what_operators_look_for(api):
+def test_every_answer_has_a_request_id_and_rate_headers(api):
     """Answers have a unique request id and the remaining requests of the minute."""
     first, second = api.get("/account"), api.get("/nothing/a/b/c")
 
@@ -226,7 +226,7 @@ def test_deployments(api, world):
     assert ("hello D", "emulator/greeter") == (run.json()["output"], run.json()["deployment"])
 
 
-def test_a_deployment_rests_before_it_is_deleted(api, world, clock):
+def test_a_deployment_is_deleted_only_when_idle(api, world, clock):
     """A used or online deployment cannot be deleted until it was idle for 15 minutes."""
     path = "/deployments/emulator/my-app-image-generator"
     api.post(f"{path}/predictions", json={"input": {"prompt": "x"}})
@@ -244,7 +244,7 @@ def test_a_deployment_rests_before_it_is_deleted(api, world, clock):
 @pytest.mark.parametrize(
     "change", [{"hardware": "abacus"}, {"version": "0" * 64}, {"min_instances": 9}, {"min_instances": -1}]
 )
-def test_releases_that_make_no_sense(change, api):
+def test_invalid_releases_are_refused(change, api):
     """Unknown hardware, unknown versions and reversed bounds change nothing."""
     path = "/deployments/emulator/my-app-image-generator"
 

@@ -86,7 +86,7 @@ def test_waiting_for_the_result(api, world):
 
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=61", "wait=x", "wait="])
-def test_waits_that_the_api_does_not_know(prefer, api, world):
+def test_invalid_waits_are_refused(prefer, api, world):
     """A wait outside 1 to 60 seconds is refused."""
     assert 422 == world.hello(api, Prefer=prefer).status_code
 
@@ -158,12 +158,12 @@ def test_a_deadline_before_the_start_aborts(api, world, clock):
 
 
 @pytest.mark.parametrize("text", ["4", "0s", "soon", "", "-5"])
-def test_deadlines_that_the_api_does_not_know(text, api, world):
+def test_invalid_deadlines_are_refused(text, api, world):
     """A deadline below five seconds and an invalid duration are refused."""
     assert 422 == world.hello(api, Cancel_After=text).status_code
 
 
-def test_data_goes_after_an_hour(api, world, clock):
+def test_data_is_removed_after_an_hour(api, world, clock):
     """An hour after its end a prediction has no input, output or logs, and its files are removed."""
     job = world.run(api, FLUX, {"prompt": "x"}, Prefer="wait").json()
     before = api.get(job["output"][0]).status_code
@@ -227,7 +227,7 @@ def test_inputs_are_checked_against_the_schema(given, field, text, api, world):
 @pytest.mark.parametrize(
     "body", [{"webhook": "http://x"}, {"webhook_events_filter": ["start", "never"]}, {"webhook_events_filter": "start"}]
 )
-def test_webhooks_are_looked_at(body, api, world):
+def test_webhooks_are_validated(body, api, world):
     """A webhook must be HTTPS, with known events."""
     answer = api.post("/predictions", json={"version": world.hello_version, "input": {"text": "x"}, **body})
 

@@ -25,7 +25,7 @@ def test_a_training_makes_a_version(api, world, clock):
     assert ("succeeded", "emulator/my-sdxl") == (run.json()["status"], run.json()["model"])
 
 
-def test_a_canceled_training_makes_none(api, world, clock):
+def test_a_canceled_training_makes_no_version(api, world, clock):
     """A canceled training does not change the destination."""
     job = train(api, world).json()
     clock.advance(1)
@@ -49,7 +49,7 @@ def test_trained_versions_are_deleted_and_then_the_model(api, world, clock):
 
 
 @pytest.mark.parametrize("destination", ["emulator/none", "replicate/hello-world", "my-sdxl"])
-def test_destinations_that_are_none(destination, api, world):
+def test_invalid_destinations_are_refused(destination, api, world):
     """The destination must exist and belong to the account."""
     assert 404 == train(api, world, destination).status_code
 
@@ -61,7 +61,7 @@ def test_training_input_is_checked(api, world):
     assert (422, "input.max_train_steps") == (answer.status_code, answer.json()["invalid_fields"][0]["field"])
 
 
-def test_what_cannot_be_trained(api, world):
+def test_untrainable_versions_are_refused(api, world):
     """A version without training input is refused."""
     body = {"destination": "emulator/my-sdxl", "input": {}}
     path = f"/models/replicate/hello-world/versions/{world.hello_version}/trainings"

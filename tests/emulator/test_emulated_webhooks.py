@@ -61,7 +61,7 @@ def statuses(requests):
     return [json.loads(request.body)["status"] for request in requests]
 
 
-def test_a_prediction_tells_of_itself(api, emulator, clock, server):
+def test_a_prediction_sends_its_events(api, emulator, clock, server):
     """A receiver gets the start, logs, output and the end, each with the prediction at that time."""
     job = run(api, FLUX, {"prompt": "x", "seed": 3}, server)
     clock.advance(60)
@@ -98,7 +98,7 @@ def test_what_is_sent_is_signed(api, emulator, clock, server):
         (["output"], ["succeeded"]),
     ],
 )
-def test_only_what_is_wanted(wanted, expected, api, emulator, clock, server):
+def test_the_filter_selects_events(wanted, expected, api, emulator, clock, server):
     """The filter selects the events; an output that is complete at once comes with the end."""
     run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=wanted)
     clock.advance(60)
@@ -170,7 +170,7 @@ def test_text_comes_twice_a_second(feed, clock):
 
 
 @pytest.mark.parametrize("step", [0.01, 0.3, 7.0, 100.0])
-def test_the_same_events_however_often_one_looks(step, feed, clock):
+def test_events_depend_only_on_the_job(step, feed, clock):
     """Events and their times depend only on the job."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100})
     whole = Feed(made.url, made.wanted, made.job, made.show)
@@ -183,7 +183,7 @@ def test_the_same_events_however_often_one_looks(step, feed, clock):
     assert [] == made.due(clock.time() + 1000)
 
 
-def test_the_last_words_without_the_end(feed, clock):
+def test_the_last_output_without_the_completed_event(feed, clock):
     """A receiver of output only gets all of it, at least half a second after the last event."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100}, "output")
     clock.advance(60)
@@ -193,7 +193,7 @@ def test_the_last_words_without_the_end(feed, clock):
     assert last.time - before.time == pytest.approx(INTERVAL)
 
 
-def test_no_start_of_what_never_started(feed, clock, api):
+def test_no_start_event_without_a_start(feed, clock, api):
     """A prediction canceled before its start only has an end."""
     made = feed(VIDEO, {"prompt": "x"})
     api.post(f"/predictions/{made.job.id}/cancel")
@@ -204,7 +204,7 @@ def test_no_start_of_what_never_started(feed, clock, api):
 # Receivers that fail ----------------------------------------------------------------------------------------------
 
 
-def test_the_end_is_told_again(server):
+def test_the_completed_event_is_retried(server):
     """If the receiver fails, the end is sent a few more times with the same id."""
     clock = ManualClock()
     server.default = Answer(status=503)
@@ -232,7 +232,7 @@ def test_other_answers_are_final(status, api, emulator, clock, server):
     assert 1 == len(server.requests)
 
 
-def test_nobody_listens(api, emulator, clock, server):
+def test_a_missing_receiver_is_ignored(api, emulator, clock, server):
     """A missing receiver has no effect."""
     job = run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["start"])
     server.close()
@@ -270,20 +270,20 @@ def test_nobody_listens(api, emulator, clock, server):
         ("", False),
     ],
 )
-def test_to_this_machine_alone(url, expected):
+def test_webhooks_are_sent_only_to_loopback(url, expected):
     """Only plain HTTP to loopback addresses, and not to similar ones."""
     assert expected == is_sent(url)
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook", "https://127.0.0.1:1/hook"])
-def test_other_webhooks_are_taken_and_not_sent(url, api, emulator, clock):
+def test_other_webhooks_are_accepted_but_not_sent(url, api, emulator, clock):
     """Other webhooks are accepted, but no connection is made."""
     created = api.post(f"/models/{FLUX}/predictions", json={"input": {"prompt": "x"}, "webhook": url})
 
     assert (201, [], []) == (created.status_code, sending(), emulator._world.feeds)
 
 
-def test_a_request_for_which_nothing_is_sent(clock, server, world):
+def test_a_request_without_webhooks(clock, server, world):
     """The server can mark a request so: a script has no network, not even loopback."""
     emulator = Emulator(clock=clock)
     with world.connect(lambda environ, start: emulator({**environ, QUIET: True}, start)) as api:
@@ -307,7 +307,7 @@ def test_closing_sends_what_is_due(server, world, clock):
     assert (["processing"], []) == (statuses(server.requests), sending())
 
 
-def test_closing_hangs_up(world, clock):
+def test_closing_does_not_wait_for_a_receiver(world, clock):
     """A receiver that never answers delays nothing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         emulator = Emulator(clock=clock)

@@ -27,7 +27,7 @@ def test_a_specification_is_read():
         ("", "unknown fault ''"),
     ],
 )
-def test_a_specification_that_is_none(spec, said):
+def test_an_invalid_specification(spec, said):
     """The usage error suggests the intended one."""
     with pytest.raises(UsageError) as caught:
         Emulator(faults=[spec])
@@ -161,7 +161,7 @@ def test_odd_page_links(api):
     assert foreign["next"].startswith("http://pages.invalid/v1/collections?cursor=")
 
 
-def test_faults_may_meet(api):
+def test_several_faults_in_one_header(api):
     """One header can have several faults, separated by commas."""
     answer = api.get("/collections", headers={"X-Emulator-Fault": "slow:seconds=1, next-null"})
 

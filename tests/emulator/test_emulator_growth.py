@@ -61,7 +61,7 @@ def test_a_picture_is_painted_when_it_is_fetched(api, world, clock):
     assert api.get(url).content.startswith(b"\x89PNG")
 
 
-def test_nobody_waits_for_a_painting():
+def test_requests_do_not_wait_for_painting():
     """While one request waits for a hundred pictures as data URLs, others are answered."""
     with emulating(outputs="data", speed=100) as emulator:
         api = httpx.Client(base_url=emulator.url, headers={"Authorization": "Bearer x"}, timeout=120)
@@ -80,7 +80,7 @@ def test_nobody_waits_for_a_painting():
     assert answered > 3
 
 
-def test_what_is_removed_is_freed(api, world, clock):
+def test_removed_data_is_freed(api, world, clock):
     """An hour after its end a prediction keeps its state and metrics; files and inputs are freed."""
     long = "marked" * 10_000
     made = world.run(api, FLUX, {"prompt": long, "width": 16, "height": 16}).json()

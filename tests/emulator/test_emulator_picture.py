@@ -18,7 +18,7 @@ def filtered(kind, rows, width=2, height=2, depth=8, colour=2, interlaced=0):
     return SIGNATURE + chunk(b"IHDR", header) + chunk(b"IDAT", data) + chunk(b"IEND", b"")
 
 
-def test_what_is_written_is_read():
+def test_a_png_file_is_read_back_unchanged():
     """A picture goes through a PNG file unchanged, with and without transparency."""
     painted = paint(compose("a red fox", 1), 40, 30)
     clear = Picture(1, 1, 4, [bytes([1, 2, 3, 4])])
@@ -36,7 +36,7 @@ def test_what_is_written_is_read():
         (4, [bytes([1, 2, 3, 1, 1, 1]), bytes([4, 3, 2, 0, 0, 1])]),
     ],
 )
-def test_every_filter_is_undone(kind, rows):
+def test_every_png_filter_is_decoded(kind, rows):
     """Rows of each PNG filter are restored."""
     expected = []
     above = bytes(6)

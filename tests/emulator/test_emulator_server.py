@@ -20,7 +20,7 @@ def served():
         yield client
 
 
-def test_a_connection_is_kept(served):
+def test_a_connection_is_reused(served):
     """Two requests share a connection, also after a refused one and one with an unread body."""
     host, port = served.base_url.host, served.base_url.port
     request = b"%b /v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 4\r\n\r\nbody"
@@ -38,7 +38,7 @@ def test_a_connection_is_kept(served):
     assert [405, 200] == statuses
 
 
-def test_urls_name_the_host_that_was_asked(served):
+def test_urls_have_the_host_of_the_request(served):
     """Absolute URLs have the request's own scheme and host."""
     answer = served.get("/models/replicate/hello-world", headers={"Host": "other.localhost:1"}).json()
 

@@ -33,7 +33,7 @@ def test_every_operation_has_a_handler():
 
 
 @pytest.mark.parametrize("path", sorted(ROOM.rglob("*.py")), ids=lambda path: path.name)
-def test_knows_no_client(path):
+def test_the_emulator_imports_no_client(path):
     """The emulator imports only the catalogue, errors, version and PNG files of kosmolua. Only webhooks and cog
     connect.
     """
@@ -50,7 +50,7 @@ def test_importing_the_package_costs_nothing():
     assert "False" == subprocess.check_output([sys.executable, "-c", code], text=True).strip()
 
 
-def test_says_what_to_install_without_werkzeug():
+def test_without_werkzeug_the_error_names_the_extra():
     """Without werkzeug, using the emulator is a configuration error that names the extra."""
     code = (
         "import sys; sys.modules['werkzeug'] = None\n"

@@ -38,7 +38,7 @@ def test_a_cog_server_behind_a_model(predictor):
         real_cog.check(api, TESTED, predictor)
 
 
-def test_a_server_that_goes_away_and_comes_back():
+def test_a_server_that_is_restarted():
     """A running and a waiting prediction fail with the reason. A new one has its own version."""
     with serving("Slow") as (cog, api):
         before = api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
@@ -174,7 +174,7 @@ BROKEN = json.dumps({"status": "SETUP_FAILED", "setup": {"logs": "no weights\n"}
         ({"*": (503, b"{}"), "/health-check": (503, BROKEN)}, "Model setup failed"),
     ],
 )
-def test_what_a_prediction_says_when_the_server_fails(answers, error):
+def test_a_failing_server_is_named_in_the_prediction(answers, error):
     """The error of the prediction has the server's message."""
     with pretending(KNOWN | answers) as url, running(Emulator(cogs=[f"acme/broken={url}"])) as base, Api(base) as api:
         done = api.run("Broken", {})
@@ -193,7 +193,7 @@ def test_what_a_prediction_says_when_the_server_fails(answers, error):
         ("a/b=http://127.0.0.1:1", "--cog: cog at http://127.0.0.1:1 does not answer: Connection refused"),
     ],
 )
-def test_what_cannot_be_a_cog(spec, message):
+def test_invalid_cog_servers_are_refused(spec, message):
     """An invalid specification, a remote address, and a port without a server are refused at the start."""
     with pytest.raises(UsageError) as refused:
         Emulator(cogs=[spec])

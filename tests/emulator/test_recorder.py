@@ -123,7 +123,7 @@ def test_no_secret_is_in_the_cassette(recorded):
     assert text.startswith('{"cassette":1,')
 
 
-def test_it_is_no_cassette_of_a_script(recorded):
+def test_a_run_refuses_a_recorded_cassette(recorded):
     """A run refuses it, and the error names the programs that can use it."""
     with pytest.raises(JournalError) as refused:
         Cassette(str(recorded[0]), Head(script="x.lua", source="", args=[], account="default", emulated=False))
@@ -185,7 +185,7 @@ def echoing():
         server.server_close()
 
 
-def test_the_token_goes_to_the_api_alone(tmp_path):
+def test_the_token_goes_only_to_the_api(tmp_path):
     """It is sent to the API, not to other hosts, and is not on the cassette."""
     tape = tmp_path / "tape.jsonl"
     with echoing() as (real, heads), running(Recorder(real, str(tape))) as url, client(url, ECHO) as api:
@@ -213,7 +213,7 @@ def test_the_token_goes_to_the_api_alone(tmp_path):
     assert (again.status_code, again.headers["retry-after"], again.json()["detail"]) == (429, "7", "down")
 
 
-def test_an_api_that_is_not_there(tmp_path):
+def test_an_unreachable_api(tmp_path):
     """The program gets 502 with the reason, and nothing is recorded."""
     tape = tmp_path / "tape.jsonl"
     with running(Recorder("http://127.0.0.1:1/v1", str(tape))) as url, client(url) as api:
@@ -226,7 +226,7 @@ def test_an_api_that_is_not_there(tmp_path):
     assert len(tape.read_text().splitlines()) == 1
 
 
-def test_where_it_cannot_record(tmp_path):
+def test_invalid_destinations_of_a_recording(tmp_path):
     """A directory as the file, and plain http to another machine, are refused at the start."""
     with pytest.raises(UsageError, match="cannot write the cassette"):
         Recorder("http://127.0.0.1:1", str(tmp_path))

@@ -87,7 +87,7 @@ def test_other_hosts_are_refused(certificate, url):
     assert str(refused.value) == REFUSED
 
 
-def test_without_the_option_it_is_no_proxy():
+def test_without_the_option_it_refuses_to_be_a_proxy():
     """A server that was not started as one says how to."""
     with running(Emulator()) as url, httpx.Client(proxy=url.removesuffix("/v1")) as api:
         with pytest.raises(httpx.ProxyError) as refused:
@@ -96,7 +96,7 @@ def test_without_the_option_it_is_no_proxy():
     assert str(refused.value) == "403 This server is no proxy; start it with --proxy"
 
 
-def test_no_tunnel_leads_through_another(certificate):
+def test_nested_tunnels_are_refused(certificate):
     """CONNECT inside a tunnel is refused."""
     with proxying(Emulator(), certificate) as proxy:
         port = int(proxy.rpartition(":")[2])

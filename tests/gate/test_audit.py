@@ -44,7 +44,7 @@ def test_an_entry_says_who_and_what(path):
     } == json.loads(line)  # fmt: skip
 
 
-def test_a_full_file_is_put_aside(path):
+def test_a_full_file_is_rotated(path):
     """Some older files stay, in order, and the others are deleted."""
     made = writer(path, max_size=1000)
     for number in range(200):
@@ -99,7 +99,7 @@ def test_many_threads_write_whole_lines(path):
     assert 2000 == len(list(audit.read(path)))
 
 
-def test_what_is_no_entry_is_passed_over(path):
+def test_invalid_lines_are_skipped(path):
     """A truncated or foreign line does not hide others."""
     made = writer(path)
     made.write(ENTRY)
@@ -114,7 +114,7 @@ def test_what_is_no_entry_is_passed_over(path):
 
 
 @pytest.mark.parametrize("there", ["directory", "link"])
-def test_a_record_that_cannot_be_written_stops_nothing(path, tmp_path, there):
+def test_an_unwritable_log_stops_nothing(path, tmp_path, there):
     """It is reported once, with path and reason. A link is not followed."""
     os.makedirs(os.path.dirname(path))
     if there == "directory":
@@ -163,7 +163,7 @@ def test_the_first_refusals_are_written_at_once(path):
     made.close()
 
 
-def test_a_run_has_a_share_of_the_record(path):
+def test_a_run_has_a_share_of_the_log(path):
     """Calls beyond it are counted by outcome, and sent writes have their own share."""
     made = writer(path, share=20_000)
     for number in range(5_000):
@@ -183,7 +183,7 @@ def test_a_run_has_a_share_of_the_record(path):
     assert "unrecorded" == last["outcome"]
 
 
-def test_a_run_that_lasts_has_a_share_of_each_day(path):
+def test_a_long_run_has_a_share_of_each_day(path):
     """A server that runs for months keeps being recorded."""
     made = writer(path, share=2_000)
     for day in range(3):
@@ -195,7 +195,7 @@ def test_a_run_that_lasts_has_a_share_of_each_day(path):
     assert {0, 1, 2} == set(days)
 
 
-def test_a_run_pushes_out_no_other(path):
+def test_a_run_cannot_displace_entries_of_others(path):
     """Neither refused nor executed calls of any number of kinds push out other runs."""
     before = writer(path, run="before")
     before.write(ENTRY)

@@ -117,7 +117,7 @@ def test_many_threads_spend_no_more_than_one(server, session):
     assert 10 == len(server.requests)
 
 
-def test_what_was_not_sent_costs_nothing(server, session):
+def test_unsent_calls_cost_nothing(server, session):
     """Invalid arguments, refusals and dry runs do not count."""
     made = session(caps=Caps(calls=1, writes=1))
     with pytest.raises(ArgumentError):
@@ -129,7 +129,7 @@ def test_what_was_not_sent_costs_nothing(server, session):
     assert 1 == len(server.requests)
 
 
-def test_what_the_api_refuses_is_no_prediction(server, session):
+def test_a_rejected_create_does_not_count_as_a_prediction(server, session):
     """A 422 does not count for --max-predictions; a 500 does, since it may have started one."""
     made = session(caps=Caps(predictions=1))
     server.answers.append(Answer(422, b'{"detail": "no"}'))
@@ -163,7 +163,7 @@ def test_seconds_of_compute_are_the_apis_own(server, session):
 
 
 @pytest.mark.parametrize("seconds", ["-5", "1" + "0" * 310, "1e308", '"1.5"', "[]", "true"])
-def test_seconds_that_can_be_none(server, session, seconds):
+def test_impossible_seconds_are_ignored(server, session, seconds):
     """A server that reports impossible seconds gives nothing back to the budget, and ends no run."""
     made = session(caps=Caps(seconds_of_compute=10))
     server.default = prediction("a", "succeeded", metrics=f'{{"predict_time": {seconds}}}')
@@ -173,7 +173,7 @@ def test_seconds_that_can_be_none(server, session, seconds):
 
 
 @pytest.mark.parametrize("status", ["[]", "{}", "7", "null"])
-def test_a_status_that_is_none(server, session, status):
+def test_an_unknown_status_counts_as_running(server, session, status):
     """A prediction with an unknown status counts as running."""
     made = session(caps=Caps())
     server.default = Answer(201, f'{{"id": "a", "status": {status}}}'.encode())
@@ -208,7 +208,7 @@ def test_cost_is_reserved_before_it_is_known(server, session, version, cost):
     assert ["POST", "GET"] == [request.method for request in server.requests]  # whether the first has ended meanwhile
 
 
-def test_cost_settles_to_what_it_was(server, session):
+def test_the_actual_cost_replaces_the_estimate(server, session):
     """After its end a prediction counts its own seconds."""
     made = session(caps=Caps(cost=40), prices=PRICES)
     server.answers.extend([prediction("a"), prediction("a", "succeeded", metrics='{"predict_time": 4}')])
@@ -220,7 +220,7 @@ def test_cost_settles_to_what_it_was(server, session):
 
 @pytest.mark.parametrize("version", ["no/price", "not/listed", "5c7d5dc6dd8b"])
 @pytest.mark.parametrize("force", [False, True])
-def test_an_unknown_price_asks(server, session, version, force):
+def test_an_unknown_price_needs_approval(server, session, version, force):
     """It is never zero: a person decides, and without one the answer is no, also with --force."""
     arguments = {"version": version, "input": {}}
     prompter = Scripted(["once"])
@@ -234,7 +234,7 @@ def test_an_unknown_price_asks(server, session, version, force):
     assert 1 == len(server.requests)
 
 
-def test_a_yes_for_a_bare_version_is_for_that_version(server, session):
+def test_approval_of_a_bare_version_covers_only_it(server, session):
     """The model of a bare version is unknown, so "run" applies to that version only."""
     prompter = Scripted(["run", "no"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES)
@@ -248,7 +248,7 @@ def test_a_yes_for_a_bare_version_is_for_that_version(server, session):
     assert 2 == len(server.requests)
 
 
-def test_a_yes_for_a_deployment_is_for_that_deployment(server, session):
+def test_approval_of_a_deployment_covers_only_it(server, session):
     """Predictions of deployments have no known model either."""
     prompter = Scripted(["run", "no"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES)
@@ -308,6 +308,6 @@ def test_what_runs_can_be_canceled(server, session):
     assert [] == made.budget.running()
 
 
-def test_the_tighter_of_two_caps_holds():
+def test_the_lower_of_two_caps_applies():
     """A script's header never allows more than the command's flags."""
     assert Caps(calls=1, writes=2, cost=3.0) == Caps(calls=1, writes=5).tightened(Caps(calls=4, writes=2, cost=3.0))

@@ -31,7 +31,7 @@ def write(files, path, content=b"new"):
         target.file.write(content)
 
 
-def test_without_a_directory_there_are_no_files(tree):
+def test_without_a_directory_no_file_is_open(tree):
     """The refusal names the flag that opens one."""
     nothing = Files(base=str(tree))
 
@@ -42,7 +42,7 @@ def test_without_a_directory_there_are_no_files(tree):
         write(nothing, "open/x")
 
 
-def test_what_is_inside_is_read_and_written(files, tree):
+def test_files_inside_are_read_and_written(files, tree):
     """By relative and absolute paths, also through a link that stays inside."""
     (tree / "open" / "inner").symlink_to(tree / "open" / "deep")
 
@@ -62,7 +62,7 @@ OUTSIDE = [
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
-def test_what_is_outside_is_refused(files, path):
+def test_files_outside_are_refused(files, path):
     """Neither reading nor writing is possible, and nothing is created there."""
     with pytest.raises((PermissionDeniedError, UsageError)):
         files.read(path)
@@ -71,7 +71,7 @@ def test_what_is_outside_is_refused(files, path):
 
 
 @pytest.mark.parametrize("path", ["", "\0", "open/a\0b", "open/" * 1_000_000], ids=["empty", "NUL", "a NUL", "endless"])
-def test_what_is_no_path(files, path):
+def test_invalid_paths_are_refused(files, path):
     """The error is a sentence, not a ValueError of the system."""
     with pytest.raises(UsageError, match="expected a file path"):
         files.read(path)
@@ -120,7 +120,7 @@ def test_a_link_that_is_swapped_in_meanwhile(files, tree):
     assert {b"a"} == seen
 
 
-def test_what_is_no_regular_file(files, tree):
+def test_only_regular_files_are_opened(files, tree):
     """A directory or a pipe is refused at once, without waiting for a writer."""
     os.mkfifo(tree / "open" / "pipe")
     for path in ("open/deep", "open/pipe"):
@@ -128,7 +128,7 @@ def test_what_is_no_regular_file(files, tree):
             files.read(path)
 
 
-def test_what_is_not_there(files):
+def test_missing_files_are_reported(files):
     """The error has the system's words."""
     with pytest.raises(UsageError, match=r"cannot read 'open/none\.txt': No such file or directory"):
         files.read("open/none.txt")
@@ -155,7 +155,7 @@ def test_a_write_that_fails_leaves_nothing(files, tree):
     assert before == set(os.listdir(tree / "open"))
 
 
-def test_a_directory_that_is_none(tree):
+def test_a_missing_directory_is_refused(tree):
     """The error is reported when the run begins."""
     with pytest.raises(UsageError, match="--allow-read: not a directory: 'nowhere'"):
         Files(["nowhere"], base=str(tree))
@@ -167,7 +167,7 @@ def save(files, path, mode, source="", content=b"new"):
     return target.path
 
 
-def test_a_file_of_somebody_else_is_not_replaced(files, tree):
+def test_files_of_others_are_not_replaced(files, tree):
     """It is an error before anything is fetched, unless overwriting is allowed; a run replaces its own files."""
     (tree / "open" / "a.png").write_bytes(b"paid")
 
@@ -179,7 +179,7 @@ def test_a_file_of_somebody_else_is_not_replaced(files, tree):
     assert b"again" == (tree / "open" / "a.png").read_bytes()
 
 
-def test_a_free_name_is_taken(files, tree):
+def test_a_free_name_is_used(files, tree):
     """A new name each time, except for the same source."""
     (tree / "open" / "a.png").write_bytes(b"paid")
 
@@ -204,7 +204,7 @@ class Meanwhile:
             yield target
 
 
-def test_a_file_that_comes_meanwhile_is_kept(files, tree):
+def test_a_file_created_meanwhile_is_not_replaced(files, tree):
     """A file that another process writes during a download is not replaced."""
     with pytest.raises(UsageError, match=r"cannot write 'open/a\.png': File exists"):
         save(Meanwhile(files, tree / "open" / "a.png"), "open/a.png", "new")

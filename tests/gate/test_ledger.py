@@ -70,7 +70,7 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
-def test_spent_and_reserved_never_pass_a_cap(tmp_path_factory, steps):
+def test_spent_and_reserved_never_exceed_a_cap(tmp_path_factory, steps):
     """For any order of reserving, settling and releasing, at every commit, in every budget."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
     ledger, clock = Ledger(str(path), Clock()), Clock()
@@ -103,7 +103,7 @@ def test_spent_and_reserved_never_pass_a_cap(tmp_path_factory, steps):
     ledger.close()
 
 
-def test_the_last_cent_can_be_spent_and_no_more(ledger):
+def test_a_budget_can_be_spent_exactly(ledger):
     """Ten tenths are one, in whole billionths."""
     made = ledger()
     for _ in range(10):
@@ -114,7 +114,7 @@ def test_the_last_cent_can_be_spent_and_no_more(ledger):
     assert Decimal(1) == total(made).reserved
 
 
-def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
+def test_a_charge_is_reserved_in_all_budgets_or_none(ledger):
     """A charge is reserved in all budgets or in none."""
     made, small = ledger(), Allowance(name="small", period="week", cost=0.05)
     refused = made.reserve([DAY, small], Decimal("0.1"), Charge(Origin(), "default"))
@@ -123,7 +123,7 @@ def test_one_budget_without_room_takes_nothing_of_the_others(ledger):
     assert (Decimal(0), Decimal(0)) == (total(made).reserved, total(made, small).reserved)
 
 
-def test_what_it_cost_replaces_what_was_reserved_once(ledger):
+def test_a_charge_is_settled_once(ledger):
     """A second settlement changes nothing, nor does one of a released charge."""
     made = ledger()
     charge = made.reserve([DAY], Decimal("0.3"), Charge(Origin(), "default")).charge
@@ -137,7 +137,7 @@ def test_what_it_cost_replaces_what_was_reserved_once(ledger):
     assert (Decimal("0.1"), Decimal(0), 1) == (total(made).spent, total(made).reserved, total(made).predictions)
 
 
-def test_a_budget_begins_with_what_was_charged_before_it(ledger):
+def test_a_new_budget_includes_earlier_charges(ledger):
     """By account, script and caller; later settlements go to the same total."""
     made = ledger()
     charges = [
@@ -168,7 +168,7 @@ def test_a_budget_of_predictions_needs_no_price(ledger):
     assert (Decimal("0.5"), 2, 1) == (total(made, two).spent, total(made, two).predictions, total(made, two).unpriced)
 
 
-def test_a_new_period_begins_with_nothing(ledger):
+def test_a_new_period_starts_at_zero(ledger):
     """A charge settled after midnight counts for the day of its reservation."""
     clock = Clock()
     made = ledger(clock)
@@ -228,7 +228,7 @@ def test_a_ledger_of_the_version_before(ledger, tmp_path):
     assert Decimal("0.3") == total(made).reserved
 
 
-def test_the_file_is_its_owners_alone(ledger, tmp_path):
+def test_only_the_owner_can_read_the_file(ledger, tmp_path):
     """With what SQLite puts next to it."""
     ledger().reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
@@ -237,7 +237,7 @@ def test_the_file_is_its_owners_alone(ledger, tmp_path):
     assert 0o700 == stat.S_IMODE((tmp_path / "state").stat().st_mode)
 
 
-def test_a_forked_process_opens_the_ledger_anew(ledger):
+def test_a_forked_process_reopens_the_ledger(ledger):
     """The parent sees its reservations."""
     made = ledger()
     made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
@@ -251,7 +251,7 @@ def test_a_forked_process_opens_the_ledger_anew(ledger):
 
 
 @pytest.mark.parametrize("damage", ["not a database at all, but long enough to be looked at", "newer"])
-def test_a_ledger_that_cannot_be_read_lets_nothing_through(ledger, tmp_path, damage):
+def test_an_unreadable_ledger_blocks_calls(ledger, tmp_path, damage):
     """The error names its place, and it is not replaced."""
     path = tmp_path / "state" / "ledger.sqlite"
     path.parent.mkdir()

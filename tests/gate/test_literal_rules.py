@@ -60,7 +60,7 @@ FOUR = [
 
 @pytest.mark.parametrize("rule", [4, 4.0])
 @pytest.mark.parametrize("given", FOUR)
-def test_a_number_is_one_in_any_form(rule, given):
+def test_a_number_matches_every_spelling(rule, given):
     """Every spelling that the API reads as that number counts, for rules that deny and that allow."""
     arguments = {"version": VERSION, "input": {"n": given}}
 
@@ -69,7 +69,7 @@ def test_a_number_is_one_in_any_form(rule, given):
 
 
 @pytest.mark.parametrize("given", [5, "5", "4.5", "44", "4 4", "four", "", "nan", "1e999", [4], {"n": 4}, "4" * 5000])
-def test_another_value_is_not_that_number(given):
+def test_other_values_do_not_match_a_number(given):
     """Other values do not match."""
     assert "allow" == verdict(ruled(about(4)), "create_prediction", {"version": VERSION, "input": {"n": given}})
 
@@ -83,7 +83,7 @@ def test_a_fraction_is_compared_as_a_number(given):
 @pytest.mark.parametrize(
     ("rule", "given"), [(True, [True, "true", "True", " yes", 1, "1"]), (False, [False, "off", "0", 0])]
 )
-def test_a_boolean_is_one_in_any_form(rule, given):
+def test_a_boolean_matches_every_spelling(rule, given):
     """All words and numbers that the API reads as a boolean."""
     for value in given:
         arguments = {"version": VERSION, "input": {"n": value}}
@@ -107,7 +107,7 @@ ODD = ["meta/x:", " meta/x", "meta/x ", "meta//x", "meta/x/y", "/meta/x", "meta"
 
 @pytest.mark.parametrize("given", ODD)
 @pytest.mark.parametrize("verb", ["deny", "ask"])
-def test_a_model_that_is_not_understood_is_in_doubt(given, verb):
+def test_an_unparsed_model_is_treated_strictly(given, verb):
     """For each function and argument: rules that refuse apply, rules that allow do not."""
     calls = [
         ("create_deployment", {**DEPLOYMENT, "model": given}),
@@ -132,7 +132,7 @@ def test_a_model_that_is_not_understood_is_in_doubt(given, verb):
             assert "deny" == verdict(allowing, function, arguments), function
 
 
-def test_each_model_that_a_call_names_counts():
+def test_every_named_model_is_checked():
     """One denied model denies the call; one allowed model does not allow another."""
     arguments = {**DEPLOYMENT, "model": "acme/x", "version": f"meta/y:{VERSION}"}
     for model in ("acme/*", "meta/*"):
@@ -144,7 +144,7 @@ def test_each_model_that_a_call_names_counts():
 
 
 @pytest.mark.parametrize("given", [" " + VERSION, "a/b", "a/b:", f"{VERSION}:", f"v/{VERSION}/x", "a b"])
-def test_a_version_that_is_not_understood_is_in_doubt(given):
+def test_an_unparsed_version_is_treated_strictly(given):
     """A rule that denies versions applies, whatever model is named with it."""
     rule = ruled({"verdict": "deny", "arguments": {"version": VERSION}})
 
@@ -156,7 +156,7 @@ def test_a_version_that_is_not_understood_is_in_doubt(given):
     )
 
 
-def test_a_deployment_that_is_not_understood_is_in_doubt():
+def test_an_unparsed_deployment_is_treated_strictly():
     """The denying rule applies."""
     rule = ruled({"verdict": "deny", "arguments": {"deployment": "acme/*"}})
     call = {"deployment_owner": "other", "deployment_name": "x", "input": {}}
@@ -166,7 +166,7 @@ def test_a_deployment_that_is_not_understood_is_in_doubt():
 
 
 @pytest.mark.parametrize("version", ["evil/x:1", "evil/x"])
-def test_a_header_of_models_holds_for_each(version):
+def test_a_header_applies_to_every_named_model(version):
     """A model besides the declared one is not declared."""
     needs = Needs(models=("acme/*",))
     with pytest.raises(PermissionDeniedError):
@@ -198,7 +198,7 @@ def test_a_rule_that_can_match_nothing_is_an_error(rule):
         ("delete_file", {"file_id": "f"}, {}),
     ],
 )  # fmt: skip
-def test_always_writes_what_was_asked_word_for_word(function, arguments, expected):
+def test_always_writes_a_literal_rule(function, arguments, expected):
     """The rule allows exactly that call, and nothing that its text would match as a pattern."""
     rule = narrow_rule(resolve(function), arguments, "acc*")
     policy = policy_of(config.Settings(rules=(("config.toml", rule),), write=config.Value("deny", "config.toml")))
@@ -212,7 +212,7 @@ def test_always_writes_what_was_asked_word_for_word(function, arguments, expecte
 
 
 @pytest.mark.parametrize("model", ODD)
-def test_no_rule_for_a_model_that_is_not_understood(model):
+def test_no_rule_for_an_unparsed_model(model):
     """No safe rule exists for it."""
     assert narrow_rule(resolve("create_deployment"), {**DEPLOYMENT, "model": model}, "default") is None
 

@@ -32,7 +32,7 @@ DOORS = {
 @pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize("verdict", SENT)
 @pytest.mark.parametrize(("access", "target"), [("read", READ), ("write", WRITE)], ids=["read", "write"])
-def test_what_reaches_the_server(server, tmp_path, access, target, verdict, door, flag):
+def test_requests_by_verdict_and_flag(server, tmp_path, access, target, verdict, door, flag):
     """Allowed calls are sent, asked and denied ones are not; force sends all, a dry run none."""
     head, tail = DOORS[door](*target)
     command = [sys.executable, "-m", "kosmolua", *head, f"--{access}", verdict, *([flag] if flag else []), *tail]

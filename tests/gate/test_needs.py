@@ -52,7 +52,7 @@ def test_without_a_header_nothing_is_declared():
         ("max_calls: 1\n--@ max_calls: 2", "flow.lua:2: duplicate header key max_calls"),
     ],
 )
-def test_a_header_that_means_nothing_is_an_error(line, needle):
+def test_an_invalid_header_is_an_error(line, needle):
     """The error names the line, before anything runs."""
     with pytest.raises(UsageError) as caught:
         needs.read(f"--@ {line}\n".encode(), "flow.lua")
@@ -73,7 +73,7 @@ def test_a_header_that_means_nothing_is_an_error(line, needle):
         ("delete_file", {"file_id": "f"}, False),
     ],
 )
-def test_the_run_is_held_to_it(function, arguments, allowed):
+def test_the_run_is_limited_to_its_header(function, arguments, allowed):
     """Functions and models that it does not name are refused, and calls whose model is unknown."""
     call = Call(resolve(function), "default", arguments)
     found = needs.read(HEADER, "flow.lua")

@@ -93,7 +93,7 @@ def test_a_url_of_the_api_is_refused_by_name(server, session, url, operation, wa
 
 @pytest.mark.parametrize("way", catalogue.TRANSFERS, ids=lambda way: way.name)
 @pytest.mark.parametrize("url", OTHER.values(), ids=OTHER)
-def test_what_no_output_can_be_is_refused(server, session, url, way):
+def test_addresses_without_files_are_refused(server, session, url, way):
     """There are no files below the base, and ambiguous URLs are not sent."""
     with pytest.raises(UsageError):
         session().open(way, {"url": written(url, server)})
@@ -152,7 +152,7 @@ def test_outputs_of_the_same_origin_are_fetched(server, session, path):
     assert [(path, "Bearer r8_MarkedToken")] == [(r.target, r.headers["authorization"]) for r in server.requests]
 
 
-def test_a_base_with_a_longer_path_is_held_as_a_whole(server, session):
+def test_a_base_with_a_longer_path_is_compared_completely(server, session):
     """Only addresses below the whole base are the API."""
     made = session(f"http://127.0.0.1:{server.port}/replicate/v1")
 
@@ -197,7 +197,7 @@ def test_a_data_url_is_refused_as_a_download(session, url, options, error, outco
 
 
 @pytest.mark.parametrize("url", ["data:,x", "DATA:,x"])
-def test_a_data_url_is_no_stream(session, url):
+def test_a_data_url_is_not_a_stream(session, url):
     """It has no events."""
     with pytest.raises(UsageError, match="stream: "):
         session().open(STREAM, {"url": url})
@@ -304,7 +304,7 @@ def test_an_answer_without_the_token_has_no_note(server, session):
     assert b'{"id": "r8_Marked", "logs": "\\u0041 50%|"}' == made.fetch(f"http://127.0.0.1:{server.port}/x", 100)
 
 
-def test_reading_a_file_goes_by_the_road_once(server, session):
+def test_reading_a_file_is_one_entry(server, session):
     """There is one entry per file."""
     made = session()
     made.open(DOWNLOAD, {"url": f"http://127.0.0.1:{server.port}/x"}).close()

@@ -24,12 +24,12 @@ def test_each_class_has_its_verdict(verdict):
     assert Decision(verdict, f"write={verdict} (--write)") == decide(rules(write=verdict), Call(WRITE))
 
 
-def test_no_rule_is_a_no():
+def test_without_a_rule_a_call_is_denied():
     """Without a matching rule the call is denied."""
     assert Decision("deny", "no rule") == decide(Policy(), Call(READ))
 
 
-def test_a_verdict_that_is_none_is_the_strictest():
+def test_an_unknown_verdict_denies():
     """An unknown verdict denies."""
     settings = config.Settings(
         url=config.DEFAULTS.url, read=config.Value("alow", "file"), write=config.Value("", "file")
@@ -118,7 +118,7 @@ def for_write(rule):
 
 @pytest.mark.parametrize("version", ["5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa", None])
 @pytest.mark.parametrize("verdict", ["allow", "deny", "ask"])
-def test_what_a_call_does_not_tell_is_held_against_it(verdict, version):
+def test_a_call_without_its_model_is_treated_strictly(verdict, version):
     """A bare version hides its model: rules on models then only tighten, and the decision says so."""
     rule = {"verdict": verdict, "functions": "create_prediction", "arguments": {"model": "meta/*"}}
     found = decide(ruled(rule, write="ask"), creating(**({"version": version} if version else {})))
@@ -158,7 +158,7 @@ def test_a_secret_needs_a_rule_with_its_name():
         ({"functions": []}, "`functions` is empty", "functions"),
     ],
 )  # fmt: skip
-def test_a_rule_that_means_nothing_is_an_error(rule, needle, hint):
+def test_a_rule_without_effect_is_an_error(rule, needle, hint):
     """It may be meant to deny, so it is not ignored."""
     with pytest.raises(ConfigurationError) as caught:
         ruled({"verdict": "deny", **rule})
@@ -204,7 +204,7 @@ def test_the_order_of_rules_never_matters(rules, account, random):
     st.sampled_from(["allow", "ask", "deny"]),
     st.booleans(),
 )
-def test_what_cannot_be_called_is_denied_with_all_arguments(rules, write, by_flag):
+def test_a_function_that_is_never_allowed(rules, write, by_flag):
     """A function that is never callable is denied for all arguments; otherwise some call is allowed."""
     ceilings = frozenset({"write"} if by_flag else ())
     policy = msgspec.structs.replace(ruled(*rules, write=write), ceilings=ceilings)
@@ -214,7 +214,7 @@ def test_what_cannot_be_called_is_denied_with_all_arguments(rules, write, by_fla
     assert may_be(policy, creating()) == (verdicts != {"deny"})
 
 
-def test_what_a_call_leaves_out_is_left_out():
+def test_absent_arguments_match_no_condition():
     """A rule about webhooks matches calls that have one; an incomplete call may have one."""
     policy = ruled({"verdict": "deny", "arguments": {"webhook": "*"}}, write="allow")
     made = msgspec.structs.replace(creating(version="v"), complete=True)
@@ -223,7 +223,7 @@ def test_what_a_call_leaves_out_is_left_out():
     assert ["allow", "deny", "deny"] == [decide(policy, call).verdict for call in (made, hooked, creating())]
 
 
-def test_rules_that_name_another_function_are_not_looked_at():
+def test_rules_for_other_functions_are_skipped():
     """Rules are sorted by function once; a function without rules is decided by its class."""
     said = tuple(
         (

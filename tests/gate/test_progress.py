@@ -71,7 +71,7 @@ def test_a_prediction_from_its_beginning_to_its_end(told):
     assert "a fox" == job.output
 
 
-def test_a_create_that_is_under_way(told):
+def test_a_create_in_flight(told):
     """It counts until there is an answer or an error."""
     operation = resolve("create_prediction")
     entry = Entry("create_prediction", "default", "write", NOW)
@@ -83,7 +83,7 @@ def test_a_create_that_is_under_way(told):
     assert ["the connection was lost"] == [call.error for call in told.progress.calls]
 
 
-def test_what_others_have_started(told):
+def test_predictions_of_others(told):
     """A list updates known predictions; a read one counts, but not its compute."""
     told("create_prediction", prediction("starting"))
     page = [prediction("succeeded"), prediction("processing", "other"), None, {"id": []}]
@@ -98,7 +98,7 @@ def test_what_others_have_started(told):
     ("event", "data", "status"),
     [("done", "{}", "succeeded"), ("done", '{"reason": "canceled"}', "canceled"), ("error", "{}", "failed")],
 )
-def test_a_stream_tells_the_end(told, event, data, status):
+def test_a_stream_shows_the_end(told, event, data, status):
     """A followed prediction needs no further read; the API may still report the rest."""
     told("create_prediction", prediction("starting", urls={"stream": "https://stream.replicate.com/1"}))
     told.progress.followed("https://stream.replicate.com/1", "output", "text")
@@ -129,7 +129,7 @@ def test_downloads(told):
         {"id": ""},
     ],
 )
-def test_answers_that_nobody_expects(told, fields):
+def test_unexpected_answers(told, fields):
     """With any types nothing breaks, and times stay within the run."""
     for function in ("create_prediction", "get_prediction", "list_predictions"):
         told(function, {**prediction("processing"), **fields})
@@ -156,7 +156,7 @@ def test_what_is_kept_is_bounded(told):
     assert MAX_FILES == len(told.progress.jobs[0].files)
 
 
-def test_nothing_is_kept_where_nobody_wants_a_report():
+def test_without_a_report_no_texts_are_kept():
     """The progress line needs only the states."""
     told = Told()
     told("create_prediction", prediction("succeeded", input={"a": 1}, output="b"))

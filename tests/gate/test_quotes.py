@@ -33,7 +33,7 @@ def test_recorded_metrics_give_their_cost(row):
 
 
 @pytest.mark.parametrize("row", [row for row in BILLED if "expected" in row], ids=lambda row: row["source"][:40])
-def test_an_input_tells_what_it_will_cost(row):
+def test_an_input_determines_the_estimate(row):
     """By its amounts and its variant, rounded up."""
     assert Decimal(row["expected"]) == quoted(row).expected(60)
 
@@ -70,12 +70,12 @@ def test_a_price_is_read_as_it_is_written(row):
         ("unspecified_billing_metric", {"duration": 5}, None),
     ],
 )  # fmt: skip
-def test_how_much_an_input_asks_for(metric, given, amount):
+def test_amounts_that_an_input_requests(metric, given, amount):
     """None if unknown, which is never zero."""
     assert amount == amount_of(metric, given, {})
 
 
-def test_an_expectation_stands_in_for_what_the_input_does_not_say():
+def test_a_missing_input_uses_the_expected_amount():
     """The input takes precedence."""
     assert 500 == amount_of("token_output_count", {}, {"token_output_count": 500})
     assert 7 == amount_of("token_output_count", {"max_tokens": 7}, {"token_output_count": 500})
@@ -133,7 +133,7 @@ def test_amounts_that_a_server_may_invent(value):
         (7, "expected a table"),
     ],
 )
-def test_a_table_that_cannot_be_understood(said, problem):
+def test_an_invalid_price_table(said, problem):
     """The error names the key, what was found and what was expected."""
     with pytest.raises(PriceError) as caught:
         prices_of(said)

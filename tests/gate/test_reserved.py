@@ -82,7 +82,7 @@ def test_the_products_directories_by_variables(home, tmp_path, kind):
     refused(files, home / ".config/kosmolua/credentials.json", OWN)
 
 
-def test_a_directory_that_is_reserved_itself_is_no_way_in(home):
+def test_a_reserved_directory_cannot_be_opened(home):
     """Opening it, or one within it, by name opens nothing."""
     environment = {"HOME": str(home)}
     for place in (".config/kosmolua", ".local/state/kosmolua/runs", "project/.kosmo"):
@@ -104,7 +104,7 @@ def test_a_directory_of_settings(home, spelling):
         write(opened(home), home / "own" / spelling)
 
 
-def test_links_lead_to_what_they_are(home):
+def test_links_to_reserved_files_are_refused(home):
     """Symbolic links to files and directories, chains of them, and hard links."""
     credentials = home / ".config/kosmolua/credentials.json"
     (home / "own" / "soft").symlink_to(credentials)
@@ -136,7 +136,7 @@ def test_settings_that_are_kept_elsewhere(home):
     refused(opened(home), home / "dotfiles" / "whole" / "credentials.json", OWN)
 
 
-def test_an_open_descriptor_is_no_way_in(home):
+def test_reserved_files_cannot_be_opened_by_descriptor(home):
     """/proc/self/fd/N is the file that it refers to."""
     with open(home / ".config/kosmolua/credentials.json", "rb") as file:
         refused(opened(home), f"/proc/self/fd/{file.fileno()}", OWN)
@@ -215,7 +215,7 @@ def test_many_files_of_the_product_are_known_soon(home):
     assert time.process_time() - began < 1
 
 
-def test_what_is_beside_them_stays_open(home):
+def test_files_next_to_reserved_ones_stay_open(home):
     """A script's own files, and similar names."""
     for place in (".config/other", ".config/kosmolua2", "project/kosmo", "project/.kosmos"):
         (home / place).mkdir()
@@ -226,7 +226,7 @@ def test_what_is_beside_them_stays_open(home):
 
 
 @pytest.mark.parametrize("unnamed", [True, False])
-def test_a_write_that_is_given_up_leaves_nothing(tmp_path, unnamed):
+def test_an_abandoned_write_leaves_nothing(tmp_path, unnamed):
     """A later write raises an error, and the file does not get its name."""
     parts, directory = Parts(unnamed=unnamed), os.open(tmp_path, os.O_RDONLY)
 

@@ -187,7 +187,7 @@ def test_a_failure_before_the_answer_is_an_error_with_a_code(road, server, step,
 
 
 @pytest.mark.parametrize("step", ["settle", "on_call", "audit", "note", "watcher", "watcher begins"])
-def test_a_failure_after_the_answer_does_not_cost_it(road, server, step):
+def test_a_failure_after_the_answer_keeps_the_answer(road, server, step):
     """The answer is returned, the call is logged, and the exception is kept."""
     error = ValueError("mine")
     session, _ = failing(road, server, step, error)
@@ -198,7 +198,7 @@ def test_a_failure_after_the_answer_does_not_cost_it(road, server, step):
     assert error is session.raised
 
 
-def test_a_bug_says_that_it_is_one(road, server):
+def test_a_bug_says_where_to_report_it(road, server):
     """The message says so and where to report it; the stack names no directory."""
     session, arguments = failing(road, server, "send", ValueError("odd"))
     with pytest.raises(InternalError) as caught:
@@ -221,7 +221,7 @@ def test_a_token_in_an_exception_is_not_shown(road, server):
     assert TOKEN not in f"{caught.value} {caught.value.to_dict()}"
 
 
-def test_a_create_that_broke_counts_as_unanswered(road, server):
+def test_a_failed_create_counts_as_unanswered(road, server):
     """It may have been sent, so it does not count as refused."""
     session, arguments = failing(road, server, "send", ValueError("odd"))
     with pytest.raises(InternalError):
@@ -231,7 +231,7 @@ def test_a_create_that_broke_counts_as_unanswered(road, server):
 
 
 @pytest.mark.parametrize("step", ["send", "claim"])
-def test_a_journal_that_breaks(road, step):
+def test_a_failing_journal_is_an_error(road, step):
     """Its exception is an error of the call."""
     session, ticket = road(), BrokenTicket(step, ValueError("odd"))
     with pytest.raises(InternalError):
@@ -247,7 +247,7 @@ def test_files_that_cannot_be_read(road, tmp_path):
         session.call("create_file", {"path": "a.txt"})
 
 
-def test_a_policy_that_breaks_sends_nothing(road, server):
+def test_a_failing_policy_sends_nothing(road, server):
     """A failing gate stays closed."""
 
     with pytest.raises(InternalError):
@@ -256,7 +256,7 @@ def test_a_policy_that_breaks_sends_nothing(road, server):
     assert [] == server.requests
 
 
-def test_a_prompter_that_breaks_sends_nothing(road, server):
+def test_a_failing_prompter_sends_nothing(road, server):
     """Its exception is the cause of the error, and is kept for the owner of the prompter."""
     error = TypeError("no word")
     session, arguments = failing(road, server, "prompter", error)
@@ -275,7 +275,7 @@ def test_a_name_of_another_type(road, function):
         road().call(function, {})
 
 
-def test_an_interrupt_stays_one(road, server):
+def test_an_interrupt_is_recorded_as_one(road, server):
     """Ctrl-C is not a failure of the call, and is recorded as an interrupt."""
     session, arguments = failing(road, server, "send", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
@@ -296,7 +296,7 @@ def test_a_create_that_is_answered_without_an_id(road, server, answer):
     assert ["POST"] == [request.method for request in server.requests if request.method == "POST"]
 
 
-def test_an_error_of_the_api_stays_one(road, server):
+def test_an_error_of_the_api_is_not_a_bug(road, server):
     """An expected error is not taken for a bug."""
     server.default = Answer(404, b"{}")
     with pytest.raises(ApiError):
@@ -306,7 +306,7 @@ def test_an_error_of_the_api_stays_one(road, server):
 # Beside the calls ---------------------------------------------------------------------------------------------------
 
 
-def test_a_service_that_breaks(road, tmp_path):
+def test_a_failing_service_is_an_error(road, tmp_path):
     """Its exception is an error with a code, recorded under the service's name, and the next one works."""
     session = road()
     services = Services(BrokenFiles([str(tmp_path)], []), str(tmp_path), lambda: session)
@@ -332,7 +332,7 @@ def test_a_prompt_whose_session_cannot_be_opened(error):
     assert {"ok": 1} == calls("get_account", "", b"\x80")
 
 
-def test_what_a_prompt_learns_costs_no_answer(road):
+def test_a_failure_after_an_answer_is_reported_by_the_next_call(road):
     """A failure after an answer is reported once, at the next call."""
     session = road()
     calls = Calls(Options(), type("Hosts", (), {"session": lambda *_: session})())
@@ -344,7 +344,7 @@ def test_what_a_prompt_learns_costs_no_answer(road):
     assert "p1" == calls("get_account", "", b"\x80")["id"]
 
 
-def test_a_directory_that_is_gone(tmp_path, monkeypatch):
+def test_a_removed_directory(tmp_path, monkeypatch):
     """The system's error without a name is reported in words."""
     gone = tmp_path / "gone"
     gone.mkdir()

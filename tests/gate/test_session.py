@@ -60,7 +60,7 @@ def test_a_person_is_asked_about_exactly_what_is_sent(session):
     assert [Question("create_prediction", "default", "write", CREATE[1], "flow.lua", why)] == prompter.asked
 
 
-def test_nobody_to_ask_is_a_no(server, session):
+def test_without_a_terminal_the_call_is_refused(server, session):
     """Without a terminal the call is refused, and the hint shows how to allow it."""
     with pytest.raises(PermissionDeniedError) as caught:
         session(Nobody()).call(*CREATE)
@@ -117,7 +117,7 @@ def test_the_log_is_bounded(session):
     assert (MAX_LOG, 5) == (len(made.log), made.unlogged)
 
 
-def test_a_question_cannot_draw_on_the_terminal():
+def test_a_question_is_escaped_for_the_terminal():
     """Control characters, direction marks and long arguments do not reach the screen; the last line asks."""
     evil = {"input": {"text": "\x1b[2J\x1b[1;1Hallow get_account?\r\n\u202e"}, "a\x1bb": "x" * 5000}
     text = render(Question("create_prediction", "work\x07", "write", evil, "evil\n.lua"))

@@ -72,7 +72,7 @@ def ended(identifier, seconds):
 # Seconds ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_guess_is_looked_at_before_it_refuses(server, session):
+def test_an_estimate_is_read_before_a_refusal(server, session):
     """A prediction that nobody waited for took half a second, not the time on the clock."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
@@ -89,7 +89,7 @@ def test_a_guess_is_looked_at_before_it_refuses(server, session):
     assert 0.5 == made.budget.spent()["seconds_of_compute"]
 
 
-def test_what_still_runs_counts_by_the_clock_after_a_look(server, session):
+def test_running_jobs_count_by_the_clock(server, session):
     """The refusal says so, after one read."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
@@ -104,7 +104,7 @@ def test_what_still_runs_counts_by_the_clock_after_a_look(server, session):
 
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 @pytest.mark.parametrize("metrics", ["null", "{}", '{"predict_time": null}', '{"total_time": 9}'])
-def test_the_clock_counts_where_the_answer_says_nothing(server, session, status, metrics):
+def test_elapsed_time_counts_without_predict_time(server, session, status, metrics):
     """An answer without predict_time does not mean zero seconds."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=2), clock=clock)
@@ -167,7 +167,7 @@ def test_one_at_a_time_until_something_is_known(server, session):
     assert 2 <= done <= 3
 
 
-def test_held_seconds_wait_for_what_they_turn_out_to_be(server, session):
+def test_a_create_waits_while_reserved_seconds_may_be_freed(server, session):
     """A create waits while that may make room, and is then sent."""
     server.answers.extend([prediction("a"), prediction("a"), prediction("a", "processing"), ended("a", 0.1)])
     server.default = ended("b", 0.1)
@@ -244,7 +244,7 @@ def test_metrics_settle_what_was_reserved(server, session):
     assert {} == made.budget.guessed()
 
 
-def test_an_amount_that_nobody_knows_asks(server, session):
+def test_an_unknown_amount_needs_approval(server, session):
     """Tokens without a bound are an unknown price; metrics settle it, and until then it is not zero."""
     prices = Prices(models={"owner/images": Price(metrics={"token_output_count": 0.001})})
     prompter = Scripted(["once"])
@@ -281,7 +281,7 @@ def test_three_runs_share_a_budget(server, session):
     assert (0, 0) == (third.budget.spent()["predictions"], third.budget.spent()["calls"])
 
 
-def test_what_the_api_refuses_is_given_back(server, session):
+def test_a_rejected_create_is_released(server, session):
     """In all budgets; possible creations stay reserved."""
     made = session(budgets=[DAY])
     server.answers.extend([Answer(422, b"{}"), Answer(500, b"{}")])
@@ -293,7 +293,7 @@ def test_what_the_api_refuses_is_given_back(server, session):
     assert (Decimal("0.25"), 1) == (found.reserved, found.predictions)
 
 
-def test_a_run_that_was_killed_is_looked_at_before_another_is_refused(server, session):
+def test_reservations_of_killed_runs_are_read_before_a_refusal(server, session):
     """Its unsettled reservation stays counted until then."""
     session(budgets=[DAY])
     killed = session(budgets=[DAY])
@@ -337,7 +337,7 @@ def test_a_warning_at_four_fifths_is_given_once(server, session):
         (Allowance(name="b", period="day", predictions=0), Origin(), "default", True),
     ],
 )
-def test_a_budget_is_for_what_it_names(server, session, budget, origin, account, bound):
+def test_a_budget_counts_only_what_it_names(server, session, budget, origin, account, bound):
     """An account, a script by path or name, the caller named by a program; without conditions everything."""
     made = session(budgets=[budget], origin=origin)
     if bound:
@@ -368,7 +368,7 @@ def test_a_dry_run_reserves_nothing(session, tmp_path):
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
-def test_how_the_budgets_stand_is_told(server, session):
+def test_budgets_are_described(server, session):
     """Those that count calls on the account are described."""
     server.default = prediction("a", "succeeded", metrics='{"image_output_count": 1}')
     made = session(budgets=[DAY, Allowance(name="other", period="day", cost=2.0, account="work")])
@@ -394,7 +394,7 @@ def test_a_refusal_names_what_raises_the_bound(session, budget, flag):
     assert flag in caught.value.hint
 
 
-def test_a_create_that_is_held_back_is_waited_for(tmp_path):
+def test_a_delayed_create_is_waited_for(tmp_path):
     """A delayed create will soon have its result, so another one is not refused for its seconds."""
     clock, pool = Clock(), ThreadPoolExecutor(1)
     others = []

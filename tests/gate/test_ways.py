@@ -191,7 +191,7 @@ CASES = [(door, policy) for door in DOORS for policy in POLICIES if (door, polic
 
 
 @pytest.mark.parametrize(("door", "policy"), CASES)
-def test_what_reaches_the_server_by_each_way(server, ground, door, policy):
+def test_requests_of_every_interface_under_every_policy(server, ground, door, policy):
     """Everything if all is allowed, nothing that a rule denies, and no request otherwise."""
     if policy == "rule":
         (ground / "config" / "config.toml").write_text(RULES)
@@ -220,7 +220,7 @@ def test_a_tool_fetches_a_few_pictures_within_its_run(server, ground, flags, mos
     assert {"download"} == {function for function, _ in outcomes}
 
 
-def test_an_echoed_token_reaches_nobody(server, ground, monkeypatch):
+def test_an_echoed_token_is_removed_everywhere(server, ground, monkeypatch):
     """If a server repeats request headers, no interface, file or log has the token; the notes say why."""
     token = "r8_MarkedTokenOfTheAccount123456789"
     monkeypatch.setenv("REPLICATE_API_KEY", token)

@@ -108,7 +108,7 @@ def test_a_page_link_is_bounded(link):
 
 
 @pytest.mark.parametrize("cut", range(-4, 3))
-def test_a_data_url_is_decoded_wherever_it_is_cut(cut):
+def test_a_data_url_is_decoded_in_any_pieces(cut):
     """A percent sign may be at the end of a piece; text that is not an encoding is unchanged."""
     text = "a" * (65536 + cut) + "%41%4" + "g" * 65536 + "%zz%C3%A9%"
     kind, content = content_of(f"data:text/plain,{text}", function="download")
@@ -192,7 +192,7 @@ def test_a_download_that_trickles(tmp_path):
     assert "bytes per second" in error.message
 
 
-def test_attempts_are_bought_by_what_comes(tmp_path):
+def test_attempts_that_transfer_enough_do_not_count(tmp_path):
     """A large file over a bad connection is fetched in as many parts as needed."""
     left = iter([True] * 30)
 
@@ -209,7 +209,7 @@ def test_attempts_are_bought_by_what_comes(tmp_path):
 
 @pytest.mark.parametrize("call", ["replicate.create_prediction{ version = 'v', input = { x = files } }",
                                   "run('a/b', { x = files }, { cache = '1h', validate = false })"])  # fmt: skip
-def test_a_call_takes_so_many_files(tmp_path, call):
+def test_the_files_of_a_call_are_limited(tmp_path, call):
     """The number is limited, since each is read and hashed."""
     (tmp_path / "small").write_bytes(b"x")
     source = f"local files = {{}} for i = 1, 101 do files[i] = file('{tmp_path}/small') end {call}"

@@ -93,7 +93,7 @@ def test_a_page_that_is_a_list_is_an_error(server, kosmo):
     assert "expected a page with a list of results, got list" in told["error"]
 
 
-def test_the_prompt_goes_on(server, kosmo):
+def test_the_prompt_continues_after_odd_answers(server, kosmo):
     """In a pipe it is a script; each answer is processed."""
     server.default = Answer(200, DEEP)
     ran = kosmo("repl", stdin='print(pcall(integrations.replicate.get_account, {})) print("still here")')
@@ -102,7 +102,7 @@ def test_the_prompt_goes_on(server, kosmo):
     assert ran.stdout.endswith("still here\n")
 
 
-def test_a_host_goes_on(server):
+def test_a_host_continues_after_odd_answers(server):
     """After any invalid answer the next call works."""
     with Host(url=server.url, token="r8_token-of-tests", read="allow", write="allow") as host:
         for body in ODD.values():
@@ -113,7 +113,7 @@ def test_a_host_goes_on(server):
             assert {"username": "u"} == host.call("get_account")
 
 
-def test_a_tool_answers(server, tmp_path):
+def test_a_tool_answers_after_odd_answers(server, tmp_path):
     """The MCP server returns a result for each, and continues."""
     server.default = Answer(200, DEEP)
     reach = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_token-of-tests"}

@@ -185,7 +185,7 @@ def test_a_closed_host_stays_closed(host):
     assert "the host is closed" in forked(lambda: host.call("get_account"))()
 
 
-def test_the_child_holds_none_of_the_parents_connections(host):
+def test_a_forked_process_keeps_no_connection_of_its_parent(host):
     """The forked process keeps no descriptor of the parent's connections."""
     asks(host, "x", 2)
     host.run("return 1")

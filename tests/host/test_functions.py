@@ -69,7 +69,7 @@ def test_a_script_calls_a_function(host):
         ("custom.notfy{}", "unknown_function", "did you mean custom.notify"),
     ],
 )
-def test_what_goes_wrong_is_an_error_table(host, call, code, words):
+def test_failures_are_error_tables(host, call, code, words):
     """A script can catch it and sees what was expected."""
     result = host.run(f"local ok, e = pcall(function() return {call} end) return ok, e.code, e.message")
 
@@ -115,7 +115,7 @@ def test_a_function_may_call_the_host():
         assert [7] == host.run("return custom.inner{}[1]").results
 
 
-def test_a_function_that_blocks_holds_up_nothing_else():
+def test_a_blocking_function_delays_nothing_else():
     """Calls of the API continue, and a stop ends the run."""
     released = threading.Event()
     with Host(emulate=True, functions={"block": Function(call=lambda: released.wait(60), access="read")}) as host:
@@ -250,7 +250,7 @@ def test_functions_are_documented_for_scripts(host):
         ([notify], "expected a dictionary of functions by name"),
     ],
 )
-def test_what_cannot_be_a_function_is_refused_when_the_host_is_made(functions, words):
+def test_invalid_functions_are_refused_when_the_host_is_made(functions, words):
     """The error does not wait for the first call."""
     with pytest.raises(OptionError, match=words):
         Host(functions=functions)
@@ -309,7 +309,7 @@ def test_the_check_knows_functions(tmp_path, monkeypatch, capfd):
         ("os:nosuch", "nosuch of os is missing"),
     ],
 )
-def test_functions_that_are_not_there_are_told(capfd, given, words):
+def test_missing_functions_are_reported(capfd, given, words):
     """The error has an example."""
     assert 2 == main(["lua", "--emulate", "--functions", given, "--eval", "return 1"])
     assert words in capfd.readouterr().err
@@ -327,7 +327,7 @@ def test_a_resumed_run_counts_what_was_called_before(tmp_path):
     assert (["limit_reached"] * 2, 4) == (codes, len(ticks))
 
 
-def test_a_run_without_functions_is_told_how_to_get_them():
+def test_a_run_without_functions_gets_a_hint():
     """The name may belong to another host."""
     with Host(emulate=True) as host:
         error = host.run("return custom.notify{}").error

@@ -88,7 +88,7 @@ def test_calls_streams_downloads_and_pages(configured, tmp_path):
         assert {"stream", "delivery", "v1"} == {path.split("/")[1] for path, _ in between.seen}
 
 
-def test_nothing_shows_the_header(configured, tmp_path):
+def test_the_header_is_shown_nowhere(configured, tmp_path):
     """If a gateway repeats it, it is not in answers, the dry run, the call log or the audit log."""
     with gateway("another") as between:
         with Host(url=between.url, write="allow") as host:
@@ -113,7 +113,7 @@ def test_headers_of_the_options():
 @pytest.mark.parametrize(
     "headers", [{"Host": "x"}, {"Content-Length": "1"}, {"Prefer": "wait"}, {"x": "a\r\nb: c"}, {"x y": "z"}]
 )
-def test_headers_that_cannot_be(headers):
+def test_invalid_headers_are_refused(headers):
     """Headers that the client sets itself, and duplicates, are refused."""
     with pytest.raises(TypeError, match="headers: expected a dictionary") as caught:
         Host(token="r8_x", headers=headers)

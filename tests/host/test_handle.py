@@ -58,7 +58,7 @@ def test_events_carry_the_run_and_its_tags(host):
     assert events == told == [*handle.events()]
 
 
-def test_two_runs_at_once_are_told_apart():
+def test_events_of_concurrent_runs_have_their_ids():
     """Callbacks of a host get the events of all runs."""
     told, lock = [], threading.Lock()
 

@@ -61,7 +61,7 @@ def test_a_call_gives_plain_data():
     assert ("not_found", 404) == (raised.value.code, raised.value.status)
 
 
-def test_a_request_tells_what_was_decided(live):
+def test_a_request_returns_its_decision(live):
     """The entry of a call has the deciding rule and the outcome."""
     entry = live(isolation="none").request("get_account").entry
 
@@ -104,7 +104,7 @@ def test_what_goes_wrong_is_in_the_result(isolation):
         result.raise_for_error()
 
 
-def test_a_file_runs_beside_its_modules(tmp_path):
+def test_a_file_finds_modules_next_to_it(tmp_path):
     """A script finds modules next to it if that directory is open; a missing file is reported."""
     (tmp_path / "flow.lua").write_text("return require('words').hello, args[1]")
     (tmp_path / "words.lua").write_text("return { hello = 'hello' }")
@@ -137,7 +137,7 @@ def test_many_runs_at_once(isolation):
     assert list(range(1, 9)) == [len(result.log) for result in results]
 
 
-def test_asyncio_goes_on_meanwhile():
+def test_asyncio_is_not_blocked():
     """A run on a thread leaves the event loop free."""
 
     async def main(host):
@@ -177,7 +177,7 @@ def test_a_prompter_is_asked(live, server):
     assert (2, 2) == (len(server.requests), len(prompter.asked))
 
 
-def test_settings_hold_from_the_next_run_on(live, tmp_path):
+def test_changed_settings_apply_to_the_next_run(live, tmp_path):
     """A change of the configuration applies to the host's next run."""
     host = live(write=None)
     (tmp_path / "config").mkdir()
@@ -232,7 +232,7 @@ def test_nothing_is_sent_in_a_dry_run(live, server):
     assert [] == server.requests
 
 
-def test_a_token_is_for_its_account_and_shown_nowhere(live, server):
+def test_a_token_is_sent_for_its_account_and_shown_nowhere(live, server):
     """It is sent for the host's account only, and is in no printable text."""
     host = live()
     result = host.run("return pcall(integrations.replicate.get_account, {})")
@@ -243,7 +243,7 @@ def test_a_token_is_for_its_account_and_shown_nowhere(live, server):
         host.call("get_account", account="work")
 
 
-def test_without_a_token_there_is_none(server):
+def test_without_a_token_the_stored_one_is_used(server):
     """The first call searches it where the command line does."""
     with Host(url=server.url, isolation="none") as host, pytest.raises(CredentialError, match="no API token"):
         host.call("get_account")
@@ -258,7 +258,7 @@ def test_without_a_token_there_is_none(server):
         ({"allow_read": ["nosuch"]}, "not a directory: 'nosuch'"),
     ],
 )
-def test_what_a_host_cannot_be(options, words):
+def test_invalid_options_of_a_host(options, words):
     """An invalid option is reported before anything runs."""
     with pytest.raises(UsageError, match=words):
         Host(**options)
@@ -275,7 +275,7 @@ def test_arguments_are_strings():
 # Events -----------------------------------------------------------------------------------------------------------
 
 
-def test_what_is_told(server, live):
+def test_callbacks_get_output_calls_and_retries(server, live):
     """Output is text of whole characters; each call has its entry, each retry its reason."""
     told = []
     server.answers.extend([Answer(503), Answer()])
@@ -315,7 +315,7 @@ class Witness:
         self.told.append((path, received, total))
 
 
-def test_what_a_watcher_is_told(tmp_path):
+def test_what_a_watcher_gets(tmp_path):
     """Each call's begin and end with its data, and the content of streams and downloads."""
     witness = Witness()
     with Host(emulate=True, isolation="none", allow_write=[str(tmp_path)]) as host:
@@ -348,7 +348,7 @@ def test_what_a_watcher_is_told(tmp_path):
     assert ("done", True) in told
 
 
-def test_a_notice_is_told_once(live, tmp_path):
+def test_a_notice_is_reported_once(live, tmp_path):
     """Notices about the configuration are not repeated with every run."""
     (tmp_path / "config").mkdir()
     (tmp_path / ".kosmo").mkdir()
@@ -390,7 +390,7 @@ def raising(*_):
 
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
-def test_a_callback_told_of_a_call_costs_no_answer(isolation):
+def test_a_failing_callback_keeps_the_answer(isolation):
     """The script gets the paid answer; the exception is raised when the result has it."""
     with Host(emulate=True, isolation=isolation, on_call=raising) as host:
         run = host.script(
@@ -521,7 +521,7 @@ def test_ctrl_c_reaches_the_program():
 # Closing ----------------------------------------------------------------------------------------------------------
 
 
-def test_nothing_stays_behind(server, live):
+def test_nothing_is_left_over(server, live):
     """After calls and successful, failed and stopped runs there are no more children, threads or descriptors than
     before.
     """
@@ -579,7 +579,7 @@ def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolati
     assert [] == server.requests
 
 
-def test_a_run_cannot_erase_the_record(live, tmp_path, monkeypatch, isolation):
+def test_a_run_cannot_erase_the_log(live, tmp_path, monkeypatch, isolation):
     """Endless refusals are one entry with a count, also if the run is stopped."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
     host = live(read="deny", isolation=isolation)

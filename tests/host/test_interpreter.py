@@ -46,7 +46,7 @@ def outcome(surroundings="", options="", command=(sys.executable,), **environmen
     ],
     ids=["frozen", "uwsgi", "empty", "none"],
 )
-def test_a_program_that_is_no_interpreter(surroundings, found):
+def test_a_program_that_is_not_an_interpreter(surroundings, found):
     """It is not started repeatedly: the error names the parameter for the interpreter, which then works."""
     message, hint = outcome(surroundings).split("\n")
 
@@ -55,7 +55,7 @@ def test_a_program_that_is_no_interpreter(surroundings, found):
     assert "1" == outcome(surroundings, f", python={sys.executable!r}").strip()
 
 
-def test_an_interpreter_that_is_not_there(tmp_path):
+def test_a_missing_interpreter(tmp_path):
     """The error names the path and the reason."""
     with Host(python=tmp_path / "python3", prepare=False) as host:
         error = host.run("return 1").error

@@ -158,7 +158,7 @@ def test_a_host_of_options():
         options.emulate = False
 
 
-def test_a_path_is_no_open_journal():
+def test_a_path_is_not_an_open_journal():
     """`script` takes an open journal; the error names the method that takes a path."""
     with (
         Host(emulate=True, prepare=False) as host,

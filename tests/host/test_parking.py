@@ -113,7 +113,7 @@ def test_a_parked_run_can_be_stopped(place):
     assert 1 == place.made
 
 
-def test_a_sleep_goes_on_while_the_run_is_parked(place):
+def test_a_sleep_continues_while_the_run_is_parked(place):
     """Waking the run does not restart its sleeps."""
     source = f"""
       local r = integrations.replicate
@@ -188,7 +188,7 @@ def test_a_wait_that_the_policy_refuses(place):
     assert ["get_prediction"] == list(place.calls)
 
 
-def test_a_wait_for_what_is_not_there(place):
+def test_a_wait_for_an_unknown_prediction(place):
     """It ends with the API's answer, like a poll."""
     result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status")
 

@@ -49,7 +49,7 @@ def runs(source):
 
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_an_error_is_the_same_again(error, again):
+def test_a_copied_error_is_equal(error, again):
     """A copied or pickled error has its type, message, arguments and all fields."""
     found = again(error)
 
@@ -81,7 +81,7 @@ def test_errors_and_results_come_out_of_a_pool(method):
     assert [("get_account", "ok")] == [(entry.function, entry.outcome) for entry in result.log]
 
 
-def test_what_else_is_public_crosses_too():
+def test_other_public_types_can_be_pickled():
     """Replies, entries, questions, caps and limits."""
     with Host(emulate=True, isolation="none") as host:
         reply = host.request("get_account")

@@ -49,7 +49,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("answer", WRONG, ids=lambda answer: type(answer).__name__)
-def test_anything_else_refuses(answer, live, server):
+def test_any_other_answer_refuses(answer, live, server):
     """The call is recorded as refused, nothing is sent, and the prompter's owner gets a TypeError."""
     told = []
     prompter = Says(answer)

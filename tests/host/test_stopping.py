@@ -97,7 +97,7 @@ def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
     ],
     ids=["cpu", "error", "output"],
 )
-def test_whatever_ends_a_run_withdraws_its_questions(rest, limits, code, live, server, slow):
+def test_every_end_of_a_run_withdraws_its_questions(rest, limits, code, live, server, slow):
     """Also an error in one task while another asks."""
     host = live(prompter=slow, limits=limits)
     source = f"""
@@ -135,7 +135,7 @@ def test_a_direct_call_is_stopped_too(how, live, server, slow):
     assert [] == server.requests
 
 
-def test_a_stop_waits_for_what_is_leaving_and_for_nothing_else():
+def test_a_stop_waits_only_for_requests_that_are_being_sent():
     """When it returns no thread starts to send; a request that is being sent is waited for."""
     stop, sent, began = Stop(), [], threading.Barrier(9)
 
@@ -197,7 +197,7 @@ def test_a_prompter_that_fails_to_withdraw(live, server, slow):
     assert [] == server.requests
 
 
-def test_what_was_withdrawn_is_asked_again_from_the_journal(live, server, tmp_path):
+def test_a_withdrawn_question_is_asked_again_on_resume(live, server, tmp_path):
     """The question is not in the journal; the resumed run asks again, and sends once."""
     first, second = Slow(), Slow()
     second.go.set()

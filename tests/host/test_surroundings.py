@@ -57,12 +57,12 @@ def run(surroundings, more="pass"):
     ],
     ids=["waits for all", "ignored", "handler"],
 )
-def test_a_program_that_takes_every_child(surroundings):
+def test_a_program_that_waits_for_every_child(surroundings):
     """Runs and the host end normally."""
     assert (0, "done\n", "") == run(surroundings)
 
 
-def test_an_end_that_nobody_knows():
+def test_an_unknown_exit_status_is_explained():
     """A prepared process knows how its children end; otherwise the error explains why it is unknown."""
     more = """
         with Host(emulate=True, prepare=prepare, limits=Limits(cpu=0.2)) as limited:

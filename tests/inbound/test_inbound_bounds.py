@@ -67,7 +67,7 @@ HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
         pytest.param(HEAD + b"transfer-encoding: chunked\r\n\r\n1;", b"a" * 4000, id="extension of a chunk"),
     ],
 )
-def test_what_is_no_body_is_bounded(begin, piece):
+def test_data_besides_the_body_is_bounded(begin, piece):
     """A client sends 64 MiB that never end: the connection is closed early, and nothing of it stays in memory."""
     with served() as port:
         before = resident()
@@ -93,7 +93,7 @@ def test_a_long_head_is_refused_with_its_status():
         pytest.param(b"GET / HTTP/1.1\r\nhost: x\r\n\r\nGET / HT", id="a part of the second head"),
     ],
 )
-def test_a_request_that_does_not_arrive_is_given_up(sent):
+def test_a_slow_request_is_closed(sent):
     """Otherwise a few hundred such connections would keep everybody else out."""
     with served(seconds=0.3) as port:
         answers = told(port, sent).count(b"HTTP/1.1 200")

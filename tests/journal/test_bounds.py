@@ -35,7 +35,7 @@ def rows(path):
         return file.execute("SELECT function, arguments, state FROM outcomes ORDER BY number").fetchall()
 
 
-def test_of_what_was_refused_a_digest_is_kept(server, flow, isolation):
+def test_refused_calls_are_kept_as_a_digest(server, flow, isolation):
     """For any size, and the run is replayed."""
     first = flow(REFUSED, write="deny", isolation=isolation).results
     sizes = os.stat(flow.path).st_size
@@ -51,7 +51,7 @@ def test_of_what_was_refused_a_digest_is_kept(server, flow, isolation):
     assert [] == server.requests
 
 
-def test_another_call_that_was_refused_is_another_way(server, flow):
+def test_another_refused_call_is_a_divergence(server, flow):
     """The digest distinguishes them."""
     source = "pcall(integrations.replicate.delete_file, { file_id = '%s' })"
     flow(source % "a", write="deny")
@@ -62,7 +62,7 @@ def test_another_call_that_was_refused_is_another_way(server, flow):
     assert "sha256:" in error.message
 
 
-def test_what_was_sent_is_kept_as_it_was(server, flow):
+def test_sent_calls_are_kept_completely(server, flow):
     """Also if the API rejected it."""
     server.default = Answer(422, b'{"detail": "no"}')
     flow("pcall(integrations.replicate.delete_file, { file_id = 'whole' })")
@@ -111,7 +111,7 @@ def test_bytes_are_bounded(server, flow):
     assert os.stat(flow.path).st_size < 300_000
 
 
-def test_a_run_goes_on_from_a_journal_that_is_full(server, flow):
+def test_a_run_continues_from_a_full_journal(server, flow):
     """With the same answers and as much room again: paid results are not lost."""
     source = "local said = {} for i = 1, 25 do said[i] = time() end return said"
     ended = [flow(source, bounds=Bounds(rows=10)) for _ in range(3)]
@@ -121,7 +121,7 @@ def test_a_run_goes_on_from_a_journal_that_is_full(server, flow):
     assert ended[2].results == flow(source, bounds=Bounds(rows=0)).results
 
 
-def test_requests_side_by_side_are_bounded(server, flow):
+def test_concurrent_requests_are_bounded(server, flow):
     """Also for concurrent tasks."""
     source = "parallel(range, function() while true do sleep(0) end end)".replace("range", "{ 1, 2, 3, 4 }")
     result = flow(source, bounds=Bounds(rows=200))
@@ -130,7 +130,7 @@ def test_requests_side_by_side_are_bounded(server, flow):
     assert len(rows(flow.path)) < 300
 
 
-def test_a_loop_that_asks_for_the_time_is_slowed_down(server, flow):
+def test_calls_of_time_are_rate_limited(server, flow):
     """The burst is more than scripts need; after it a row is written every half millisecond."""
     began = time.monotonic()
     flow("for i = 1, 14000 do time() end for i = 1, 2000 do sleep(0) end")

@@ -147,7 +147,7 @@ def test_a_broken_file(flow):
 
 
 @pytest.mark.parametrize("content", [b"-- a script\n" * 100, b"SQLite format 3\0" + b"x" * 5000], ids=["text", "half"])
-def test_a_file_that_is_no_journal(flow, content):
+def test_a_file_that_is_not_a_journal(flow, content):
     """It is left unchanged."""
     with open(flow.path, "wb") as file:
         file.write(content)
@@ -157,7 +157,7 @@ def test_a_file_that_is_no_journal(flow, content):
         assert content == file.read()
 
 
-def test_another_programs_database(flow):
+def test_a_database_of_another_program(flow):
     """It is not a journal, and neither is one of a newer version."""
     with sqlite3.connect(flow.path) as file:
         file.execute("CREATE TABLE theirs (a)")
@@ -241,7 +241,7 @@ def spoilt(tmp_path_factory):
 
 @pytest.mark.parametrize("what", SPOILT)
 @pytest.mark.parametrize("action", ["show", "export", "resume"])
-def test_what_another_program_wrote_into_it(spoilt, capfdbinary, what, action):
+def test_data_of_another_program_is_refused(spoilt, capfdbinary, what, action):
     """The error names the file and the problem, and the data are not used."""
     for statement in SPOILT[what]:
         status = spoilt(statement, "runs", action)
@@ -253,7 +253,7 @@ def test_what_another_program_wrote_into_it(spoilt, capfdbinary, what, action):
 
 
 @pytest.mark.parametrize("arguments", ["x'c1'", "x''", "x'd40161'", "x'81c001'", "x'a2fffe'", f"x'{'91' * 5000}01'"])
-def test_arguments_that_are_no_data(spoilt, capfdbinary, arguments):
+def test_arguments_that_are_not_data(spoilt, capfdbinary, arguments):
     """They are shown as such, and only shown."""
     for action in ("show", "export"):
         assert 0 == spoilt(f"UPDATE outcomes SET arguments = {arguments}", "runs", action)
@@ -263,7 +263,7 @@ def test_arguments_that_are_no_data(spoilt, capfdbinary, arguments):
     assert b"create_prediction" in out
 
 
-def test_answers_that_no_json_holds(spoilt, capfdbinary):
+def test_answers_without_a_json_form(spoilt, capfdbinary):
     """An export reports them."""
     for value in ("x'd40161'", "x'81c001'"):
         assert 1 == spoilt(f"UPDATE outcomes SET value = {value}", "runs", "export")
@@ -295,7 +295,7 @@ def test_two_at_once(flow):
     assert not os.path.exists(f"{flow.path}-lock")
 
 
-def test_a_place_that_is_none(flow, tmp_path):
+def test_an_invalid_path_of_a_journal(flow, tmp_path):
     """A missing directory, and a directory instead of the file."""
     for path in (tmp_path / "none" / "x.journal", tmp_path):
         flow.path = str(path)
@@ -303,14 +303,14 @@ def test_a_place_that_is_none(flow, tmp_path):
             flow("return 1")
 
 
-def test_the_file_is_its_owners_alone(flow):
+def test_only_the_owner_can_read_the_file(flow):
     """It contains inputs and answers."""
     flow("time()")
 
     assert 0o600 == os.stat(flow.path).st_mode & 0o777
 
 
-def test_what_it_costs(tmp_path):
+def test_recording_a_read_is_cheap(tmp_path):
     """Recording a read takes less than 40 µs of CPU, with its arguments and half a kilobyte of answer."""
     import msgspec
 

@@ -58,7 +58,7 @@ def test_what_was_not_created_is_sent_again(emulated, cut_off):
     assert 1 == len(emulated.made)
 
 
-def test_it_may_arrive_late(emulated, cut_off):
+def test_a_late_create_is_found(emulated, cut_off):
     """A request that the server receives after the end of the run is found during the wait."""
     flow = cut_off(f"return {CREATE}.id", "before")
     slept = []
@@ -80,7 +80,7 @@ def flow_of_another(emulated, source=f"return {CREATE}.id"):
     return other.flow(source).results
 
 
-def test_what_another_entry_has_is_not_taken(emulated, cut_off):
+def test_a_prediction_belongs_to_one_entry(emulated, cut_off):
     """Of two equal predictions the one in the journal is not adopted for the other call."""
     flow = cut_off(f"local a = {CREATE}.id", "before")
     source = f"local a = {CREATE}.id return a"
@@ -94,7 +94,7 @@ def test_what_another_entry_has_is_not_taken(emulated, cut_off):
     assert [identifier for identifier in emulated.made if identifier not in first] == ran.results
 
 
-def test_two_that_nobody_can_tell_apart(emulated, cut_off):
+def test_indistinguishable_predictions_need_a_decision(emulated, cut_off):
     """The run stops and shows both; a person chooses one, or none."""
     flow = cut_off(f"return {CREATE}.id", "after")
     flow_of_another(emulated)
@@ -111,7 +111,7 @@ def test_two_that_nobody_can_tell_apart(emulated, cut_off):
     assert 2 == len(emulated.made)
 
 
-def test_none_of_them(emulated, cut_off):
+def test_send_again_resends_the_create(emulated, cut_off):
     """It is resent when a person says so."""
     flow = cut_off(f"return {CREATE}.id", "before")
     flow_of_another(emulated)
@@ -122,7 +122,7 @@ def test_none_of_them(emulated, cut_off):
     assert 3 == len(emulated.made)
 
 
-def test_a_script_that_now_asks_for_something_else(emulated, cut_off):
+def test_a_changed_script_stops_at_an_open_write(emulated, cut_off):
     """The open write comes first: nothing is sent until a person decides."""
     flow = cut_off(f"return {CREATE}.id", "before")
     ran = flow("return integrations.replicate.get_account{}.username")
@@ -145,7 +145,7 @@ def test_the_clock_is_set_back(emulated, cut_off):
     assert 1 == len(emulated.made)
 
 
-def test_a_resumed_run_that_fails_before_it_has_looked(tmp_path):
+def test_an_attempt_stays_open_if_the_search_did_not_happen(tmp_path):
     """Its failure, such as a refusal, leaves the attempt open: the next run searches for it."""
     path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
     create = catalogue.find("create_prediction")
@@ -194,7 +194,7 @@ def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first,
     assert [expected] == flow_of_another(emulated, f"{ME} return {look}")
 
 
-def test_data_that_was_removed_cannot_be_told(server, flow):
+def test_removed_data_needs_a_decision(server, flow):
     """An hour later the API shows no input: the run stops and asks."""
     server.answers.append(Answer(201, b"", cut=0, keep=False))
     source = CREATE.replace(HELLO, "v" * 64) + " time()"

@@ -58,7 +58,7 @@ arguments = st.recursive(
 
 
 @given(st.data())
-def test_whatever_stands_where_its_place_should(journal, data):
+def test_invalid_places_are_refused(journal, data):
     """A place is two numbers, or the frame is invalid."""
     what = data.draw(st.sampled_from([["call", 1, True, "", "echo", {}], ["sleep", 1, True, 0.0], ["time", 1, True]]))
     at = data.draw(places)
@@ -90,13 +90,13 @@ def test_random_and_damaged_frames(journal):
         assert take(journal, fuzz_frames.frame(dice), msgspec.msgpack.encode(["wait"]))
 
 
-def test_no_place_at_all(journal):
+def test_a_missing_place_is_refused(journal):
     """A child that omits the place, in a run with a journal."""
     with pytest.raises(ScriptError, match="without its position"):
         Port(fuzz_frames.Host(), fuzz_frames.Host(), journal=journal).submit(msgspec.msgpack.encode(["time", 1, True]))
 
 
-def test_what_it_has_spoilt_is_still_a_journal(journal):
+def test_a_damaged_journal_can_still_be_read(journal):
     """It can be opened and read."""
     path = journal.path
     journal.close()

@@ -23,7 +23,7 @@ CREATE = "integrations.replicate.create_prediction{ version = 'v', input = { tex
 GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
 
 
-def test_what_is_finished_is_not_asked_again(server, flow, isolation):
+def test_finished_calls_are_not_repeated(server, flow, isolation):
     """A second run makes no request and has the same result, with equal random numbers, clock and key order."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     source = f"""
@@ -42,7 +42,7 @@ def test_what_is_finished_is_not_asked_again(server, flow, isolation):
     assert 1 == len(server.requests)
 
 
-def test_two_journals_have_chances_of_their_own(server, flow, tmp_path):
+def test_two_journals_have_different_seeds(server, flow, tmp_path):
     """The seed is drawn when a journal begins."""
     first = flow("return math.random(2^50)").results
     flow.path = str(tmp_path / "other.journal")
@@ -50,7 +50,7 @@ def test_two_journals_have_chances_of_their_own(server, flow, tmp_path):
     assert first != flow("return math.random(2^50)").results
 
 
-def test_times_that_are_given_are_no_matter_of_the_clock(flow, isolation):
+def test_given_times_are_computed_without_the_clock(flow, isolation):
     """os.time of a table and os.date of a time are computed, without entries."""
     ran = flow("return os.date('!%Y-%m-%d', 0), os.time{ year = 2001, month = 1, day = 1 } ~= nil", isolation=isolation)
 
@@ -114,7 +114,7 @@ def never(function, *_):
 
 
 @pytest.mark.parametrize("answered", range(0, 14, 3))
-def test_a_journal_that_ends_anywhere_is_gone_on_from(flow, isolation, answered):
+def test_a_journal_cut_anywhere_can_be_resumed(flow, isolation, answered):
     """Cut after any answer it gives the same result, and requests only what is missing."""
     asked = []
 
@@ -156,7 +156,7 @@ def test_a_journal_that_ends_anywhere_is_gone_on_from(flow, isolation, answered)
     ],
     ids=["arguments", "function", "account", "sleep", "nothing"],
 )
-def test_a_script_that_goes_another_way_is_stopped(server, flow, isolation, changed, words):
+def test_a_diverging_script_is_stopped(server, flow, isolation, changed, words):
     """Before anything is sent, with both sides and the way to continue."""
     flow(f"{CREATE} {GET}")
     sent = len(server.requests)
@@ -170,7 +170,7 @@ def test_a_script_that_goes_another_way_is_stopped(server, flow, isolation, chan
     assert sent == len(server.requests)
 
 
-def test_tasks_that_go_another_way_are_stopped_too(flow, isolation):
+def test_diverging_tasks_are_stopped(flow, isolation):
     """A recorded request that no task makes is detected although the script only waits; nothing was sent."""
     asked = []
 
@@ -193,7 +193,7 @@ def test_tasks_that_go_another_way_are_stopped_too(flow, isolation):
     assert before == len(asked)
 
 
-def test_from_here_goes_on_with_the_script(server, flow, isolation):
+def test_from_here_continues_with_the_script(server, flow, isolation):
     """The journal is cut at the divergence, its spending stays, and the new requests are recorded."""
     server.default = Answer(201, b'{"id": "p"}')
     changed = GET + CREATE.replace("'a'", "'b'") + " return 2"
@@ -229,7 +229,7 @@ def test_from_here_with_tasks(flow, isolation):
     assert ["aa2bb3cc2"] == flow(changed, isolation=isolation, handler=never).results
 
 
-def test_an_error_that_the_script_went_on_from_is_replayed(server, flow):
+def test_a_handled_error_is_replayed(server, flow):
     """The script handled the error; it gets it again, although the call would succeed now."""
     server.answers.append(Answer(404, b'{"detail": "no"}'))
     source = f"local ok, e = pcall(function() {GET} end) time() return ok, e and e.code, e and e.status"
@@ -239,7 +239,7 @@ def test_an_error_that_the_script_went_on_from_is_replayed(server, flow):
     assert 1 == len(server.requests)
 
 
-def test_an_error_that_ended_the_run_is_asked_again(server, flow):
+def test_an_error_that_ended_the_run_is_retried(server, flow):
     """With new credit or permission, the failed call is made."""
     server.default = Answer(201, b'{"id": "p1"}')
     server.answers.extend([Answer(), Answer(402, b'{"detail": "no credit"}')])
@@ -251,7 +251,7 @@ def test_an_error_that_ended_the_run_is_asked_again(server, flow):
     assert ["GET", "POST", "POST"] == [request.method for request in server.requests]
 
 
-def test_a_run_that_ended_well_with_an_error_is_left_as_it_is(server, flow):
+def test_a_finished_run_keeps_its_handled_error(server, flow):
     """Its returned values stay the same."""
     server.answers.append(Answer(404, b"{}"))
     source = f"return pcall(function() {GET} end)"
@@ -285,7 +285,7 @@ def test_a_secret_is_in_no_journal(server, flow, isolation):
         assert b"marked" not in file.read()
 
 
-def test_bytes_and_large_answers_come_back_as_they_were(flow, isolation):
+def test_bytes_and_large_answers_are_replayed_unchanged(flow, isolation):
     """The file keeps them unchanged."""
     answer = {"bytes": bytes(range(256)) * 1000, "big": 2**60, "none": None, "list": []}
 
@@ -321,7 +321,7 @@ def test_a_thousand_finished_calls_are_replayed_at_once(server, flow):
     assert 1000 == len(server.requests)
 
 
-def test_a_call_is_on_disk_before_the_script_goes_on(flow):
+def test_an_answer_is_on_disk_before_the_script_continues(flow):
     """A process that dies at once loses nothing that its script knew."""
 
     def handler(function, account, arguments, ticket=None):
@@ -364,7 +364,7 @@ def test_an_api_error_keeps_its_fields(flow):
     assert first == flow(source, handler=never).results
 
 
-def test_the_door_for_programs(tmp_path):
+def test_host_run_takes_a_journal(tmp_path):
     """`Host.run` with a journal, by file or name, resumes like the command line."""
     from kosmolua import Host
 

@@ -64,7 +64,7 @@ def test_a_second_list_opens_no_journal(environment):
     assert ["j0.journal", "j1.journal", "j2.journal"] == sorted(os.listdir(runs.directory(environment)))
 
 
-def test_what_changes_is_looked_at_again(environment):
+def test_a_changed_journal_is_read_again(environment):
     """A resumed, removed or running journal, and other prices."""
     made(environment, "one")
     made(environment, "two")
@@ -81,7 +81,7 @@ def test_what_changes_is_looked_at_again(environment):
     assert 0.5 == listed(environment, Prices(models={"acme/dusk": Price(run=0.5)}))["one"].spent["cost"]
 
 
-def test_a_damaged_cache_is_made_anew(environment):
+def test_a_damaged_cache_is_rebuilt(environment):
     """With any content, and also if it cannot be written."""
     made(environment, "one")
     for content in (b"", b"\xc1", b"x" * 1000, msgspec.msgpack.encode(["key", {"one": 1}])):

@@ -117,7 +117,7 @@ def described(match, text):
 
 @settings(max_examples=1000, deadline=None)
 @given(patterns.filter(lambda pattern: not pattern.loops_empty), texts, flags)
-def test_finds_what_re_finds(match_all, pattern, text, flags):
+def test_matches_are_those_of_re(match_all, pattern, text, flags):
     """The same matches at the same places, with the same groups."""
     theirs = compiled(pattern.text, flags)
 
@@ -126,7 +126,7 @@ def test_finds_what_re_finds(match_all, pattern, text, flags):
 
 @settings(max_examples=100, deadline=None)
 @given(patterns.filter(lambda pattern: pattern.loops_empty), texts, flags)
-def test_starts_where_re_starts(match_all, pattern, text, flags):
+def test_matches_start_where_those_of_re_do(match_all, pattern, text, flags):
     """Where what can be empty is repeated, a backtracking engine ends the loop once it is; threads do not."""
     first = compiled(pattern.text, flags).search(text)
 

@@ -162,7 +162,7 @@ def test_an_entry_of_a_yaml_file_is_removed(before, after):
 @pytest.mark.parametrize(
     "text", ["{}", "s: [1]\n", "s: &x\n", "a: 1\n---\nb: 1\n---\n", "s:\n- a\n", "s: !t\n  n: 1\n"]
 )
-def test_a_yaml_file_that_needs_a_parser_is_left_alone(text):
+def test_a_complex_yaml_file_is_refused(text):
     """Its meaning is not guessed."""
     with pytest.raises(ValueError, match=r"not a|more than|expected"):
         blocks.with_entry(text, "s", "n", SHORT)

@@ -219,7 +219,7 @@ def test_a_session_that_is_deleted_leaves_nothing(serving):
         assert 404 == served.post(call, mcp_session_id=session)[0]
 
 
-def test_a_budget_cannot_be_left(serving, server):
+def test_a_budget_cannot_be_evaded_with_a_new_session(serving, server):
     """Requests without a session share one, whatever session they name, and refused requests delete nothing."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
     named = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/call", "Mcp_Name": CREATE[0]}
@@ -272,7 +272,7 @@ def children(pid):
         (["mcp:install", "cursor", "--", "--http"], 2, "a registered client starts its own"),
     ],
 )
-def test_what_cannot_be_served(capfd, argv, code, words):
+def test_invalid_addresses_are_refused(capfd, argv, code, words):
     """The error is reported before anything is served or written."""
     assert code == main(argv)
     assert words in capfd.readouterr().err

@@ -66,7 +66,7 @@ def command_of(entry):
 
 
 @pytest.mark.parametrize(("client", "project"), [(name, False) for name in USER] + [(name, True) for name in PROJECT])
-def test_it_is_entered_where_the_client_looks(tmp_path, capfd, client, project):
+def test_the_entry_is_written_to_the_clients_file(tmp_path, capfd, client, project):
     """For the user and for a project, with the given flags; a second time changes nothing."""
     base, (name, section) = (tmp_path / "project", PROJECT[client]) if project else (tmp_path / "home", USER[client])
     command = ["mcp:install", client, *(["--project"] if project else []), "--", "--code", "--write", "ask"]
@@ -113,7 +113,7 @@ def test_an_entry_has_the_form_of_the_client(tmp_path, client, entry):
         ("goose", "XDG_CONFIG_HOME", "goose/config.yaml"),
     ],
 )
-def test_the_directory_that_the_client_is_told_is_honoured(tmp_path, monkeypatch, capfd, client, variable, file):
+def test_variables_of_the_client_are_honoured(tmp_path, monkeypatch, capfd, client, variable, file):
     """Variables move the clients' files; an empty one counts as unset."""
     monkeypatch.setenv(variable, str(tmp_path / "moved"))
     assert 0 == main(["mcp:install", client])
@@ -155,14 +155,14 @@ def test_it_is_removed(tmp_path, capfd, client):
     } == json.loads(capfd.readouterr().out)  # fmt: skip
 
 
-def test_a_client_without_files_for_projects_is_told(capfd):
+def test_a_client_without_project_files_is_reported(capfd):
     """Claude Desktop has one file."""
     assert 2 == main(["mcp:install", "claude-desktop", "--project"])
 
     assert "Claude Desktop has no configuration file for a project" in capfd.readouterr().err
 
 
-def test_what_is_there_stays(tmp_path):
+def test_other_entries_stay(tmp_path):
     """Other servers, settings and comments stay in their order."""
     home = tmp_path / "home"
     (home / ".claude.json").write_text('{"z": [1, {}], "mcpServers": {"other": {"command": "x"}}, "a": null}')
@@ -197,7 +197,7 @@ def test_what_is_there_stays(tmp_path):
         ("codex", "mcp_servers = 1"),
     ],
 )
-def test_a_file_that_is_not_understood_stays(tmp_path, capfd, client, content):
+def test_an_invalid_file_stays(tmp_path, capfd, client, content):
     """The error has the command that prints the entry."""
     path = tmp_path / "home" / USER[client][0]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -235,7 +235,7 @@ def test_it_is_printed(tmp_path, capfd, client):
         (["mcp:serve", "--write", "yes"], "invalid choice: 'yes'"),
     ],
 )
-def test_what_is_no_command(capfd, argv, words):
+def test_invalid_flags_are_refused(capfd, argv, words):
     """Wrong flags are reported before anything is written."""
     assert 2 == main(argv)
     assert words in capfd.readouterr().err

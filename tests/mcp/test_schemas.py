@@ -112,7 +112,7 @@ def test_results_fit_their_output_schemas(connected, server):
         Draft202012Validator(schema).validate(content)
 
 
-def test_objects_and_lists_are_taken_as_json_text(connected, server):
+def test_objects_and_lists_may_be_json_text(connected, server):
     """Models that cannot send open objects send JSON text, and null for missing values."""
     server.default.body = b'{"id": "p", "status": "succeeded"}'
     given = {"version": "v", "input": '{"prompt": "é"}', "webhook_events_filter": '["output"]', "stream": None}

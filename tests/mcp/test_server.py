@@ -84,7 +84,7 @@ def test_a_call_answers_with_data_and_text(connected, server, mode):
     assert "Bearer r8_marked_token" == server.requests[0].headers["authorization"]
 
 
-def test_what_goes_wrong_is_told_to_the_model(connected, server):
+def test_failures_are_results_for_the_model(connected, server):
     """An error of the API or the arguments is a result with code and hint, not a protocol error."""
     server.default = Answer(404, b'{"detail": "no such thing"}')
 
@@ -292,7 +292,7 @@ def test_a_script_gives_result_output_and_calls(connected, server):
     assert "error: script:2: boom" in bad.content[0].text
 
 
-def test_a_script_is_held_to_limits_and_budgets(connected, server):
+def test_a_script_has_limits_and_budgets(connected, server):
     """An endless loop and one call too many end with the limit's name."""
     calls = "for _ = 1, 9 do integrations.replicate.get_account{} end"
 
@@ -383,7 +383,7 @@ def test_documentation_is_found_and_read(connected):
 
 
 @BOTH_ERAS
-def test_progress_is_told(connected, mode):
+def test_progress_is_reported(connected, mode):
     """Each ended call is reported while the script continues."""
     told = []
 
@@ -425,7 +425,7 @@ def test_a_canceled_create_is_not_sent_again(wire, server):
     assert 1 == [request.method for request in server.requests].count("POST")
 
 
-def test_what_is_wrong_gets_an_error_of_the_protocol(wire):
+def test_invalid_messages_get_a_protocol_error(wire):
     """Each gets the code of JSON-RPC, and the server continues."""
     wrong = [
         (b"no json", -32700),
@@ -479,7 +479,7 @@ def test_it_ends_with_its_client(wire):
         wait_until(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in child))
 
 
-def test_what_was_asked_before_the_end_is_answered(wire, server):
+def test_open_calls_are_answered_after_the_end_of_input(wire, server):
     """After standard input closes, open calls are still answered."""
     asked, closed = threading.Semaphore(0), threading.Event()
 
@@ -523,7 +523,7 @@ def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
 
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 @pytest.mark.parametrize("code", [False, True])
-def test_the_end_says_what_may_still_run(wire, server, configured, number, code):
+def test_at_the_end_running_predictions_are_named(wire, server, configured, number, code):
     """For direct calls and scripts, when the client leaves and on a signal."""
     configured('[replicate]\npermissions = { write = "allow" }\n')
     server.default = Answer(201, b'{"id": "p1", "status": "starting", "model": "o/m", "input": {}, "urls": {}}')
@@ -598,7 +598,7 @@ def test_resources_are_read(connected, server, mode):
     assert function.startswith("# get_model (read)")
 
 
-def test_the_prompt_teaches_in_few_words(connected):
+def test_the_prompt_is_short(connected):
     """It contains the task, and under 1,500 words and signs."""
 
     async def main():
@@ -613,7 +613,7 @@ def test_the_prompt_teaches_in_few_words(connected):
     assert len(re.findall(r"\w+|[^\w\s]", text)) < 1500
 
 
-def test_what_the_prompt_shows_runs(connected):
+def test_examples_of_the_prompt_run(connected):
     """Its examples run unchanged against the emulator."""
     examples = [found for found in re.findall(r"(?:^    .*\n|^\n)+", WORKFLOWS, re.MULTILINE) if found.strip()]
 
@@ -688,7 +688,7 @@ def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
 
 
 @pytest.mark.parametrize("arguments", ['{"query": "cancel"}', {"query": "cancel"}])
-def test_arguments_are_taken_as_json_text(wire, arguments):
+def test_arguments_may_be_json_text(wire, arguments):
     """Some models write the text of the object instead of the object."""
     with wire("--code") as line:
         line.call(1, "search_docs", arguments)
@@ -747,7 +747,7 @@ def test_a_handshake_comes_first(environment, tmp_path):
     assert "prompts" in answers[5]["result"]
 
 
-def test_a_line_that_is_too_long_is_passed_over(wire):
+def test_too_long_a_line_is_skipped(wire):
     """It is refused without being stored, and the next one is answered."""
     with wire() as line:
         line.send(b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"x" * MAX_LINE + b'"}')

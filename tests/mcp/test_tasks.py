@@ -79,7 +79,7 @@ def test_the_best_of_three_models(one_call, tmp_path):
     assert (tmp_path / "best").stat().st_size == answer["result"]["bytes"] > 0
 
 
-def test_all_that_runs_is_canceled(one_call):
+def test_all_running_predictions_are_canceled(one_call):
     """All running predictions of the account, whoever started them."""
     before = """
       for _ = 1, 4 do replicate.create("meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4000 }) end

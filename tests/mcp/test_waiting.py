@@ -35,7 +35,7 @@ def called(line, name, **arguments):
     return line.receive()["result"]
 
 
-def test_a_script_waits_for_a_person_and_goes_on(line, server):
+def test_a_script_waits_for_a_person_and_continues(line, server):
     """The result has the question and who decides; the same id continues, also in another server process."""
     start, kosmo = line
     with start() as first:
@@ -87,7 +87,7 @@ def test_a_result_survives_the_server(line, server):
 
 
 @pytest.mark.parametrize(("mode", "tool"), [(["--code"], "execute_lua"), ([], "continue_script")])
-def test_a_kept_script_waits_for_a_person_and_goes_on(wire, line, server, environment, mode, tool):
+def test_a_kept_script_waits_for_a_person_and_continues(wire, line, server, environment, mode, tool):
     """As `execute_lua` does, with the arguments by name, also on another server and after the script was changed."""
     _, kosmo = line
     file = keep(environment, "draw", f"--@ arg text string\n--@ arg count integer = 2\n{DRAW}")
@@ -171,7 +171,7 @@ def test_no_tool_decides(line):
     assert not [name for name in names if re.search("approv|deny|decide", name)]
 
 
-def test_a_journal_of_somebody_else_is_not_continued(line, environment):
+def test_other_journals_are_not_continued(line, environment):
     """Ids are those of such runs, not paths."""
     start, _ = line
     with start() as client:
@@ -230,7 +230,7 @@ def _running(client, identifier):
     return [each for each in found if each["id"] == identifier and each["status"] == "running"]
 
 
-def test_what_a_run_leaves(line, environment):
+def test_a_finished_run_leaves_no_journal(line, environment):
     """A finished run leaves no journal; runs that cannot ask have none at all."""
     start, _ = line
     with start() as client:

@@ -16,12 +16,12 @@ SPENT = {"calls": 3, "writes": 1, "predictions": 1, "seconds_of_compute": 7.5, "
         ({"cost": 0.003, "unpriced": 2}, ["7.5 s compute", "cost 0.012 (estimated)", "2 of unknown price"]),
     ],
 )
-def test_the_bottom_line_shows_what_is_guessed_apart(guessed, words):
+def test_the_bottom_line_shows_estimates_separately(guessed, words):
     """Seconds reported by the API, seconds by the clock, and the cost."""
     assert words == brief(SPENT, guessed)
 
 
-def test_the_command_shows_what_is_guessed():
+def test_the_command_shows_estimates():
     """Next to the amount and the limit."""
     lines = spending(SPENT, Caps(seconds_of_compute=10), {"seconds_of_compute": 7.0, "unpriced": 1}).splitlines()
 

@@ -16,7 +16,7 @@ def path(tmp_path):
     return str(tmp_path / "state" / "history")
 
 
-def test_it_lasts(path):
+def test_history_is_shared_between_sessions(path):
     """Another session finds the entries, with any lines and characters."""
     first = History(path)
     for text in ("x = 1", "if x then\n  y()\nend", "'ü\u2028'"):
@@ -55,7 +55,7 @@ def test_secrets_are_left_out(path, text):
 
 
 @pytest.mark.parametrize("text", ["max_tokens = 40", "token_count = 3", "dump(result)", "r8 = 1", "p.token"])
-def test_what_is_no_secret(text):
+def test_harmless_text_is_stored(text):
     """Text about tokens is stored."""
     assert not is_secret(text)
 
@@ -69,7 +69,7 @@ def test_repeats_and_blanks_are_left_out(path):
     assert ["x", "y", "x"] == kept.entries
 
 
-def test_bytes_that_are_no_text_are_left_out(path):
+def test_invalid_text_is_not_stored(path):
     """Such an input is refused."""
     made = History(path)
     made.add("return '\udce9'")
@@ -77,7 +77,7 @@ def test_bytes_that_are_no_text_are_left_out(path):
     assert [] == made.entries == History(path).entries
 
 
-def test_a_damaged_line_is_passed_over(path):
+def test_a_damaged_line_is_skipped(path):
     """A partial line, as left by a full disk, does not affect others."""
     History(path).add("x")
     with open(path, "ab") as file:
@@ -86,7 +86,7 @@ def test_a_damaged_line_is_passed_over(path):
     assert ["x", "y"] == History(path).entries
 
 
-def test_it_does_not_grow_for_ever(path, monkeypatch):
+def test_the_file_is_bounded(path, monkeypatch):
     """Of twice the maximum the newer half is kept."""
     monkeypatch.setattr(history, "MAX_ENTRIES", 3)
     kept = History(path)
@@ -97,7 +97,7 @@ def test_it_does_not_grow_for_ever(path, monkeypatch):
     assert ["4", "5", "6"] == History(path).entries
 
 
-def test_a_file_that_cannot_be(tmp_path):
+def test_an_unwritable_file(tmp_path):
     """The error names the path, and the entry is kept for this session."""
     (tmp_path / "file").touch()
     kept = History(str(tmp_path / "file" / "history"))
@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be(tmp_path):
     assert ["x"] == kept.entries
 
 
-def test_a_file_without_end_is_read_from_its_end(path):
+def test_a_huge_file_is_read_from_its_end(path):
     """The last entries, in bounded memory; the rest is dropped."""
     History(path).add("x")
     with open(path, "ab") as file:

@@ -31,7 +31,7 @@ PNG = write_png(Picture(2, 2, 3, [RED + BLUE, BLUE + RED]))
         ({}, "none"),
     ],
 )
-def test_what_the_terminal_takes(environment, expected):
+def test_the_protocol_of_the_terminal(environment, expected):
     """By its environment; without a protocol nothing is drawn."""
     assert expected == protocol_of(environment)
 
@@ -157,7 +157,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("data", ODD.values(), ids=ODD)
-def test_what_pillow_warns_of_is_not_told(data):
+def test_warnings_of_pillow_are_hidden(data):
     """Only the image appears at the prompt."""
     if data.startswith(b"\xff\xd8"):
         data += saved("JPEG")[2:]

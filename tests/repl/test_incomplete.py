@@ -24,7 +24,7 @@ def state():
         ("goto missing", False),
     ],
 )  # fmt: skip
-def test_more_is_wanted(state, text, more):
+def test_incomplete_input_wants_another_line(state, text, more):
     """Text that could become Lua gets another line; valid and hopeless text does not."""
     assert more == wants_more(*state.check(text))
 

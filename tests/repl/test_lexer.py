@@ -38,7 +38,7 @@ def test_kinds(text, expected):
         ("[=[a]]", True), ("-- a", True), ("--[[ a", True), ("--[[ a ]]", False), ("''", False),
     ],
 )  # fmt: skip
-def test_what_is_open(text, is_open):
+def test_unfinished_strings_and_comments_are_known(text, is_open):
     """A string or comment knows whether its end is missing."""
     (token,) = tokens(text)
 
@@ -46,7 +46,7 @@ def test_what_is_open(text, is_open):
 
 
 @given(st.text(alphabet="ab1 .=[]{}()\"'\\-\n", max_size=60))
-def test_nothing_is_lost(text):
+def test_tokens_join_to_the_source(text):
     """The tokens of any text are the text, each at its place."""
     found = list(tokens(text))
 

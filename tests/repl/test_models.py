@@ -77,7 +77,7 @@ def asked(tmp_path, monkeypatch):
         made.calls.close()
 
 
-def test_what_a_model_takes_is_asked_once(asked):
+def test_inputs_of_a_model_are_requested_once(asked):
     """The first look-up finds nothing and does not wait; the log has the reason of the call."""
     here = asked()
     assert here.models.version(FLUX) is None
@@ -88,7 +88,7 @@ def test_what_a_model_takes_is_asked_once(asked):
     assert [("get_model", "for completion")] == [(entry.function, entry.note) for entry in here.calls.session().log]
 
 
-def test_a_model_that_is_not_there_is_asked_for_once(asked):
+def test_an_unknown_model_is_requested_once(asked):
     """The same for text that is not a model."""
     here = asked()
     for reference in ("nobody/nothing", "no model"):
@@ -110,7 +110,7 @@ def test_typing_makes_one_request(asked):
     assert ["search"] == here.made
 
 
-def test_without_a_word_there_is_a_list(asked):
+def test_an_empty_word_lists_models(asked):
     """Of models to run, each with a short description."""
     here = asked()
     found = here.until(lambda: here.models.names(""))
@@ -125,7 +125,7 @@ def test_without_a_word_there_is_a_list(asked):
     [{"read": "ask"}, {"read": "deny"}, {"caps": Caps(calls=5)}, {"dry_run": True}, {"read": "deny", "force": True}],
     ids="-".join,
 )
-def test_nothing_is_asked_that_would_be_noticed(options, asked):
+def test_no_request_if_it_would_ask_or_count(options, asked):
     """No request if the policy asks or denies, a cap counts it, or nothing may be sent."""
     here = asked(**options)
 
@@ -230,7 +230,7 @@ def test_the_file_is_bounded(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a/b": 1}', b"\xff"])
-def test_a_file_that_is_none(content, tmp_path):
+def test_an_invalid_file_is_rewritten(content, tmp_path):
     """It counts as missing, and is rewritten."""
     path = tmp_path / "models.json"
     path.write_bytes(content)

@@ -24,7 +24,7 @@ def test_what_runs_is_canceled(prompt, server):
     assert "p1" not in shell(":cancel")
 
 
-def test_an_interrupted_create_is_told_of(prompt, server):
+def test_an_interrupted_create_is_reported(prompt, server):
     """It may be executed and paid; :cancel ends it after its answer."""
     shell = prompt()
     held, go_on = threading.Event(), threading.Event()
@@ -46,6 +46,6 @@ def test_an_interrupted_create_is_told_of(prompt, server):
     assert "canceled prediction p" in shell(":cancel")
 
 
-def test_it_takes_no_words(prompt):
+def test_it_takes_no_argument(prompt):
     """A single prediction is canceled by its function."""
     assert "cancel_prediction{ prediction_id = ID }" in prompt()(":cancel p1")

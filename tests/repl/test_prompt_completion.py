@@ -327,7 +327,7 @@ def test_the_signature_of_a_model():
 
 
 @pytest.mark.parametrize("before", ["docs.search{ ", "docs.search({ query = ", "docs.search("])
-def test_the_documentation_is_no_function_of_the_api(before):
+def test_docs_are_not_functions_of_the_api(before):
     """A name that both have means that of its table."""
     assert signature(before, Known()) is None
 

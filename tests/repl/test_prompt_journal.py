@@ -88,7 +88,7 @@ def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
     assert "3 calls; new calls are sent" in again(":journal")
 
 
-def test_an_input_that_goes_another_way_is_stopped(prompt, server):
+def test_a_diverging_input_is_stopped(prompt, server):
     """With both sides and the next command; nothing is sent, the state is kept, and the right input may follow."""
     first = prompt()
     first(":journal s.journal", create("a"), create("b"))
@@ -112,7 +112,7 @@ def test_an_input_that_goes_another_way_is_stopped(prompt, server):
     assert ["a", "b", "d"] == creates(server)
 
 
-def test_less_than_the_file_holds_is_another_way_too(prompt, server):
+def test_an_input_with_fewer_requests_diverges(prompt, server):
     """An input that ends before its recorded requests."""
     first = prompt()
     first(":journal s.journal", f"{create('a')} {create('b')}")
@@ -159,7 +159,7 @@ def test_an_interrupt_is_an_entry(prompt, server):
     assert ["a", "b", "c"] == creates(server)
 
 
-def test_an_answer_that_was_dropped_is_dropped_again(prompt, server):
+def test_a_dropped_answer_is_dropped_on_replay(prompt, server):
     """An answer after the interrupt was not assigned, and is not in the replay."""
     first = prompt()
     first(":journal s.journal", create("a"))
@@ -200,7 +200,7 @@ def test_from_here_where_an_input_was_interrupted(prompt, server):
     assert ["a", "b", "x", "y", "b"] == creates(server)
 
 
-def test_what_was_interrupted_last_goes_on(prompt, server):
+def test_the_last_interrupted_input_continues(prompt, server):
     """Without later entries it is waited for again, and not paid again."""
     waited = f"local p = {create()} while not done do sleep(0.01) done = {GET}.done end return 'done'"
     server.default = Answer(200, b'{"id": "p"}')
@@ -214,7 +214,7 @@ def test_what_was_interrupted_last_goes_on(prompt, server):
     assert ["a"] == creates(server)
 
 
-def test_an_answer_that_comes_late_is_nobodys_again(prompt, server):
+def test_a_late_answer_is_dropped_on_replay_too(prompt, server):
     """A create that was left open is answered during later inputs: the replay gives each the same."""
     first = prompt()
     first(":journal s.journal")
@@ -288,7 +288,7 @@ def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
     assert [] == creates(server)
 
 
-def test_a_state_that_begins_anew(prompt, server):
+def test_a_reset_state_continues_the_journal(prompt, server):
     """The journal continues after `:reset` and after a lost state; requests are answered again."""
     inputs = (create("a"), "kept = 1", ":reset", create("b"), "kept")
     first = prompt()
@@ -304,7 +304,7 @@ def test_a_state_that_begins_anew(prompt, server):
     assert ["a", "b", "c"] == creates(server)
 
 
-def test_a_journal_that_begins_in_the_midst(prompt, server):
+def test_a_journal_started_mid_session(prompt, server):
     """The next input is its first; a closed one starts again with the first."""
     session = prompt()
     session(create("before"), ":journal s.journal", create("a"))
@@ -349,7 +349,7 @@ def test_what_was_spent_counts(prompt):
     assert "the run reached its budget of 3 predictions" in again(create("d"))
 
 
-def test_a_create_that_was_cut_off_is_looked_for(prompt, server):
+def test_an_interrupted_create_is_searched_for(prompt, server):
     """At its place, before it is resent; an unclear one is asked about, and adopted there."""
     server.answers.append(Answer(201, cut=10))
     first = prompt()
@@ -460,20 +460,20 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (":jornal s.journal", "did you mean :journal?"),
     ],
 )
-def test_what_is_wrong_is_told(prompt, tmp_path, text, words):
+def test_mistakes_are_reported(prompt, tmp_path, text, words):
     """With what was expected and what to do."""
     (tmp_path / "plain.txt").write_text("some text, and no database\n" * 100)
     assert words in prompt()(text)
 
 
-def test_a_data_url_that_is_none(prompt):
+def test_an_invalid_data_url(prompt):
     """With any characters instead of Base64."""
     for text in ("\u00e9", "AAA", "*"):
         shown = prompt()(f"return 'data:image/png;base64,{text}'", ":show")
         assert "invalid Base64 in the data URL" in shown
 
 
-def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp_path):
+def test_text_of_a_journal_is_escaped(prompt, tmp_path):
     """The file has names from a script process."""
     prompt()(":journal s.journal", "time()")
     again = prompt()
@@ -486,7 +486,7 @@ def test_what_a_journal_says_is_shown_without_its_control_characters(prompt, tmp
     assert "\x1b" not in shown
 
 
-def test_an_account_that_would_draw(prompt):
+def test_account_names_are_escaped(prompt):
     """Account names from the script process are logged without control characters."""
     session = prompt()
     port = session.shell.interpreter._port

@@ -65,7 +65,7 @@ def kill(screen):
     indirect=["place"],
     ids=["taken and not answered", "on its way"],
 )
-def test_a_create_under_way(place, taken, tmp_path):
+def test_a_create_in_flight_is_found(place, taken, tmp_path):
     """Whether the server has received it or receives it later, it is found and not resent."""
     file = tmp_path / "s.journal"
     first = place.prompt()
@@ -100,7 +100,7 @@ def test_a_create_under_way(place, taken, tmp_path):
 
 
 @pytest.mark.parametrize("place", [()], indirect=True)
-def test_a_create_that_was_left(place, tmp_path):
+def test_an_abandoned_create_is_found(place, tmp_path):
     """Ctrl-C leaves it open in the journal; its result is found at the next prompt."""
     file = tmp_path / "s.journal"
     first = place.prompt("--journal", str(file))
@@ -123,7 +123,7 @@ def test_a_create_that_was_left(place, tmp_path):
 
 
 @pytest.mark.parametrize("place", [()], indirect=True)
-def test_a_prompt_that_cannot_keep_one(place, tmp_path):
+def test_a_prompt_with_an_unusable_journal(place, tmp_path):
     """Nothing starts, and the hint says what to do."""
     (tmp_path / "s.journal").write_text("some text, and no database\n" * 100)
     words = {

@@ -123,7 +123,7 @@ def test_a_model_is_known_where_it_is_typed(terminal):
     assert "get_model  " in screen.text
 
 
-def test_a_question_is_left_with_an_interrupt(terminal):
+def test_an_interrupt_answers_no(terminal):
     """It counts as no, the state is kept, and earlier keys are not an answer."""
     screen = terminal("--emulate", "--write", "ask")
     screen.enter("kept = 1", "in[2]>")
@@ -222,7 +222,7 @@ def test_commands(terminal, tmp_path):
     assert screen.ended()
 
 
-def test_the_startup_file(terminal, tmp_path):
+def test_the_startup_file_is_loaded(terminal, tmp_path):
     """What stands there is there, and what is wrong in it is told with its line."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "repl.lua").write_text("local helper = 41\nfunction help() return helper + 1 end\n")
@@ -281,7 +281,7 @@ def test_the_banner_and_words_of_other_prompts(terminal):
     screen.ended()
 
 
-def test_progress_names_the_model_and_an_interrupt_what_goes_on(terminal):
+def test_progress_and_interrupts_name_the_prediction(terminal):
     """The remaining prediction is named with the command that cancels it."""
     screen = terminal()
     screen.type('run("minimax/video-01", { prompt = "sea" }, { wait = false })')

@@ -98,7 +98,7 @@ def test_no_line_is_wider_than_the_terminal(shown, width):
     assert max(map(len, text.split("\n"))) <= width
 
 
-def test_much_is_cut(shown):
+def test_large_values_are_cut(shown):
     """Entries, depth, strings and lines are limited, and the rest is counted."""
     long = "(function() local t = {} for i = 1, 1000 do t[i] = i end return t end)()"
     deep = "(function() local t = {} local u = t for i = 1, 50 do u.x = {} u = u.x end return t end)()"
@@ -140,7 +140,7 @@ def test_a_page(shown):
     ) == shown(f"{{ next = 'https://x?cursor=1', results = {{ {PREDICTION}, {{ id = 2 }} }} }}")
 
 
-def test_a_script_cannot_draw(shown):
+def test_control_characters_of_a_script_are_escaped(shown):
     """No value reaches the terminal as a control character, in any form."""
     for source in (
         '{ id = "\\27[2J", status = "\\27[2J", model = "\\27", version = "v", urls = {}, input = {}, error = "\\27" }',
@@ -154,7 +154,7 @@ def test_a_script_cannot_draw(shown):
 @pytest.mark.parametrize(
     "preview", [["table", 1, 2, 3], ["table", True, 5, [1]], ["what"], [[[]]], {"a": 1}, ["text", b"x"], ["other", 1]]
 )
-def test_a_preview_that_is_none(preview):
+def test_invalid_previews_are_shown(preview):
     """Anything from the script process is shown without an error."""
     assert render(preview)
 

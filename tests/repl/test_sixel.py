@@ -73,7 +73,7 @@ def test_smaller_than_it_is():
     assert {white} == {pixel for row in shown[15:] for pixel in row}
 
 
-def test_a_band_names_its_own_colours_alone():
+def test_a_band_names_only_its_colours():
     """Repeats are counted, so a large plain picture is a small text."""
     red, blue = (255, 0, 0), (0, 0, 255)
     text = encode(picture_of([[red] * 300] * 6 + [[blue] * 300] * 6), 300, 12)

@@ -38,7 +38,7 @@ def test_a_run(replay):
     assert 1 == flow.server.count("POST", "/predictions")
 
 
-def test_a_run_of_what_the_schema_refuses(replay):
+def test_an_input_that_the_schema_refuses(replay):
     """The recorded schema refuses a wrong input before anything is created."""
     flow = replay("run")
     with pytest.raises(ScriptError, match="num_outputs"):
@@ -104,7 +104,7 @@ def test_a_stream(haiku, text):
     assert 1 == haiku.server.count("GET", "/streaming/v1/streams/b4yonjrmynb65tnkucuqc4duawdekslfzexk5itczufef2u36b7a")
 
 
-def test_a_stream_that_is_not_there_any_more(haiku, text):
+def test_an_expired_stream(haiku, text):
     """The text is then read from the prediction."""
     assert text == haiku(f"return stream({HAIKU}):text()")
 
@@ -189,7 +189,7 @@ def test_what_is_neither_a_prediction_nor_a_training(replay):
     assert 404 == caught.value.status
 
 
-def test_a_training_to_nowhere(replay):
+def test_a_training_with_an_unknown_destination(replay):
     """The error has the API's words."""
     script = TRAINING.replace("replicate/dreambooth-sdxl", "replicate/nowhere")
     script = script.replace("      use_face_detection_instead = true,\n", "")

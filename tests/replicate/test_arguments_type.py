@@ -152,7 +152,7 @@ def test_levels_are_counted_by_both_ways_in(levels):
     ids=["extension", "time", "list as a name", "bytes as a name", "nil as a name", "text", "surrogate",
          "text as a name", "single NaN", "cut short"],
 )  # fmt: skip
-def test_messagepack_that_no_json_stands_for_is_refused(value):
+def test_messagepack_without_a_json_form_is_refused(value):
     """Data from a hostile script process give an error, and never reach the encoder."""
     packed = b"\x82\xa7version\xa1v\xa5input\x81\xa1x" + value
 

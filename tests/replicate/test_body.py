@@ -70,7 +70,7 @@ class EndlessServer(RecordingServer):
      ("deflate", raw_deflate), ("identity", bytes), ("", bytes),
      ("gzip", lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]) + b"\0\0")],
 )  # fmt: skip
-def test_one_coding_is_undone(server, client, coding, encode):
+def test_one_coding_is_decoded(server, client, coding, encode):
     """HTTP's usual codings, also with several members and padding."""
     server.default = Answer(200, encode(DOCUMENT), {"Content-Encoding": coding})
 
@@ -78,7 +78,7 @@ def test_one_coding_is_undone(server, client, coding, encode):
 
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
-def test_a_coding_is_undone_wherever_it_is_cut(size):
+def test_a_coding_is_decoded_in_any_pieces(size):
     """In its header, between members, and within a byte."""
     data = gzip.compress(b"a" * 300_000) + gzip.compress(b"b")
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
@@ -99,7 +99,7 @@ def test_another_coding_is_named(server, client, coding):
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
-def test_a_coding_that_breaks_off(coding):
+def test_truncated_compression_is_an_error(coding):
     """It is not taken for complete."""
     data = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](DOCUMENT)
     with pytest.raises(Garbled):

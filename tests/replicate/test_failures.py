@@ -196,7 +196,7 @@ def test_a_long_retry_after_is_not_waited_for(server, client, clock):
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 504])
-def test_server_faults_are_sent_again_for_reads_alone(server, client, status):
+def test_server_errors_are_retried_only_for_reads(server, client, status):
     """GET and QUERY are retried after a server error; create, update and delete are sent once."""
     for name, arguments in (GET, ("search_models", {"body": "x"})):
         server.answers.append(Answer(status))
@@ -251,7 +251,7 @@ def test_an_interrupt_passes_through():
      "The prediction may have been created"),
     ("cancel_prediction", {"prediction_id": "p"}, "The API may have executed the call"),
 ])  # fmt: skip
-def test_what_may_have_been_done_is_named(server, client, name, arguments, words):
+def test_possible_effects_are_named(server, client, name, arguments, words):
     """The message names what may exist, the hint how to look."""
     server.answers.append(Answer(cut=5))
 

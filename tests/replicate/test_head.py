@@ -71,7 +71,7 @@ def in_bytes(*parts):
         (b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\n\r\n", b"{}", True),
     ],
 )
-def test_answers_that_are_taken(answer, body, keep):
+def test_answers_that_are_accepted(answer, body, keep):
     """The body ends as in RFC 9112, section 6.3, at once or a byte at a time."""
     for pieces in ([answer], in_bytes(answer)):
         head, found = answered(*pieces)

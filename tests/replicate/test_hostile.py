@@ -55,7 +55,7 @@ def test_a_body_costs_no_time(server, fail, status, body):
 
 
 @pytest.mark.parametrize("seconds", ["9" * 400, "1e400", "-1", "true", '"soon"'])
-def test_a_time_to_wait_that_is_none(server, fail, seconds):
+def test_an_invalid_retry_after_is_ignored(server, fail, seconds):
     """An impossible number is ignored; the call backs off by itself."""
     server.default = Answer(429, b'{"retry_after": %s}' % seconds.encode())
     error = fail("get_account")
@@ -92,14 +92,14 @@ def test_a_token_echoed_in_a_header_is_in_no_message(server, fail, answer):
 
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\u00ffb", "x", ""])
-def test_a_redirect_to_no_url(server, fail, location):
+def test_a_redirect_without_a_url(server, fail, location):
     """It is a redirect that is not followed."""
     server.default = Answer(302, b"", {"Location": location})
 
     assert "the token is not sent there" in fail("get_account").message
 
 
-def test_a_page_link_that_is_no_url():
+def test_an_invalid_page_link():
     """It is refused like a link to another host."""
     with pytest.raises(ApiError, match="is not a URL"):
         next_cursor({"next": "http://["}, "https://api.replicate.com/v1")
@@ -109,7 +109,7 @@ def test_a_page_link_that_is_no_url():
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
-def test_a_server_fault_on_a_create_says_to_look_first(server, fail, status):
+def test_a_server_error_on_a_create_says_to_check_first(server, fail, status):
     """A gateway's timeout does not stop the server behind it, so a retry could be paid twice."""
     server.default = Answer(status, b"")
     error = fail("create_prediction")
@@ -119,7 +119,7 @@ def test_a_server_fault_on_a_create_says_to_look_first(server, fail, status):
     assert "try again later" in fail("get_account").hint
 
 
-def test_an_uncertain_model_is_looked_for_by_its_name(server, fail):
+def test_an_uncertain_model_is_searched_by_its_name(server, fail):
     """The list of models has neither private nor empty ones."""
     server.default = Answer(201, b"", cut=0)
 
@@ -155,7 +155,7 @@ def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
     assert "s3cret" not in f"{caught.value} {caught.value.hint}"
 
 
-def test_a_name_that_nobody_has_is_not_asked_for_again(clock, fail):
+def test_an_unknown_host_is_not_retried(clock, fail):
     """A retry would not help. Without a network the resolver reports another error."""
     fail("get_account", "https://api.invalid")
 

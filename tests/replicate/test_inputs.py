@@ -90,7 +90,7 @@ def check(more, document=document()):  # noqa: B008 - it is not changed
         ({"\x1b[2J": 1}, f"unknown input `?[2J`; it takes {NAMES}"),
     ],
 )  # fmt: skip
-def test_what_cannot_work(more, expected):
+def test_invalid_inputs_are_reported(more, expected):
     """An invalid value is reported with what was expected and found, and where."""
     assert [expected] == check(more)
 
@@ -113,7 +113,7 @@ def test_what_cannot_work(more, expected):
         {"prompt": "ü" * 20},
     ],
 )
-def test_what_may_work(more):
+def test_possibly_valid_inputs_pass(more):
     """An integer for a number, any URL for a file, null for an optional value, and open schemas."""
     assert [] == check(more)
 
@@ -205,7 +205,7 @@ def test_nothing_to_refuse():
 
 
 @pytest.mark.parametrize("given", [[], "text", 5, None])
-def test_an_input_that_is_no_table(given):
+def test_an_input_that_is_not_a_table(given):
     """An input has names; Lua's empty table may arrive as a list."""
     expected = ["missing `prompt`"] if given == [] else [f"expected named inputs, got {given!r}"]
 
@@ -262,7 +262,7 @@ def test_a_schema_that_cannot_be_read(broken):
         {"items": 5, "type": ["array", "integer"]}, {"format": 7}, {"if": {}, "then": {"type": "string"}}, True, None,
     ],
 )  # fmt: skip
-def test_what_is_not_understood_does_not_block(schema):
+def test_unsupported_schemas_do_not_block(schema):
     """An unsupported part of a schema leaves the value open."""
     assert [] == check({"odd": 7}, document({"prompt": {"type": "string"}, "odd": schema}))
 
@@ -316,7 +316,7 @@ def test_a_schema_that_never_ends():
     assert "json" == output_kind(endless)["kind"]
 
 
-def test_hostile_words():
+def test_hostile_text_in_a_schema():
     """A stranger's text in a schema cannot control the terminal or flood a message."""
     name = "\x1b]0;x\x07" + "n" * 500
     properties = {name: {"type": "string", "enum": ["\x1b[2J" * 100] * 1000}, **{f"n{i}": {} for i in range(500)}}

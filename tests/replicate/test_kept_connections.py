@@ -183,7 +183,7 @@ def test_a_create_through_a_proxy_broken_at_every_byte(proxy):
     assert [] == proxy.requests
 
 
-def test_a_proxy_that_is_not_there(monkeypatch):
+def test_an_unreachable_proxy(monkeypatch):
     """Nothing was sent, so nothing is uncertain."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{listener.getsockname()[1]}")
@@ -199,7 +199,7 @@ def test_a_proxy_that_is_not_there(monkeypatch):
 
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "GET", "QUERY"])
-def test_a_server_that_says_nothing(method):
+def test_a_silent_server(method):
     """After the read timeout a write is uncertain and sent once; a read is retried."""
 
     clock = SleepRecorder()
@@ -216,7 +216,7 @@ def test_a_server_that_says_nothing(method):
     assert (4 if method in {"GET", "QUERY"} else 0) == len(clock.slept)
 
 
-def test_a_server_that_says_nothing_in_words(server):
+def test_the_message_for_a_silent_server(server):
     """The message says that it took too long, and that a create may have been executed."""
 
     class Silent(httpx.BaseTransport):
@@ -231,7 +231,7 @@ def test_a_server_that_says_nothing_in_words(server):
         send(client, *GET)
 
 
-def test_a_retry_is_told_in_clean_words(server):
+def test_the_notice_of_a_retry_is_one_clean_line(server):
     """The notice is one line without the server's control characters."""
     told = []
 

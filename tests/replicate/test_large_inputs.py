@@ -106,7 +106,7 @@ def test_a_schema_is_read_in_time(schemas):
     assert output_kind(found)["kind"] in {"json", "text"}
 
 
-def test_words_for_a_large_schema_are_short():
+def test_messages_about_a_large_schema_are_short():
     """People read the message."""
     inputs = inputs_of(
         document(

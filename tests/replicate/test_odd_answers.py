@@ -52,7 +52,7 @@ NO_HTTP = {
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_no_http_leaves_a_create_in_doubt(server, client, name):
+def test_invalid_http_leaves_a_create_uncertain(server, client, name):
     """It may be half of a success: the create is not resent; a read is, unless the framing is wrong."""
     server.default = Raw(NO_HTTP[name])
     attempts = 1 if name == "two lengths" else ATTEMPTS
@@ -71,7 +71,7 @@ def test_no_http_leaves_a_create_in_doubt(server, client, name):
      OK + b'Content-Length: 3\r\n\r\n"\xff"', OK + b"Content-Length: 3\r\n\r\n \n ", b"HTTP/1.1 204 None\r\n\r\n"],
     ids=["no gzip", "NaN", "not UTF-8", "space", "nothing"],
 )  # fmt: skip
-def test_a_success_that_cannot_be_read_leaves_a_create_in_doubt(server, client, data):
+def test_an_unreadable_success_leaves_a_create_uncertain(server, client, data):
     """The prediction probably exists, though its id is lost."""
     server.default = Raw(data)
 
@@ -80,7 +80,7 @@ def test_a_success_that_cannot_be_read_leaves_a_create_in_doubt(server, client, 
     assert 1 == len(server.requests)
 
 
-def test_another_protocol_leaves_a_create_in_doubt(server, client):
+def test_another_protocol_leaves_a_create_uncertain(server, client):
     """Status 101 does not show the outcome, so it is not a refusal."""
     server.default = Raw(b"HTTP/1.1 101 Early\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\n{}")
 
@@ -89,7 +89,7 @@ def test_another_protocol_leaves_a_create_in_doubt(server, client):
     assert 1 == len(server.requests)
 
 
-def test_a_304_is_no_redirect(server, client):
+def test_a_304_is_not_a_redirect(server, client):
     """No request is conditional, so a cache on the way answered."""
     server.default = Raw(b"HTTP/1.1 304 Same\r\nContent-Length: 40\r\n\r\n")
     server.default.keep = True
@@ -103,7 +103,7 @@ def test_a_304_is_no_redirect(server, client):
 
 
 @pytest.mark.parametrize("early", [b"100 Continue\r\n", b"102 Processing\r\n", b"103 Early Hints\r\nLink: </x>\r\n"])
-def test_an_answer_before_the_answer_is_passed_over(server, client, early):
+def test_informational_answers_are_skipped(server, client, early):
     """Servers and proxies may send several informational answers."""
     made = b'{"id": "made"}'
     server.default = Raw(2 * (b"HTTP/1.1 " + early + b"\r\n") + OK + b"Content-Length: 14\r\n\r\n" + made)
@@ -112,7 +112,7 @@ def test_an_answer_before_the_answer_is_passed_over(server, client, early):
     assert 1 == len(server.requests)
 
 
-def test_bytes_after_an_answer_are_no_answer(server, client):
+def test_bytes_after_an_answer_are_discarded(server, client):
     """They are discarded: the next call gets its own answer."""
     extra = Raw(OK + b"Content-Length: 1\r\n\r\n1" + OK + b"Content-Length: 1\r\n\r\n2")
     extra.keep = True
@@ -128,7 +128,7 @@ def test_bytes_after_an_answer_are_no_answer(server, client):
     [b"\x1b[2J\x07" + b"x" * 60_000 + b"\r\n\r\n", OK + b"Content-Type: \x1b[2J" + b"y" * 60_000 + b"\r\n\r\n<"],
     ids=["status line", "content type"],
 )
-def test_what_a_server_says_is_shown_without_its_control_characters(server, client, call, data):
+def test_text_of_a_server_is_escaped(server, client, call, data):
     """A message is one bounded line, whatever it quotes."""
     server.default = Raw(data)
 
@@ -151,7 +151,7 @@ def test_a_token_cut_in_its_middle_is_not_passed_on(server, client, field):
         assert TOKEN[:5] not in f"{caught.value} {caught.value.to_dict()} {vars(caught.value)}", before
 
 
-def test_an_error_while_another_server_listens(server):
+def test_two_clients_share_nothing(server):
     """Two clients share neither connections nor tokens."""
     other = RecordingServer()
     with Client(token="r8_one", base_url=server.url) as one, Client(token="r8_two", base_url=other.url) as two:

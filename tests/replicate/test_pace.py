@@ -75,7 +75,7 @@ def test_reads_do_not_wait_for_creates():
     assert before == requests.clock.time()
 
 
-def test_nothing_is_held_back_unasked():
+def test_nothing_is_delayed_without_a_refusal():
     """Without a rejection every turn is now."""
     pace = Pace(lambda: 0.0)
 
@@ -92,7 +92,7 @@ def test_refusals_of_one_burst_count_once():
     assert [2.0, 4.0, 6.0] == [pace.turn().wait for _ in range(3)]
 
 
-def test_what_is_taken_lets_more_through():
+def test_accepted_requests_shorten_the_interval():
     """The interval shrinks with each accepted request, until it is forgotten."""
     now = [0.0]
     pace = Pace(lambda: now[0])

@@ -231,7 +231,7 @@ def plain(table):
     return {key: plain(value) for key, value in table.items()}
 
 
-def test_an_example_for_every_door():
+def test_an_example_for_every_interface():
     """Each function has an example for each interface."""
     assert all(set(INTERFACES) < set(examples(operation)) for operation in OPERATIONS)
 

@@ -54,7 +54,7 @@ def test_one_connection_serves_many_calls(secure, client):
     assert 1 == secure.connections
 
 
-def test_a_create_is_in_doubt_wherever_its_answer_breaks_off(secure, client):
+def test_a_create_is_uncertain_if_its_answer_is_truncated(secure, client):
     """It is not resent, whether the server closes within the head or the body."""
     whole = Answer(201, b'{"id": "p1", "status": "starting"}')
     length = len(whole.encode())
@@ -113,7 +113,7 @@ def test_idle_connections_that_the_server_has_closed_are_not_used(secure, client
     assert 5 == len(secure.requests)
 
 
-def test_another_name_is_not_believed(secure, certificate):
+def test_a_certificate_for_another_name(secure, certificate):
     """A certificate is valid for its host only."""
     with Client(token=TOKEN, base_url=secure.url.replace("localhost", "127.0.0.1"), clock=SleepRecorder()) as client:
         with pytest.raises(TransportError, match="certificate verify failed"):
@@ -158,7 +158,7 @@ def test_every_door_says_which_variable_is_wrong(monkeypatch, capsys, door):
     assert "SSL_CERT_FILE: cannot use '/missing.pem': No such file or directory" in json.dumps(told)
 
 
-def test_a_certificate_that_is_not_believed(secure, monkeypatch, tmp_path_factory):
+def test_the_hint_for_an_untrusted_certificate(secure, monkeypatch, tmp_path_factory):
     """The hint names the variable and its value."""
     other, _ = certificate_for(tmp_path_factory.mktemp("other"))
     monkeypatch.setenv("SSL_CERT_FILE", str(other))

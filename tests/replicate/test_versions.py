@@ -67,13 +67,13 @@ def test_references(text, expected):
     ["", "a", "a/", "/b", "a/b/c", "a/b:", "a/b:latest", "../b", "a/..", "a/b?x=1", "a /b", "a/b\n", HELLO[:-1],
      f"deployments/a/b:{HELLO}", "https://replicate.com/a/b"],
 )  # fmt: skip
-def test_what_is_no_reference(text):
+def test_invalid_references_are_refused(text):
     """Other text is refused before it becomes part of a path."""
     with pytest.raises(UsageError, match="expected owner/name or owner/name:version, got "):
         parse(text)
 
 
-def test_a_token_in_the_place_of_a_reference():
+def test_a_token_given_as_a_reference():
     """The error does not repeat it."""
     with pytest.raises(UsageError, match="got what looks like a token"):
         parse("r8_secret")
@@ -123,7 +123,7 @@ def test_a_model_without_a_version(session):
     assert over(session).find("emulator/my-sdxl") is None
 
 
-def test_what_cannot_be_found_out_stops_nobody(session):
+def test_unknown_versions_give_none(session):
     """An unknown model, an invalid name or a denial gives None when prefetching."""
     denied = Session(session._client, policy_of(config.load({}, read="deny")))
 
@@ -151,7 +151,7 @@ def test_an_unreadable_schema_is_found_and_not_kept(cache):
 # On disk ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_version_is_read_once_for_good(session, cache):
+def test_a_version_is_cached_on_disk(session, cache):
     """The next process has it on disk."""
     first = over(session, cache).find(f"replicate/hello-world:{HELLO}")
     second = over(session, cache).find(f"replicate/hello-world:{HELLO}")
@@ -160,7 +160,7 @@ def test_a_version_is_read_once_for_good(session, cache):
     assert ["get_model_version"] == asked(session)
 
 
-def test_the_directory_is_its_owners_alone(cache, tmp_path):
+def test_only_the_owner_can_read_the_directory(cache, tmp_path):
     """It has schemas of private models."""
     cache.put(HELLO, SCHEMA)
 
@@ -182,7 +182,7 @@ def test_a_damaged_file(damage, cache, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["", "..", "../" + HELLO, HELLO.upper(), HELLO + "\n", "hidden", HELLO[1:]])
-def test_ids_that_are_no_file_names(version, cache, tmp_path):
+def test_unusual_ids_are_not_file_names(version, cache, tmp_path):
     """Only ids in the API's form become file names."""
     cache.put(version, SCHEMA)
 
@@ -202,7 +202,7 @@ def test_a_link_is_not_followed(cache, tmp_path):
     assert ('{"mine": true}', SCHEMA) == (other.read_text(), cache.get(HELLO))
 
 
-def test_nowhere_to_write(tmp_path):
+def test_an_unwritable_disk_is_ignored(tmp_path):
     """If the disk cannot be written, nothing is kept and nothing fails."""
     (tmp_path / "file").write_text("in the way")
     cache = Cache(str(tmp_path / "file" / "versions"))
@@ -218,7 +218,7 @@ def test_what_is_too_large_is_not_kept(cache, tmp_path):
     assert [] == list(tmp_path.rglob("*"))
 
 
-def test_the_files_used_last_stay(cache, tmp_path):
+def test_the_least_recently_used_files_are_deleted(cache, tmp_path):
     """Above the limit, the least recently used are deleted."""
     directory = tmp_path / "cache" / "versions"
     for number in range(schemas.MAX_FILES):

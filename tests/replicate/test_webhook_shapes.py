@@ -31,7 +31,7 @@ def test_shapes_of_headers(shape):
 
 
 @pytest.mark.parametrize("headers", [None, 1, "text", [1, 2]])
-def test_what_headers_are_not(headers):
+def test_invalid_headers(headers):
     """Other values are an error, and so is a missing secret."""
     with pytest.raises(kosmolua.ArgumentError, match="expected headers as a mapping or as pairs"):
         kosmolua.verify_webhook(headers, b"{}", "whsec_MDEyMw==")

@@ -54,7 +54,7 @@ def test_base_urls(given, used):
         ("http://127.evil.example/v1", "is plain http, which would send the token unencrypted"),
     ],
 )
-def test_base_urls_that_cannot_be(given, message):
+def test_invalid_base_urls(given, message):
     """The error has the problem and the variable; a password is not repeated."""
     with pytest.raises(ConfigurationError) as caught:
         checked_url(given)
@@ -64,13 +64,13 @@ def test_base_urls_that_cannot_be(given, message):
     assert "pass" not in caught.value.message
 
 
-def test_plain_http_can_be_insisted_on():
+def test_plain_http_needs_an_option():
     """With the option the token may be sent unencrypted."""
     assert "http://host.example/v1" == checked_url("http://host.example", insecure_http=True)
 
 
 @pytest.mark.parametrize("token", ["", "  ", "a b", "a\nb", "tökén", "a\x00"])
-def test_tokens_that_cannot_be(token):
+def test_invalid_tokens(token):
     """An invalid token is refused and not shown."""
     with pytest.raises(CredentialError) as caught:
         Client(token=token)
@@ -108,7 +108,7 @@ def test_an_echoed_token_is_not_passed_on(server):
     assert "you sent [hidden]" in caught.value.message
 
 
-def test_an_answer_that_is_no_json(server):
+def test_an_answer_that_is_not_json(server):
     """A captive portal's page with status 200 is an error that names it."""
     server.default = Answer(body=b"<html>", headers={"Content-Type": "text/html; charset=utf-8"})
     with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError, match=r"is not JSON \(text/html"):
@@ -160,7 +160,7 @@ def test_a_proxy_that_refuses(monkeypatch, status, hint):
     proxy.close()
 
 
-def test_a_proxy_that_is_not_there(monkeypatch):
+def test_an_unreachable_proxy(monkeypatch):
     """A refused connection is the proxy's, not the API's."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -172,7 +172,7 @@ def test_a_proxy_that_is_not_there(monkeypatch):
     assert "check HTTPS_PROXY" in caught.value.hint
 
 
-def test_a_certificate_that_nobody_signed(tmp_path):
+def test_an_untrusted_certificate(tmp_path):
     """An https server without a trusted certificate gets nothing, with the reason."""
     import ssl
     import threading
@@ -237,7 +237,7 @@ def test_cursors(link, cursor):
         ({"a": 1}, "is not a URL"),
     ],
 )
-def test_cursors_that_cannot_be(link, message):
+def test_invalid_cursors(link, message):
     """A link to another host, or an invalid one, ends the pages with an error."""
     with pytest.raises(ApiError, match=message):
         next_cursor({"next": link}, "https://api.replicate.com/v1")
@@ -247,7 +247,7 @@ def test_cursors_that_cannot_be(link, message):
     "host",
     ["a" * 70 + ".", ".", "a..", "xn--.", "a." * 200, "a b.", "\u00fc.", "%72."],
 )
-def test_hosts_that_no_name_server_could_know(host):
+def test_invalid_hosts(host):
     """The URL is refused before a look-up."""
     base = httpx.URL("https://api.replicate.com/v1")
     with pytest.raises(UsageError, match="expected a URL"):

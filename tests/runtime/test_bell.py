@@ -29,7 +29,7 @@ def bell():
     made.close()
 
 
-def test_a_ring_is_seen_until_it_is_hushed(bell):
+def test_one_read_takes_all_rings(bell):
     """One read takes all rings."""
     before = is_rung(bell.descriptor)
     bell.ring()
@@ -49,7 +49,7 @@ def test_a_full_bell_rings(bell):
     assert is_rung(bell.descriptor)
 
 
-def test_a_late_ring_reaches_nobody():
+def test_a_ring_after_closing_is_ignored():
     """After closing, its descriptors may be other files, which are not written to."""
     bell = Bell()
     bell.close()
@@ -74,7 +74,7 @@ def test_rings_while_it_closes():
                 each.result()
 
 
-def test_what_ends_a_run_late_is_harmless(host):
+def test_a_late_watchdog_is_harmless(host):
     """A watchdog that ends an ended run writes into no file opened since."""
     child, port = Child(Limits()), Port(host, host)
     child.run(marshal.encode(Start(source=SEVERAL, name=b"x", provider="replicate", functions=[("echo",)])), port)

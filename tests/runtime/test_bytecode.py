@@ -126,7 +126,7 @@ def test_links_are_not_followed(result_of, cache, tmp_path):
 
 
 @by_superuser
-def test_a_directory_of_another_user_is_left_alone(result_of, cache):
+def test_a_directory_of_another_user_is_ignored(result_of, cache):
     """Nothing in it is read or written."""
     result_of()
     os.chown(cache / "lua", 12345, 12345)
@@ -137,7 +137,7 @@ def test_a_directory_of_another_user_is_left_alone(result_of, cache):
     assert made == identity(file_in(cache))
 
 
-def test_a_cache_that_cannot_be_made_does_not_matter(result_of, cache):
+def test_an_unusable_cache_is_ignored(result_of, cache):
     """With a file in its place the run uses the text."""
     cache.write_bytes(b"")
 

@@ -63,7 +63,7 @@ def test_a_module_is_loaded_once(lua, host, module, value):
     assert 1 == len(host.calls)
 
 
-def test_a_module_of_its_own_making(lua):
+def test_package_preload(lua):
     """package.preload has loader functions."""
     assert ["made x"] == lua(
         "package.preload.x = function(name) return 'made ' .. name end return require('x')"
@@ -79,7 +79,7 @@ def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
 
 
 @pytest.mark.parametrize("name", ["ffi"])
-def test_what_scripts_do_not_have_is_said_plainly(lua, name):
+def test_missing_libraries_are_reported(lua, name):
     """No file of that name is searched."""
     assert f"require: scripts have no library {name}" == lua(f"require('{name}')").error.message
 
@@ -124,7 +124,7 @@ def test_write_adds_nothing(lua, host):
     assert (b"a1niltruebcd\n", b"e") == (host.printed, host.logged)
 
 
-def test_the_collector_can_be_looked_at(lua):
+def test_collectgarbage_only_reports(lua):
     """Only options that cannot weaken the memory limit have an effect."""
     source = "return collectgarbage('count') > 0, collectgarbage(), collectgarbage('stop'), collectgarbage('step')"
 
@@ -142,7 +142,7 @@ def test_a_stack_overflow_names_a_line(lua, source):
 
 
 @pytest.mark.parametrize("length", [10, 55, 59, 60, 61, 120])
-def test_errors_in_scripts_with_long_names_are_placed(lua, length):
+def test_errors_in_scripts_with_long_names_have_a_line(lua, length):
     """Lua shortens names from 60 characters on."""
     name = "x" * (length - 4) + ".lua"
     raised = lua("\nlocal function f() error('oops') end f()", name=name).error

@@ -59,7 +59,7 @@ ATTACKS = {
 @needs("seccomp")
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("code", ATTACKS.values(), ids=ATTACKS)
-def test_what_is_not_needed_ends_the_process(host, code, mode):
+def test_an_unneeded_system_call_ends_the_process(host, code, mode):
     """An unneeded system call ends the child, and is reported as a possible attack."""
     if layers["landlock"] is not True and mode == "strict":
         pytest.skip(f"strict needs Landlock; {layers['landlock']}")
@@ -72,7 +72,7 @@ def test_what_is_not_needed_ends_the_process(host, code, mode):
 @pytest.mark.parametrize(
     "name", ["tcp socket", "read a file", "list files", "fork", "kill the host", "executable memory"]
 )
-def test_the_attempts_succeed_where_nothing_is_confined(host, name):
+def test_the_attempts_succeed_without_confinement(host, name):
     """A failing attempt without confinement would prove nothing."""
     with pytest.raises(ScriptError, match="it was not refused"):
         serve(child_for(ATTACKS[name], without=["seccomp", "landlock", "rlimits"]), host)
@@ -148,7 +148,7 @@ def test_other_tables_of_system_calls_are_closed(host):
         serve(child_for("libc.syscall(0x40000000, 0, 0, 0)"), host)
 
 
-def test_the_layers_are_told(host):
+def test_the_layers_are_reported(host):
     """A run reports the applied layers, and names the missing ones."""
     result = run(Script(source=b"return 1", name="x"), host, host)
 
@@ -179,7 +179,7 @@ def test_strict_refuses_to_run_without_a_layer(host, layer):
 
 
 @needs("landlock", "seccomp")
-def test_strict_tells_the_line_of_a_timeout(host):
+def test_strict_names_the_line_of_a_timeout(host):
     """Interpreted code checks the clock, so the limit names its line."""
     source = b"local x = 0\nwhile true do x = x + 1 end"
     result = run(Script(source=source, name="x.lua"), host, host, limits=Limits(cpu=0.2), isolation="strict")

@@ -64,7 +64,7 @@ def test_damaged_frames(seed):
     ],
     ids=repr,
 )
-def test_a_call_of_another_shape_is_none(host, call):
+def test_a_malformed_call_is_refused(host, call):
     """Function and account are text and the number of fields is fixed; nothing else reaches the handler."""
     with pytest.raises(ScriptError, match="an invalid frame"):
         Port(host, host).submit(msgspec.msgpack.encode(call))
@@ -81,13 +81,13 @@ DONE = b"\x95\xa4done\xc3%s\xcb\x41\x2e\x84\x80\0\0\0\0\xa1L"
     [b"\x80", b"\x05", b"\x91\x81\x01\x02", b"\x91\xd4\x05\x01", b"\x91\x81\x80\x01", b"\x91\xa1\xff", DEEP],
     ids=["map", "number", "number as name", "extension", "map as name", "no text", "deep"],
 )
-def test_results_that_are_no_plain_data(value):
+def test_results_that_are_not_plain_data(value):
     """Values without a JSON form are not results."""
     assert "refused: script_crashed" == fuzz_frames.take(DONE % value)
 
 
 @pytest.mark.parametrize("memory", [float("nan"), float("inf"), -1.0], ids=str)
-def test_figures_that_are_none(host, memory):
+def test_invalid_figures_are_replaced(host, memory):
     """Figures for people are valid numbers."""
     with pytest.raises(ScriptError, match=r"\$\[3\]"):
         Port(host, host).submit(msgspec.msgpack.encode(["done", True, [], memory, "LuaJIT"]))
@@ -138,7 +138,7 @@ def test_frames_cut_and_stretched(host, code, words):
         serve(child_for(code), host)
 
 
-def test_one_that_asks_and_never_reads(host):
+def test_unread_answers_are_limited(host):
     """Unread answers are limited, as are spawned sleeps."""
     ask = "while True: send(bytes.fromhex('93a474696d6501c3'))"
     with pytest.raises(LimitError, match="unread answers"):
@@ -182,7 +182,7 @@ def test_names_have_a_length(host, place):
         Port(host, host).submit(msgspec.msgpack.encode(call))
 
 
-def test_a_flood_of_nothing(host):
+def test_empty_prints_are_counted(host):
     """Empty prints are counted too."""
     port = Port(host, host)
     port.lines = port_.MAX_LINES
@@ -219,14 +219,14 @@ def test_a_second_greeting_changes_nothing(host):
 
 
 @pytest.mark.parametrize("greeting", [b"", b"ready2 seccomp", b"\x93\xa5print\x01\xc4\x00", b"\xff\xff"])
-def test_a_child_that_does_not_greet_is_given_up(host, greeting):
+def test_a_child_without_a_greeting_is_an_error(host, greeting):
     """The first frame of a child reports the layers; any other means that it did not start correctly."""
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r}); os.read(0, 100)"
     with pytest.raises(ScriptError, match="did not start correctly"):
         serve(Child(Limits(), boot=boot), host)
 
 
-def test_layers_that_nobody_knows_are_not_told(host):
+def test_unknown_layers_are_ignored(host):
     """Only known names of a greeting are used."""
     greeting = b"ready seccomp seccomp2 \xff\x1b[2J landlockseccomp"
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r})"
@@ -237,7 +237,7 @@ def test_layers_that_nobody_knows_are_not_told(host):
     assert ["seccomp"] == child.layers
 
 
-def test_a_host_goes_on_after_hostile_children(host):
+def test_a_host_continues_after_hostile_children(host):
     """Later runs work: no descriptor, process or state of the others is left."""
     before = set(os.listdir("/proc/self/fd"))
     for code in ("send(b'\\xc1')", "os.write(1, b'\\xff' * 8)", "os.kill(host, 0)"):

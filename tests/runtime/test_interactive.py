@@ -110,7 +110,7 @@ def values(state, *sources):
          [149]),
     ],
 )  # fmt: skip
-def test_what_lasts(state, sources, expected):
+def test_what_persists_between_inputs(state, sources, expected):
     """Inputs are like one long chunk: top-level locals persist, shared with their closures."""
     assert expected == values(state, *sources)
 
@@ -192,7 +192,7 @@ def test_an_interrupt_keeps_the_state(state, interrupted, source):
     assert [b"here"] == values(state, "kept")
 
 
-def test_an_interrupted_call_goes_on_by_itself(state, interrupted, host, release):
+def test_an_interrupted_call_completes(state, interrupted, host, release):
     """A sent request may cost money and completes; its late answer is for no later input."""
     found, _ = interrupted("integrations.replicate.slow{}")
     assert "interrupted" == found.error.code
@@ -223,7 +223,7 @@ def test_an_interrupt_inside_of_c(state, interrupted):
     assert [None] == values(state, "kept")
 
 
-def test_an_interrupt_between_inputs_is_nothing(state):
+def test_an_interrupt_between_inputs_is_ignored(state):
     """It applies to the running input, not to the next one."""
     values(state, "x = 1")
     state.interrupt()
@@ -232,7 +232,7 @@ def test_an_interrupt_between_inputs_is_nothing(state):
     assert [1] == values(state, "x")
 
 
-def test_a_budget_ends_the_input_alone(state):
+def test_a_budget_ends_only_the_input(state):
     """A budget limit is an ordinary error here: the state stays, and the budget can be raised."""
     values(state, "x = 1")
 
@@ -258,7 +258,7 @@ def test_a_child_that_dies(state):
     assert [None] == values(state, "x")
 
 
-def test_a_question_to_a_child_that_died_is_no_error(state):
+def test_queries_after_the_child_died_return_nothing(state):
     """Completion returns nothing; the next input reports it."""
     values(state, "x = 1")
     os.kill(state._child.pid, signal.SIGKILL)
@@ -305,7 +305,7 @@ def test_what_the_parser_says(state):
     assert (None, None) == state.check("f()")
 
 
-def test_a_script_cannot_keep_what_is_not_its_own(state):
+def test_a_script_cannot_reach_the_function_that_passes_locals(state):
     """The source cannot contain the name that passes locals."""
     assert [b"nil"] == values(state, "local a = 1 return type(_keep)")
     assert [b"nil"] == values(state, "local a = 1 return type(_keep_)")
@@ -326,7 +326,7 @@ def test_a_preview_is_small_and_in_order(state):
     assert ("text", 1_000_000, True) == (kind, length, len(text) < 100_000)
 
 
-def test_a_preview_of_what_is_no_data(state):
+def test_a_preview_of_values_that_are_not_data(state):
     """Functions with their place, cycles, null, infinity, and a value's own text."""
     values(state, "function f() end loop = {} loop.self = loop")
     shown = values(

@@ -73,7 +73,7 @@ def children():
     return {pid for path in Path("/proc/self/task").glob("*/children") for pid in path.read_text().split()}
 
 
-def test_nothing_stays_behind(host):
+def test_nothing_is_left_over(host):
     """After successful, failed and killed runs there are no more children and descriptors than before."""
     script = {name: Script(source=source, name=name) for name, source in {
         "good": b"return 1", "bad": b"error('x')", "killed": b"while true do end", "unused": b"",
@@ -88,7 +88,7 @@ def test_nothing_stays_behind(host):
     assert before == (open_descriptors(), children())
 
 
-def test_a_crash_is_told_as_one(host):
+def test_a_crash_is_reported_as_one(host):
     """A child killed by a signal is a script that crashed the interpreter, not an internal error."""
     child = Child(Limits())
 
@@ -102,7 +102,7 @@ def test_a_crash_is_told_as_one(host):
     assert "script_crashed" == caught.value.code
 
 
-def test_a_child_killed_from_outside_is_told_as_such(host):
+def test_a_child_killed_from_outside_is_reported(host):
     """A SIGKILL from outside is named with its likely cause."""
     child = Child(Limits())
 

@@ -61,7 +61,7 @@ def as_lua_has_it(value):
 
 @settings(max_examples=200, deadline=None)
 @given(data)
-def test_values_come_back_as_they_went(value):
+def test_values_return_unchanged(value):
     """As an argument of a call and as the script's result."""
     host, result = through_lua(value, "local v = integrations.replicate.give{}.value"
                                       " integrations.replicate.take{ value = v } return v")  # fmt: skip
@@ -105,7 +105,7 @@ SOURCE = """
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True) | st.just(1), max_size=6), st.sampled_from(sorted(BAD)))
-def test_what_is_no_data_is_refused_by_path(path, bad):
+def test_values_that_are_not_data_are_refused_with_their_path(path, bad):
     """Before anything is sent, with its path."""
     host, result = through_lua(path, SOURCE % (bad, "integrations.replicate.take{ value = value }"))
     assert host.taken is None
@@ -120,7 +120,7 @@ def test_what_is_no_data_is_refused_by_path(path, bad):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_that_json_has_not_is_no_answer(value):
+def test_numbers_without_a_json_form(value):
     """An API cannot send one; from a host the script gets the value."""
     _, result = through_lua(value, "local v = integrations.replicate.give{}.value return tostring(v)")
 

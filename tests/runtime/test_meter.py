@@ -42,7 +42,7 @@ def test_threads_are_counted_while_they_work():
     assert 0.1 <= meter.seconds < 0.13
 
 
-def test_what_serves_every_run_is_exempt():
+def test_shared_work_is_not_counted():
     """Also nested, and without work for the run."""
     meter = Meter()
     with meter.exempt(), meter.working():

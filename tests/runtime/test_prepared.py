@@ -162,7 +162,7 @@ def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
 
 
 @pytest.mark.parametrize("mebibytes", [12, 16, 20, 24, 28, 32])
-def test_a_crash_at_the_end_of_memory_is_told_as_that(prepared, host, mebibytes):
+def test_a_crash_without_memory_is_the_memory_limit(prepared, host, mebibytes):
     """The engine may crash when memory runs out; the run's error is the limit."""
     size = (mebibytes << 20) - (2 << 20)
     source = f"kept = ('x'):rep({size}) integrations.replicate.echo{{ crash = true }}"
@@ -187,7 +187,7 @@ def test_children_are_forked(prepared, host):
     assert 3 == len(set(pids))
 
 
-def test_runs_do_not_meet(prepared, host):
+def test_runs_share_no_data(prepared, host):
     """A script finds no data of earlier runs, and no shared sequence of random numbers."""
     run(script("shared = 1 string.rep = nil rawset(json, 'shared', 1)"), host, host, child=prepared)
     result = run(script("return shared == nil, ('x'):rep(2), json.shared == nil"), host, host, child=prepared)
@@ -223,7 +223,7 @@ def begun_since(before):
     return [thread.name for thread in threading.enumerate() if thread not in before and "kosmolua" in thread.name]
 
 
-def test_nothing_stays_behind(host):
+def test_nothing_is_left_over(host):
     """After all kinds of children and the end of the process there is nothing more than before."""
     before, threads = set(os.listdir("/proc/self/fd")), set(threading.enumerate())
     with Prepared() as prepared:
@@ -281,7 +281,7 @@ def test_no_descriptor_is_left_to_receive_the_child(host):
     assert ("not_configured", RAISE_LIMIT) == (error.code, error.hint)
 
 
-def test_closing_ends_runs_that_are_under_way(host):
+def test_closing_ends_active_runs(host):
     """A closed process forks no more, but later runs still work."""
     prepared = Prepared()
     child = Child(Limits(), prepared=prepared)
@@ -373,7 +373,7 @@ def test_no_secret_of_the_host_is_in_it(host, monkeypatch, mode):
     assert ["0", "1", "2"] == seen["descriptors"]
 
 
-def test_what_a_forked_child_has_imported(host):
+def test_modules_of_a_forked_child(host):
     """No client, keyring or gate. `_socket`, which passes descriptors, is useless under seccomp."""
     with Prepared(boot=TELLING) as prepared, pytest.raises(ScriptError, match="ended with status 0"):
         attempt(prepared, host, "")
@@ -411,7 +411,7 @@ ON_ITS_PARENT = {
 @needs("seccomp")
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("code", [*ATTACKS.values(), *ON_ITS_PARENT.values()], ids=[*ATTACKS, *ON_ITS_PARENT])
-def test_what_is_not_needed_ends_the_child(breaking, host, code, mode):
+def test_an_unneeded_system_call_ends_the_child(breaking, host, code, mode):
     """Native code in a forked child can do no more than in others, to its host or its parent."""
     if layers["landlock"] is not True and mode == "strict":
         pytest.skip(f"strict needs Landlock; {layers['landlock']}")

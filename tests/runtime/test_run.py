@@ -205,7 +205,7 @@ def test_an_uncaught_call_error_keeps_its_code(lua):
         ("sleep(-1)", "invalid_arguments", "sleep: expected seconds, zero or more, got -1", "flow.lua:1"),
     ],
 )  # fmt: skip
-def test_failures_say_what_and_where(lua, source, code, message, where):
+def test_failures_have_a_message_and_a_line(lua, source, code, message, where):
     """Each failure has a message, a code and the script's line."""
     error = lua(source).error
 
@@ -219,7 +219,7 @@ def test_failures_say_what_and_where(lua, source, code, message, where):
         (["home", "work"], "see them all; accounts: home, work"),
     ],
 )
-def test_an_account_that_is_none(lua, accounts, hint):
+def test_an_unknown_account(lua, accounts, hint):
     """An unknown function may be meant as an account: the error lists them, or how to add one."""
     error = lua("integrations.replicate.wrok.echo{}", accounts=accounts).error
 
@@ -263,7 +263,7 @@ def test_an_account_that_is_none(lua, accounts, hint):
         ("local p = {} p:save('x.png')", "only a file has :save(path)"),
     ],
 )
-def test_what_was_nil_is_told_with_the_way_on(lua, source, hint):
+def test_errors_about_nil_have_a_hint(lua, source, hint):
     """Lua's error names what was nil; the hint has the intended name or an alternative."""
     error = lua(source).error
 
@@ -289,7 +289,7 @@ def test_time_is_the_hosts(lua):
     assert [1_700_000_000.25, 1.5] == result.results
 
 
-def test_a_shebang_and_a_byte_order_mark_are_passed_over(lua):
+def test_a_shebang_and_a_byte_order_mark_are_skipped(lua):
     """Line numbers stay those of an editor."""
     assert [1] == lua("\ufeffreturn 1").results
     assert "flow.lua:2" == lua("#!/usr/bin/env kosmo\nlocal x = nil .. 'a'").error.where
@@ -405,7 +405,7 @@ def test_a_memory_limit_ends_the_run(lua, source):
     assert "the script reached its memory limit of 32 MiB" == error.message
 
 
-def test_a_script_that_catches_the_memory_error_goes_on(lua):
+def test_a_script_can_catch_the_memory_error(lua):
     """Running out of memory is an ordinary error within the same limit."""
     result = lua("local ok = pcall(string.rep, 'x', 2^26) return ok", limits=Limits(memory=32 * 1024 * 1024))
 

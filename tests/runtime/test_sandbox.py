@@ -76,7 +76,7 @@ def test_attacks_fail(lua, attack):
     assert "script_error" == lua(attack).error.code
 
 
-def test_nothing_of_pythons_is_reachable(lua):
+def test_no_python_object_is_reachable(lua):
     """Every value reachable from the globals is plain Lua: no userdata, no cdata."""
     result = lua("""
       local seen, kinds = {}, {}

@@ -26,7 +26,7 @@ def test_the_real_modules_are_found_afterwards():
     assert [[], ["datetime.py", "gettext.py", "platform.py", "textwrap.py"], True] == found
 
 
-def test_a_stand_in_that_is_used_becomes_the_real_module():
+def test_a_used_stand_in_becomes_the_real_module():
     """msgspec uses textwrap for schemas of types with a docstring."""
     found = told(
         "import json, sys\n"

@@ -18,7 +18,7 @@ with Host(prepare=False) as host:
 """
 
 
-def test_no_thread_is_an_error_in_words():
+def test_a_failed_thread_start_is_a_plain_error():
     """The run fails with the system's reason, nothing is left, and the next one works."""
     ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
 

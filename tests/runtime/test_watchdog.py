@@ -160,7 +160,7 @@ def test_a_stopped_script_is_not_waited_for(host):
     assert {"limit": "silence", "value": 0.4} == result.error.detail
 
 
-def test_who_waits_is_not_silent(host):
+def test_a_waiting_script_is_not_killed(host):
     """A script that sleeps, waits for a slow answer, or computes for long is not killed."""
 
     def slowly(*_):
@@ -174,7 +174,7 @@ def test_who_waits_is_not_silent(host):
     assert [1] == result.results
 
 
-def test_descendants_do_not_hold_up_the_end(host):
+def test_descendants_do_not_delay_the_end(host):
     """If a child's child keeps its pipes open, the run still ends in time."""
     code = "os.fork() or os.setsid()\nsignal.alarm(3)\nsignal.pause()"
     child = child_for(code, without=UNLIMITED, limits=Limits(time=0.4))
@@ -184,7 +184,7 @@ def test_descendants_do_not_hold_up_the_end(host):
     assert took < 0.4 + scaled(LATE)
 
 
-def test_what_a_child_started_ends_with_it(host):
+def test_processes_of_a_child_end_with_it(host):
     """Without a layer against forks, children are killed with the group."""
     code = "pid = os.fork()\nif pid: send(b'\\x93\\xa5print\\x01\\xc4' + bytes([len(str(pid))]) + str(pid).encode())\n"
     child = child_for(code + "signal.pause()", without=UNLIMITED, limits=Limits(time=scaled(0.4)))

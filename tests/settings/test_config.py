@@ -45,7 +45,7 @@ def test_nothing_is_configured(home):
     assert config.DEFAULTS == home.load()
 
 
-def test_the_nearest_word_counts(home):
+def test_the_nearest_setting_applies(home):
     """Flag over environment over project over global file over default, each with its origin."""
     home.own.write_text('[replicate]\nurl = "https://own.example/v1"\n' + policy("allow", "allow"))
     home.project.write_text(policy("ask", "ask"))
@@ -82,7 +82,7 @@ LOOSENING = {
 
 
 @pytest.mark.parametrize("text", LOOSENING.values(), ids=LOOSENING)
-def test_what_an_untrusted_project_cannot_say(home, text):
+def test_ignored_settings_of_an_untrusted_project(home, text):
     """It is ignored, and the notices name the file and the command that trusts it."""
     home.own.write_text("[replicate]\nenabled = false\n")
     before = home.load()
@@ -149,7 +149,7 @@ BROKEN = {
 
 @pytest.mark.parametrize(("text", "why"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("which", ["own", "project"])
-def test_a_file_that_cannot_be_understood_stops(home, which, text, why):
+def test_an_invalid_file_stops(home, which, text, why):
     """It may be meant to deny, so nothing runs."""
     path = getattr(home, which)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -207,7 +207,7 @@ def test_where_configuration_is(environment, expected):
 
 
 @pytest.mark.parametrize("name", topics())
-def test_what_the_docs_show_is_understood(name):
+def test_toml_examples_of_the_docs_are_valid(name):
     """Every TOML example is valid, without unknown keys."""
     blocks = re.findall(r"(?:^    \[.*\n(?:    .*\n|\n(?=    ))*)+", topics()[name], re.MULTILINE)
     assert bool(blocks) == (name in {"budgets", "configuration", "files", "permissions", "webhooks"})

@@ -61,7 +61,7 @@ EDITS = st.one_of(
 
 
 @given(st.lists(EDITS, max_size=8))
-def test_an_edit_does_what_it_says(edits):
+def test_an_edit_has_exactly_its_effect(edits):
     """The file then equals a plain dictionary with the change, for any names and values."""
     content, expected = b"", {}
     for (account, *key), value in edits:
@@ -76,7 +76,7 @@ def test_an_edit_does_what_it_says(edits):
     assert expected == tomllib.loads(content.decode()).get("replicate", {}).get("accounts", {})
 
 
-def test_an_edit_that_cannot_be_made_alone():
+def test_an_edit_with_side_effects_is_refused():
     """If the file's form prevents it, the error has the line to write, and nothing changes."""
     content = b'replicate.enabled = true\nreplicate.permissions = {read="ask"}\n'
 
@@ -86,7 +86,7 @@ def test_an_edit_that_cannot_be_made_alone():
     assert 'change it by hand: replicate.accounts.a.storage = "file"' == caught.value.hint
 
 
-def test_a_token_goes_to_the_file_where_there_is_no_keyring(environment, own, stored):
+def test_without_a_keyring_a_token_goes_to_the_file(environment, own, stored):
     """Only its owner can read it; the configuration has the place, not the token."""
     done = apply(Change(set={"api_key": " r8_token \n"}), environment)
 
@@ -189,7 +189,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("change", "why"), WRONG.values(), ids=WRONG)
-def test_a_change_that_makes_no_sense(environment, own, stored, change, why):
+def test_an_invalid_change_is_refused(environment, own, stored, change, why):
     """It is refused before anything is written, and its value is not in the message."""
     with pytest.raises(KosmoError, match=why) as caught:
         apply(change, environment)
@@ -232,7 +232,7 @@ def test_a_store_that_others_can_read_is_refused(environment, stored):
     assert "chmod 600" in caught.value.hint
 
 
-def test_a_project_keeps_its_trust_by_its_owners_own_hand(environment, tmp_path):
+def test_a_project_changed_by_its_owner_stays_trusted(environment, tmp_path):
     """A file changed through configure is trusted; one that came with the project is not."""
     apply(Change(permissions={"write": "allow"}, scope="project"), environment, str(tmp_path))
     assert "allow" == config.load(environment, directory=str(tmp_path)).write.value

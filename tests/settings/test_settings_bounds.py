@@ -36,7 +36,7 @@ WITHIN = {
 
 
 @pytest.mark.parametrize("name", BEYOND)
-def test_what_is_beyond_a_bound_is_not_parsed(tmp_path, name):
+def test_too_large_files_are_not_parsed(tmp_path, name):
     """The error names file and limit, at once, also for an untrusted file."""
     content, why = BEYOND[name]
     (tmp_path / ".kosmo").mkdir()
@@ -52,7 +52,7 @@ def test_what_is_beyond_a_bound_is_not_parsed(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", WITHIN)
-def test_what_looks_like_much_and_is_not(name):
+def test_text_and_comments_do_not_count(name):
     """Texts, comments and values have no keys and no depth."""
     assert excess(WITHIN[name]) is None
 
@@ -60,7 +60,7 @@ def test_what_looks_like_much_and_is_not(name):
 @pytest.mark.parametrize(
     "start", ['"""', "'''", '"', "'", "#", "\\", '"""\\', '"\\"', "[", "{", ".", "=", "\n", '\\"""']
 )
-def test_measuring_takes_as_long_as_the_file_is(start):
+def test_measuring_is_linear(start):
     """Linear for any content, closed or not."""
     content = start.encode() * (MAX_SIZE // len(start))
     began = time.process_time()
@@ -69,7 +69,7 @@ def test_measuring_takes_as_long_as_the_file_is(start):
     assert time.process_time() - began < 1.5
 
 
-def test_many_unknown_keys_are_told_in_one_line(tmp_path):
+def test_many_unknown_keys_are_reported_in_one_line(tmp_path):
     """The first ones by name, and the number of others."""
     (tmp_path / "config.toml").write_bytes(b"".join(b"[k%d]\n" % n for n in range(5_000)) + b"k" * 9_000 + b" = 1")
     began = time.process_time()

@@ -30,7 +30,7 @@ def test_workers_are_killed_at_each_step(fleet):
     fleet.check(4)
 
 
-def test_a_worker_that_was_stopped_cannot_go_on(fleet):
+def test_a_stopped_worker_cannot_continue(fleet):
     """While it is stopped another takes its runs; its timer ends it before it can send."""
     stopped = [fleet.start(f"{step}:SIGSTOP") for step in ("after_intent", "answered")]
     fleet.submit(4)

@@ -57,7 +57,7 @@ def test_a_missed_slot_runs_once(database, connection):
     assert b"cost" in caps
 
 
-def test_a_double_never_runs(url, database):
+def test_a_slot_never_runs_twice(url, database):
     """Eight workers find twenty due slots at once; each slot runs once."""
     for number in range(20):
         schedules.add(database, planned(f"n{number}"))

@@ -25,7 +25,7 @@ def fleet(url, tmp_path):
         yield fleet
 
 
-def test_a_budget_is_never_passed(fleet):
+def test_a_budget_is_never_exceeded(fleet):
     """Four workers with a budget of ten predictions make ten, however many runs ask."""
     (fleet.directory / "config").mkdir()
     budget = '[[replicate.budgets]]\nname = "day"\npredictions = 6\nperiod = "day"\n'

@@ -141,7 +141,7 @@ def test_succeeded(store):
     assert [("", b"..succeeded..")] == store.succeeded(["get", "create"])
 
 
-def test_taken_ids_belong_to_one_run(database):
+def test_claimed_ids_belong_to_one_run(database):
     """Two runs cannot have the same prediction as their answer."""
     one, two = PostgresStore(database, "r1"), PostgresStore(database, "r2")
     for store in (one, two):
@@ -270,7 +270,7 @@ def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
     database.close()
 
 
-def test_a_database_that_is_not_there(tmp_path):
+def test_an_unreachable_database(tmp_path):
     """The error says what to check, without the URL, which may contain a password."""
     with pytest.raises(ConfigurationError) as raised:
         Database(f"postgresql://me:secret@/x?host={tmp_path}")

@@ -363,7 +363,7 @@ def test_mistakes(kosmo, tmp_path, words, said):
     assert "hint:" in err or "--help" in err
 
 
-def test_an_address_that_is_taken(kosmo):
+def test_an_address_in_use(kosmo):
     """The error names it and what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         status, _, err = kosmo("webhooks:serve", "--port", f"{taken.getsockname()[1]}")

@@ -180,7 +180,7 @@ def test_forged_and_replayed(fleet, receiving):
     assert receiving.fetched == ["default"]  # a forged one causes no further request
 
 
-def test_a_signed_lie(fleet, receiving):
+def test_a_premature_signed_webhook(fleet, receiving):
     """After a premature webhook the run reads the prediction, and waits."""
     fleet.start()
     run, job = parked(fleet)
@@ -253,7 +253,7 @@ def test_old_events_are_forgotten(database):
     assert [("m0",), ("m1",)] == database.rows("SELECT id FROM events ORDER BY id")
 
 
-def test_the_database_is_away(url, database):
+def test_the_database_is_unreachable(url, database):
     """Nothing is stored, so the answer asks for another delivery."""
     away = Database(url, size=1)
     away.close()

@@ -78,7 +78,7 @@ def test_a_run_fails_is_resumed_and_canceled(fleet):
     wait_until(lambda: runs.find(fleet.database, looping).state == "canceled")
 
 
-def test_a_run_begins_at_its_time_and_sleeps_on(fleet):
+def test_start_and_sleep_follow_the_databases_clock(fleet):
     """Start and sleep are times of the database; any worker may wake a sleeping run."""
     fleet.start()
     at = fleet.database.now() + 1.5

@@ -22,7 +22,7 @@ def creates(flow):
     return sum(method == "POST" for method, _, _ in flow.server.requests)
 
 
-def test_the_same_again_is_not_paid_again(flow):
+def test_an_equal_prediction_is_reused(flow):
     """The earlier prediction is used in the same script and in later ones, and the log says so."""
     first, second = flow(f"local _, a = {HELLO} local _, b = {HELLO} return a.id, b.id")
     output, later = flow(f"local output, c = {HELLO} return output, c.id")
@@ -40,7 +40,7 @@ def test_another_input_is_another_prediction(flow):
     assert 3 == creates(flow)
 
 
-def test_what_others_made_is_found_at_the_api(flow, tmp_path):
+def test_predictions_of_other_programs_are_found(flow, tmp_path):
     """Predictions unknown to this machine are searched in the account."""
     made = flow('local _, p = run("replicate/hello-world", { text = "Ada" }) return p.id')
     found = flow(f"local _, p = {HELLO} return p.id")
@@ -50,7 +50,7 @@ def test_what_others_made_is_found_at_the_api(flow, tmp_path):
     assert not (tmp_path / "kept" / "predictions").exists()
 
 
-def test_an_answer_that_is_gone_does_not_count(flow):
+def test_a_removed_output_is_not_reused(flow):
     """The API removes data after an hour: then the model runs again."""
     flow.serve(speed=3000)
     flow(HELLO)
@@ -60,7 +60,7 @@ def test_an_answer_that_is_gone_does_not_count(flow):
     assert 2 == creates(flow)
 
 
-def test_a_failure_is_no_answer(flow):
+def test_a_failed_prediction_is_not_reused(flow):
     """A failed prediction is run again."""
     for _ in range(2):
         with pytest.raises(ScriptError, match="this model always fails"):
@@ -81,7 +81,7 @@ def test_files_count_by_their_content(flow):
 
 
 @pytest.mark.parametrize("age", ['"soon"', '"1 h"', "7", '"99999999999d"'])
-def test_an_age_that_is_none(flow, age):
+def test_an_invalid_age(flow, age):
     """The error shows the valid form, and nothing runs."""
     with pytest.raises(ScriptError, match="expected an age such as"):
         flow(f'run("replicate/hello-world", {{ text = "Ada" }}, {{ cache = {age} }})')
@@ -171,7 +171,7 @@ def test_an_input_is_compared_as_it_was_sent():
     assert not is_made_of(SAME, status="failed")
 
 
-def test_files_and_values_are_told_apart(tmp_path):
+def test_files_and_values_are_distinguished(tmp_path):
     """No value of a script looks like a file."""
     (tmp_path / "large").write_bytes(b"x" * 300_000)
     uploads = Uploads(Files([str(tmp_path)]), lambda given, account: {"urls": {"get": "https://x/1"}})

@@ -69,7 +69,7 @@ def test_race_takes_the_first(flow):
     ],
 )
 @pytest.mark.parametrize("isolation", ["standard", "none"])
-def test_calls_work_wherever_a_script_makes_them(flow, name, source, expected, isolation):
+def test_calls_work_in_every_context(flow, name, source, expected, isolation):
     """In protected calls, coroutines, iterators, C callbacks and metamethods, from the main chunk and tasks."""
     head = "local function name() return replicate.get_account().username end "
     result = flow(
@@ -101,7 +101,7 @@ def test_every_item_of_every_page(flow):
     assert 3 == flow.server.count("GET", "/predictions")
 
 
-def test_links_that_lead_nowhere(flow):
+def test_invalid_page_links(flow):
     """The word "null" is not a link; a link to another host is refused."""
     source = 'local n = 0 for _ in each("list_models") do n = n + 1 end return n'
     assert flow.serve("next-null:list_models")(source) >= 7
@@ -150,7 +150,7 @@ def test_waiting_takes_no_thread(flow):
     assert threading.active_count() < 30
 
 
-def test_what_a_lost_race_was_creating_is_canceled(flow):
+def test_creates_of_a_lost_race_are_canceled(flow):
     """cancel_all finds the create of an ended task."""
     canceled = flow("""
       race {

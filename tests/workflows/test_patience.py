@@ -42,7 +42,7 @@ def answer(data, status=200):
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_one_odd_look(visit, server, kind):
+def test_one_odd_poll_is_ignored(visit, server, kind):
     """The next poll finds the state."""
     twice = [ODD[kind]] * (2 if kind == "not-found" else 1)  # a training of that id is asked for as well
     assert "hello" == visit(f"return ({RUN})", answer(STARTING, 201), *twice, answer(DONE))
@@ -73,7 +73,7 @@ def test_the_sixth_in_a_row_ends_the_wait(visit, server):
         b"",
     ],
 )
-def test_a_create_that_names_nothing(visit, server, body):
+def test_a_create_without_an_id(visit, server, body):
     """It is uncertain: its result is searched for, and not created again."""
     listed = answer({"results": [{**DONE, "created_at": "2099-01-01T00:00:00Z"}], "next": None})
 
@@ -81,7 +81,7 @@ def test_a_create_that_names_nothing(visit, server, body):
     assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
-def test_a_create_that_names_nothing_and_made_nothing(visit, server):
+def test_a_create_without_an_id_or_a_prediction(visit, server):
     """Its code is "uncertain"."""
     server.default = answer({"results": [], "next": None})
     with pytest.raises(ScriptError, match="has no usable id") as caught:
@@ -101,7 +101,7 @@ def test_a_secret_input_is_found_again(visit, server):
     assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
-def test_pages_that_go_round(visit, server):
+def test_pages_that_form_a_cycle(visit, server):
     """A, B, A is an error, not an endless loop."""
 
     def page(cursor):

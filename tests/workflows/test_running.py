@@ -169,7 +169,7 @@ def test_a_run_that_takes_too_long(flow):
     assert "canceled" == result[1][3]
 
 
-def test_progress_is_told(flow):
+def test_progress_is_reported(flow):
     """on_progress gets each change with the progress bar of the logs."""
     seen = flow("""
       local seen = {}
@@ -211,7 +211,7 @@ def test_progress_is_told(flow):
         ('download("https://replicate.delivery/x")', "expected a path to save to"),
     ],
 )
-def test_mistakes_are_told_before_anything_is_sent(flow, call, message):
+def test_mistakes_are_reported_before_anything_is_sent(flow, call, message):
     """The error has what was expected and found."""
     with pytest.raises(ScriptError) as caught:
         flow(f"local x = {call} return x")

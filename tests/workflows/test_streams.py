@@ -72,7 +72,7 @@ def test_streams_of_two_accounts_at_once(flow, whole):
     assert [whole(), flow(f"return (run({hills}))")] == texts
 
 
-def test_a_broken_stream_is_gone_on_with(flow, whole):
+def test_a_broken_stream_is_resumed(flow, whole):
     """A lost connection is reopened after the last event, without loss or repeats."""
     flow.serve("stream-cut:times=2")
     text = flow(f"return stream({WRITE}):text()")
@@ -91,7 +91,7 @@ def test_the_servers_own_end_of_a_stream(flow):
     assert 2 <= sum("/stream/" in path for _, path, _ in flow.server.requests)
 
 
-def test_a_stream_that_is_gone(flow, whole):
+def test_an_expired_stream(flow, whole):
     """If the stream is not available any more, the prediction has the rest."""
     flow.serve("500:stream:times=*")
     with pytest.raises(ScriptError, match="500"):

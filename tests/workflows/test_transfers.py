@@ -150,7 +150,7 @@ def test_files_that_are_not_open_to_the_script(flow, call, words):
     assert 0 == flow.server.count("POST", "predictions")
 
 
-def test_a_string_is_no_path(flow):
+def test_a_string_is_not_a_path(flow):
     """Text that looks like a path stays text."""
     (flow.directory / "a.txt").write_text("secret")
 
@@ -238,7 +238,7 @@ CONTENT = bytes(range(256)) * 40
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
+def test_a_broken_download_is_resumed(flow, ranges):
     """Cut repeatedly it is complete in the end: continued, or restarted if the server has no ranges."""
     server = Server(CONTENT, [3000, 0, 2000, 100_000] if ranges else [3000, 100_000], ranges=ranges)
     flow.serve()
@@ -251,7 +251,7 @@ def test_a_download_that_breaks_is_gone_on_with(flow, ranges):
     assert (["", "3000", "3000", "5000"] if ranges else ["", "3000"]) == server.asked
 
 
-def test_a_length_that_is_none(flow):
+def test_an_invalid_length(flow):
     """A download with an impossible length is refused, and nothing is left."""
     server = Server(CONTENT, [100_000] * 5, length="9" * 5000)
     flow.serve()
@@ -264,7 +264,7 @@ def test_a_length_that_is_none(flow):
     assert [] == [path.name for path in flow.directory.iterdir() if "whole" in path.name]
 
 
-def test_a_download_that_goes_on_breaking(flow):
+def test_a_download_that_keeps_breaking(flow):
     """It is given up with an error, and nothing is left."""
     server = Server(CONTENT, [10] + [0] * 40)
     flow.serve()
