@@ -21,7 +21,7 @@ from kosmolua.runtime.standins import StandIn, StandingIn
 
 TYPE_CHECKING = False  # as in kosmolua.errors
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any, NoReturn
 
 # command -> (module, summary in the help)
@@ -114,8 +114,8 @@ def _failed(error: BaseException, *, as_json: bool, command: str = "kosmo") -> i
 
 def _dispatch(argv: list[str]) -> int:
     match argv:
-        case ["help", command, *_] if SHORT.get(command, command) in COMMANDS:
-            return _dispatch([command, "--help"])
+        case ["help" | "--help" | "-h", command, *words] if not command.startswith("-"):
+            return _help_on(command, words)
         case [] | ["--help" | "-h" | "help", *_]:
             print(_help(), file=sys.stdout if argv else sys.stderr)
             return 0 if argv else EXIT_USAGE
@@ -138,6 +138,20 @@ def _dispatch(argv: list[str]) -> int:
             return filter_.run(lambda given: int(module.run(command, given)), words, expression)
     status: int = module.run(command, argv[1:])
     return status
+
+
+def _help_on(name: str, words: list[str]) -> int:
+    """The help of a command, or of one of its actions or functions; else the page of that name."""
+    command = SHORT.get(name, name)
+    if command in COMMANDS:
+        module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
+        own = words[:1] if words and module.__name__.endswith(".call") or hasattr(module, "ACTIONS") else []
+        return _dispatch([command, *own, "--help"])
+    from kosmolua.cli import reference
+
+    if reference.has_page(name):
+        return _dispatch(["integrations:docs", name])
+    raise _unknown([name, *words], reference.page_names())
 
 
 def _flags_last(argv: list[str]) -> list[str]:
@@ -208,6 +222,7 @@ _MEANT = {
     "console": "serve",
     "functions": "integrations:replicate",
     "find": "integrations:search",
+    **dict.fromkeys(("helpers", "man", "manual", "pages", "topics"), "integrations:docs"),
     "log": "audit",
     "logs": "audit",
     "cost": "prices",
@@ -216,11 +231,11 @@ _MEANT = {
 }
 
 
-def _unknown(argv: list[str]) -> UsageError:
-    """The error for an unknown command, which may have been typed in two words."""
+def _unknown(argv: list[str], pages: Iterable[str] = ()) -> UsageError:
+    """The error for an unknown command, which may have been typed in two words; with ``pages``, for a page too."""
     from kosmolua.replicate.nearest import nearest
 
-    command, names = argv[0], [*COMMANDS, *SHORT]
+    command, names = argv[0], [*COMMANDS, *SHORT, *pages]
     joined = f"{command}:{argv[1]}" if argv[1:] else ""
     group, colon, tail = command.partition(":")
     if joined in COMMANDS or command in _MEANT:

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
     from kosmolua.worker.database import Database
 
-ACTIONS = ("list", "show", "approve", "deny")
+ACTIONS = {
+    "list": "list the open questions",
+    "show ID": "show a question with all arguments",
+    "approve ID ...": "allow these calls",
+    "deny ID ...": "refuse these calls",
+}
 _VERDICTS: dict[str, Verdict] = {"approve": "approved", "deny": "denied"}
 _SHOWN = 60  # characters of arguments in the list
 
@@ -112,14 +117,14 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List the questions that runs wait for, show one, approve or deny them: of submitted runs in the database, or "
-        "without one of kosmo lua --wait-for-approval. A decision is bound to the exact call that is shown.",
+        "List and decide the questions that runs wait for: of submitted runs, and of kosmo lua --wait-for-approval. "
+        "A decision applies only to the exact call that is shown.",
         f'kosmo {command} approve 1f2e3d4c5b --reason "within budget"',
     )
-    made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")
+    options.add_action(made, ACTIONS)
     made.add_argument("ids", nargs="*", metavar="ID", help="the approvals to show or decide")
-    made.add_argument("--as", dest="as_", metavar="NAME", help="decide under this name, if the configuration allows it")
-    made.add_argument("--reason", metavar="TEXT", help="why; a denial passes it to the script")
+    made.add_argument("--as", dest="as_", metavar="NAME", help="approve, deny: decide under this name, if the configuration allows it")
+    made.add_argument("--reason", metavar="TEXT", help="approve, deny: why; a denial passes it to the script")
     made.add_argument("--rule", action="store_true", help="approve: also save a policy rule that allows such calls")
     made.add_argument("--all", action="store_true", help="list: include those that are decided")
     made.add_argument("--run", metavar="RUN", help="list: only those of this run")

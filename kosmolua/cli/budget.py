@@ -16,7 +16,11 @@ from kosmolua.settings.config import Allowance
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
-ACTIONS = ("show", "set", "remove")
+ACTIONS = {
+    "show [NAME]": "show budgets, and what of them is spent",
+    "set NAME": "add or change a budget; needs --cost or --predictions, and --per",
+    "remove NAME": "remove a budget",
+}
 _PERIODS = ("day", "week", "month")
 _CONDITIONS = ("account", "script", "caller")
 
@@ -41,9 +45,7 @@ def _parser(command: str) -> options.Parser:
         "with status 5. Budgets are stored in your config.toml.",
         f"kosmo {command} set daily --cost 5 --per day",
     )
-    made.add_argument(
-        "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
-    )
+    options.add_action(made, ACTIONS, default="show")
     made.add_argument("name", nargs="?", metavar="NAME", help="the budget (default of show: all)")
     made.add_argument(
         "--cost",

@@ -127,10 +127,10 @@ def _arguments() -> Mapping[str, tuple[str, ...]]:
         "integrations:schema": functions,
         "integrations:examples": functions,
         "integrations:policy": ("explain", "list", *functions),
-        "prices": ("list", "import"),
-        "budget": ("set", "show", "remove"),
         "completion": tuple(SHELLS),
     }
+    modules = {command: import_module(f"kosmolua.cli.{module}") for command, (module, _) in COMMANDS.items()}
+    known |= {name: options.names_of(module.ACTIONS) for name, module in modules.items() if hasattr(module, "ACTIONS")}
     providers = dict.fromkeys(("integrations:list", "integrations:fields", *_CONFIGURING), (PROVIDER,))
     return {command: words for command, words in {**providers, **known}.items() if command in COMMANDS}
 

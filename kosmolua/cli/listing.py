@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 DEFAULT_LIMIT = 20
 
 
-def add_flags(made: options_.Parser) -> None:
+def add_flags(made: options_.Parser, more: str = "") -> None:
+    """``more``: further actions with a limit."""
     made.add_argument(
         "--limit",
         type=options_.count,
         default=DEFAULT_LIMIT,
         metavar="N",
-        help=f"list: show at most N, 0 for all (default: {DEFAULT_LIMIT})",
+        help=f"list{more}: show at most N, 0 for all (default: {DEFAULT_LIMIT})",
     )
     options_.add_shared(made)
 

@@ -342,38 +342,39 @@ def _parser(command: str) -> options_.Parser:
 
 def _add_journal(made: options_.Parser) -> None:
     """Options for resuming a run that ended early."""
-    made.add_argument(
+    group = made.add_argument_group("journal")
+    group.add_argument(
         "--journal", metavar="FILE", help="record all answers in FILE or under a name, and resume from it"
     )
-    made.add_argument("--fresh", action="store_true", help="start a new run; keep the old journal under its date")
-    made.add_argument(
+    group.add_argument("--fresh", action="store_true", help="start a new run; keep the old journal under its date")
+    group.add_argument(
         "--keep-outputs",
         action=argparse.BooleanOptionalAction,
         help="with --journal, keep copies of output files, which the API deletes after an hour (default: yes)",
     )
-    made.add_argument(
+    group.add_argument(
         "--from-here",
         action="store_true",
         help="if script and journal diverge, discard the rest of the journal and continue",
     )
-    made.add_argument(
+    group.add_argument(
         "--settling-time",
         type=options_.seconds,
         default=_SETTLING,
         metavar="SECONDS",
         help=f"how long to search for an interrupted call before resending it (default: {_SETTLING:g})",
     )
-    made.add_argument(
+    group.add_argument(
         "--wait-for-approval",
         action="store_true",
         help="without a terminal to ask on, end the run with status 6 until a person decides: kosmo approvals",
     )
-    options_.add_approval_timeout(made)
-    options_.add_approvers(made)
-    made.add_argument(
+    options_.add_approval_timeout(group)
+    options_.add_approvers(group)
+    group.add_argument(
         "--adopt", metavar="ID", help="treat ID as the result of an interrupted call that cannot be identified"
     )
-    made.add_argument(
+    group.add_argument(
         "--send-again", action="store_true", help="assume an unidentified interrupted call never ran, and resend it"
     )
 

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
     from kosmolua.cli.options import Options
 
-ACTIONS = ("search", "list", "show", "pull")
+ACTIONS = {
+    "search WORDS": "search public models",
+    "list": "list public models",
+    "show MODEL": "show a model's inputs and output; options: kosmo models show --help",
+    "pull MODEL ...": "save documents of models, for --models of the emulator",
+}
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -64,16 +69,16 @@ def _with_action(argv: list[str]) -> list[str]:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Search public models, list them, show the inputs and output of one, or save documents for the emulator.",
+        "Search, list, show or save public models. Without an action, owner/name is shown.",
         f"kosmo {command} search upscale image\n  kosmo {command} show black-forest-labs/flux-schnell\n"
         f"  kosmo {command} pull black-forest-labs/flux-schnell --output models",
     )
-    made.add_argument("action", nargs="?", choices=ACTIONS, default="list", help="what to do (default: list)")
+    options_.add_action(made, ACTIONS)
     made.add_argument("words", nargs="*", metavar="WORDS", help="search: words; show, pull: owner/name")
     made.add_argument(
         "--output", metavar="DIR", default="models", help="pull: save DIR/owner/name.json (default: models)"
     )
-    listing.add_flags(made)
+    listing.add_flags(made, ", search")
     return made
 
 

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from kosmolua.errors import UsageError
 from kosmolua.runtime.limits import Limits
 from kosmolua.settings import ages
-from kosmolua.terminal.text import width
+from kosmolua.terminal.text import table, width
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from kosmolua.gate.budget import Caps
     from kosmolua.settings.config import Verdict
@@ -46,7 +46,7 @@ _JQ = "for example: kosmo lua --jq .result flow.lua"
 # flag -> (name of its value, help)
 FLAGS = {
     "json": (None, "print one JSON envelope"),
-    "jq": ("EXPR", "print the results of a jq expression over the JSON"),
+    "jq": ("EXPR", "print the results of a jq expression over the JSON; needs the extra jq (without: --json | jq EXPR)"),
     "force": (None, "bypass the permission policy; other checks still apply"),
     "dry_run": (None, "print the request instead of sending it"),
     "emulate": (None, "use the built-in emulator: no account, no network, no cost"),
@@ -114,11 +114,33 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {near[0]}?" if near else ""
 
 
+_MOST_IN_USAGE = 7  # options
+
+
 class _Formatter(argparse.HelpFormatter):
-    """Wraps the description; keeps the lines of the examples."""
+    """Wraps the paragraphs of the description; keeps the lines of examples and of the table of actions."""
+
+    def add_usage(
+        self,
+        usage: str | None,
+        actions: Iterable[argparse.Action],
+        groups: Iterable[Any],
+        prefix: str | None = None,
+    ) -> None:
+        """Name the options in one word if they are many; the list follows."""
+        listed = list(actions)
+        optional = [action for action in listed if action.option_strings and not action.required]
+        if usage is None and len(optional) > _MOST_IN_USAGE:
+            listed = [argparse.Action(["OPTIONS"], "", nargs=0), *(each for each in listed if each not in optional)]
+            groups = ()
+        super().add_usage(usage, listed, groups, prefix)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
-        return text if text.startswith("example:") else super()._fill_text(text, width, indent)
+        parts = text.split("\n\n")
+        kept = ("example:", "actions:")
+        return "\n\n".join(
+            part if part.startswith(kept) else super(_Formatter, self)._fill_text(part, width, indent) for part in parts
+        )
 
 
 def parser(command: str, description: str, example: str) -> Parser:
@@ -131,6 +153,25 @@ def parser(command: str, description: str, example: str) -> Parser:
     )
 
 
+def add_action(made: Parser, actions: Mapping[str, str], *, default: str = "list") -> None:
+    """The first word of a command with several actions: ``name WORDS`` -> what it does, shown as a table."""
+    rows = table(actions.items(), styles=())
+    made.description = f"{made.description}\n\nactions:\n{rows}"
+    made.add_argument(
+        "action",
+        nargs="?",
+        choices=names_of(actions),
+        default=default,
+        metavar="ACTION",
+        help=f"what to do (default: {default})",
+    )
+
+
+def names_of(actions: Mapping[str, str]) -> tuple[str, ...]:
+    """The names of actions, without the words that they take."""
+    return tuple(use.partition(" ")[0] for use in actions)
+
+
 def add_json(made: Parser) -> None:
     """The flags of a command that prints JSON and calls no functions. `kosmolua.cli.filter` removes ``--jq``."""
     made.add_argument("--json", action="store_true", help="print one JSON object")
@@ -138,17 +179,18 @@ def add_json(made: Parser) -> None:
 
 
 def add_shared(made: Parser) -> None:
+    group = made.add_argument_group("options of every command that calls functions")
     for name, (value, what) in FLAGS.items():
         flag = f"--{name.replace('_', '-')}"
         if value is None:
-            made.add_argument(flag, action="store_true", help=what)
+            group.add_argument(flag, action="store_true", help=what)
         elif name == "fault":
-            made.add_argument(flag, action="append", default=[], metavar=value, help=what)
+            group.add_argument(flag, action="append", default=[], metavar=value, help=what)
         else:
-            made.add_argument(flag, metavar=value, help=what)
+            group.add_argument(flag, metavar=value, help=what)
 
 
-def add_approval_timeout(made: Parser) -> None:
+def add_approval_timeout(made: Parser | argparse._ArgumentGroup) -> None:
     made.add_argument(
         "--approval-timeout",
         type=age,
@@ -158,7 +200,7 @@ def add_approval_timeout(made: Parser) -> None:
     )
 
 
-def add_approvers(made: Parser) -> None:
+def add_approvers(made: Parser | argparse._ArgumentGroup) -> None:
     made.add_argument(
         "--approvers",
         metavar="NAMES",
@@ -205,11 +247,12 @@ def add_isolation(made: Parser, *, none: str = "") -> None:
 
 def add_limits(made: Parser) -> None:
     """Limits of a script's resources."""
+    group = made.add_argument_group("limits")
     for name, (unit, what) in _LIMIT_FLAGS.items():
         default = getattr(_LIMITS, name)
         shown = "none" if default is None else _size(default) if unit == "BYTES" else f"{default:g}"
         kind = size if unit == "BYTES" else seconds
-        made.add_argument(
+        group.add_argument(
             f"--{name}-limit", type=kind, metavar=unit, default=default, help=f"{what} (default: {shown})"
         )
 
@@ -220,14 +263,15 @@ def limits(parsed: argparse.Namespace) -> Limits:
 
 def add_gate(made: Parser) -> None:
     """Directories and budget of a script."""
+    group = made.add_argument_group("files and environment")
     directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
-    made.add_argument(
+    group.add_argument(
         "--allow-read", **directory, help="allow the script to read files below DIR; repeatable (default: none)"
     )
-    made.add_argument(
+    group.add_argument(
         "--allow-write", **directory, help="allow the script to write files below DIR; repeatable (default: none)"
     )
-    made.add_argument(
+    group.add_argument(
         "--allow-env",
         action="append",
         default=[],
@@ -248,8 +292,9 @@ def add_functions(made: Parser, what: str = "") -> None:
 
 def add_caps(made: Parser) -> None:
     """Budget of a script."""
+    group = made.add_argument_group("budget of the run")
     for name, (kind, what) in CAPS.items():
-        made.add_argument(f"--max-{name.replace('_', '-')}", type=kind, metavar="N", help=what)
+        group.add_argument(f"--max-{name.replace('_', '-')}", type=kind, metavar="N", help=what)
 
 
 def caps(parsed: argparse.Namespace) -> Caps | None:

@@ -21,7 +21,12 @@ from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
 _ID = re.compile(r"[a-z0-9]{24,}")
-ACTIONS = ("list", "show", "cancel", "open")
+ACTIONS = {
+    "list": "list the account's predictions, newest first",
+    "show ID ...": "show predictions with their input and output",
+    "cancel ID ...": "cancel predictions",
+    "open ID": "open the page of a prediction in a browser",
+}
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -53,12 +58,10 @@ def _with_action(argv: list[str]) -> list[str]:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "List the account's predictions, newest first; show or cancel some; or open the page of one in a browser.",
+        "List, show, cancel or open predictions. Without an action, an id is shown.",
         f"kosmo {command} list --limit 5\n  kosmo {command} cancel gm3qorzdhgbfurvjtvhg6dckhu",
     )
-    made.add_argument(
-        "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
-    )
+    options_.add_action(made, ACTIONS)
     made.add_argument("id", nargs="*", metavar="ID", help="show, cancel, open: id of a prediction")
     listing.add_flags(made)
     return made

@@ -13,7 +13,10 @@ from kosmolua.settings.pricelist import Row
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
-ACTIONS = ("list", "import")
+ACTIONS = {
+    "list": "list the prices in force, with source and age",
+    "import FILE": "use the prices of a TOML or JSON file that names its source and date",
+}
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -29,12 +32,10 @@ def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
         "List the prices that costs are estimated and counted with, or import a price file. Replicate has no API for "
-        "prices: enter them in config.toml, or import a TOML or JSON file that names its source and date.",
+        "prices: enter them in config.toml, or import them.",
         f"kosmo {command} import prices-2026-11.toml",
     )
-    made.add_argument(
-        "action", nargs="?", choices=ACTIONS, default=ACTIONS[0], help=f"what to do (default: {ACTIONS[0]})"
-    )
+    options.add_action(made, ACTIONS)
     made.add_argument("file", nargs="?", metavar="FILE", help="price file to import")
     options.add_json(made)
     return made

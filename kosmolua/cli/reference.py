@@ -12,6 +12,7 @@ from kosmolua.errors import UsageError
 from kosmolua.manual import reference
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import PROVIDER, Operation
+from kosmolua.replicate.token import looks_like_token
 from kosmolua.terminal.text import heading, table, wrapped
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
         return {"success": True, "page": name, "title": title(pages[name]), "text": pages[name]}
     if catalogue.find(name) is None and (helper := _helper(name)):
         return {"success": True, "page": helper, **_helper_page(helper, plain=parsed.json or parsed.markdown)}
-    page = reference.page(_documented(name, pages))
+    page = reference.page(_documented(name))
     statuses = page.pop("success")
     return {"success": True, **page, "statuses": statuses}
 
@@ -207,15 +208,28 @@ def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
     return [{"page": name, "title": title(text)} for name, text in pages.items()]
 
 
-def _documented(name: str, pages: dict[str, str]) -> Operation:
+def _documented(name: str) -> Operation:
     """The operation of that name. The error for an unknown name suggests pages too."""
-    if catalogue.find(name) is None and "." not in name:
-        from kosmolua.manual import stubs
-
-        meant = near(name, [PROVIDER, *pages, *stubs.summaries()])
-        if meant:
-            raise UsageError(f"unknown page {name[:100]!r}{meant}", hint="list the pages: kosmo integrations:docs")
+    if catalogue.find(name) is None and "." not in name and not looks_like_token(name):
+        meant = near(name, page_names())
+        raise UsageError(
+            f"unknown page {name[:100]!r}: no function, helper or topic has this name{meant}",
+            code="unknown_function",
+            hint="list the pages: kosmo integrations:docs",
+        )
     return find(name)
+
+
+def has_page(name: str) -> bool:
+    """Whether `integrations:docs` has a page of this name."""
+    return name in page_names() or bool(catalogue.find(name) or _helper(name))
+
+
+def page_names() -> list[str]:
+    """The names of all pages, the shortest form of each."""
+    from kosmolua.manual.topics import topics
+
+    return [PROVIDER, *topics(), *_helper_names(), *(operation.name for operation in catalogue.OPERATIONS)]
 
 
 def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from kosmolua.cli import options, output
+from kosmolua.cli import options, output, submitted
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.journal import runs
 from kosmolua.journal.arguments import MAX_SHOWN
@@ -21,7 +21,16 @@ from kosmolua.settings import ages, config, paths
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
-ACTIONS = ("list", "show", "resume", "undo", "export", "prune")
+ACTIONS = {
+    "list": "list the runs",
+    "show RUN": "show a run and its calls",
+    "resume RUN [OPTIONS]": "continue a run; options and arguments are those of kosmo lua",
+    "undo RUN": "cancel and delete what a run created, after asking; options: kosmo runs undo --help",
+    "export RUN": "print the calls of a run as JSON Lines",
+    "prune [RUN ...]": "delete the journals and kept outputs of these runs, or of finished ones with --older-than",
+    "logs RUN": "print what a submitted run printed",
+    "cancel RUN": "cancel a submitted run",
+}
 _EXAMPLE = "resume nightly --write allow"
 
 
@@ -29,9 +38,9 @@ def run(command: str, argv: list[str]) -> int:
     action, *rest = argv or ["list"]
     given = argv[: argv.index("--")] if "--" in argv else argv
     submitted_too = any(word.partition("=")[0] == "--database" for word in given)
-    if action in {"logs", "cancel"} or (submitted_too and action != "undo"):
-        from kosmolua.cli import submitted
-
+    if {"-h", "--help"} & {*given} and action in {"list", "show", "logs", "cancel", "export", "prune"}:
+        action = ""  # the help is for all of them
+    elif action in {"logs", "cancel"} or (submitted_too and action not in {"undo", "-h", "--help"}):
         return submitted.run(command, argv)
     if action == "resume":
         return _resume(command, rest)
@@ -39,7 +48,9 @@ def run(command: str, argv: list[str]) -> int:
         from kosmolua.cli import undo
 
         return undo.run(command, rest)
-    parsed = _parser(command).parse_intermixed_args(argv or ["list"])
+    parsed = _parser(command).parse_intermixed_args(argv)
+    if parsed.follow:
+        raise UsageError("--follow needs the action logs", hint=f"kosmo {command} logs -f RUN")
     match parsed.action:
         case "list":
             return _list(as_json=parsed.json)
@@ -56,20 +67,20 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List, show, resume, undo, export or prune runs that have a journal. resume RUN "
-        "passes further arguments to kosmo lua. undo RUN cancels and deletes what the run created, after asking. "
-        "export prints JSON Lines. prune deletes journals and kept outputs of the named runs, or of finished ones. "
-        "logs and cancel, and with --database also list, show, resume and undo, apply to submitted runs.",
-        f"kosmo {command} {_EXAMPLE}",
+        "List, show, resume, undo, export or prune runs that have a journal. With --database, list, show, resume and "
+        "undo are for the runs of kosmo submit, as logs and cancel always are.",
+        f"kosmo {command} {_EXAMPLE}\n  kosmo {command} undo nightly --dry-run\n"
+        f"  kosmo {command} logs -f 1f2e3d4c5b6a",
     )
-    made.add_argument("action", choices=ACTIONS, help=f"what to do (default: {ACTIONS[0]})")
-    made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run")
+    options.add_action(made, ACTIONS)
+    made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run; of a submitted run id or key")
     made.add_argument(
         "--older-than",
         type=_age,
         metavar="TIME",
         help="prune: delete runs that finished at least TIME ago, such as 12h, 30d or 2w",
     )
+    submitted.add_flags(made)
     options.add_json(made)
     return made
 
@@ -193,6 +204,15 @@ def _plain(value: Any) -> Any:
 
 
 def _resume(command: str, argv: list[str]) -> int:
+    if argv[:1] in (["-h"], ["--help"]):
+        made = options.parser(
+            f"{command} resume",
+            "Continue a run with its journal: calls that were answered are not sent again. The options are those of "
+            "kosmo lua: kosmo lua --help. With --database, continue a submitted run that failed or was canceled.",
+            f"kosmo {command} {_EXAMPLE}",
+        )
+        made.add_argument("run", metavar="RUN", help="id, name or file of a run; with --database its id or key")
+        made.parse_args(argv)
     if not argv or argv[0].startswith("-"):
         raise UsageError("missing run to resume", hint=f"for example: kosmo {command} {_EXAMPLE}")
     from kosmolua.cli import lua

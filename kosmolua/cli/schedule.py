@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.submit import valid_source
-from kosmolua.cli.worker import add_database, opened
+from kosmolua.cli.worker import WORKER_NEEDED, add_database, opened
 from kosmolua.errors import UsageError
 from kosmolua.settings import approvers, cron
 from kosmolua.terminal.safe import safe
@@ -20,7 +20,14 @@ from kosmolua.terminal.text import table
 if TYPE_CHECKING:
     from kosmolua.worker.schedules import Planned, Schedule
 
-ACTIONS = ("add", "list", "remove", "pause", "resume", "run")
+ACTIONS = {
+    "list [NAME]": "list the schedules",
+    "add [NAME] ['CRON'] FILE": "add a schedule for a script; arguments of the script follow --",
+    "remove NAME": "remove a schedule; its runs go on",
+    "pause NAME": "start no runs until it is resumed",
+    "resume NAME": "start runs again",
+    "run NAME": "start a run now",
+}
 _OVERLAPS = ("skip", "queue", "allow")
 _USE = "[NAME] ['CRON'] FILE"
 
@@ -54,13 +61,13 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Run a script at recurring times: workers submit the runs, by the clock of the database. CRON is minute, hour, "
-        "day of the month, month and day of the week; without it the script's header has it, such as "
-        "--@ schedule: 0 3 * * *. A missed slot runs once, as soon as a worker is available.",
+        "Run a script at recurring times, by the clock of the database. CRON is minute, hour, day of the month, month "
+        "and day of the week; without it the script's header has it, such as --@ schedule: 0 3 * * *. A missed slot "
+        "runs once, as soon as a worker is available. " + WORKER_NEEDED,
         f"kosmo {command} add nightly '0 3 * * *' flow.lua --tz Europe/Berlin --max-cost 2 -- ARGS\n"
         f"  kosmo {command} add flow.lua\n  kosmo {command} list",
     )
-    made.add_argument("action", choices=ACTIONS, help="what to do")
+    options_.add_action(made, ACTIONS)
     made.add_argument("words", nargs="*", metavar="WORD", help=f"add: {_USE}; else the name of a schedule")
     add_database(made)
     made.add_argument("--tz", metavar="ZONE", help="add: the time zone, such as Europe/Berlin (default: UTC)")

@@ -13,7 +13,12 @@ from kosmolua.errors import UsageError
 from kosmolua.settings import library
 from kosmolua.terminal.safe import safe
 
-ACTIONS = ("add", "list", "show", "run")
+ACTIONS = {
+    "list": "list the kept scripts",
+    "add FILE": "keep a script",
+    "show NAME": "print a script; with --json its arguments too",
+    "run NAME [ARG=VALUE ...]": "run a script with arguments by name; after -- options of kosmo lua",
+}
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -29,21 +34,14 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Keep Lua scripts by name, list them, show one, or run one with arguments by name. The header of a script "
+        "Keep Lua scripts by name, and run them with arguments by name. The header of a script "
         "describes it and its arguments: --@ describe: TEXT, and --@ arg NAME TYPE: TEXT.",
         f"kosmo {command} run draw prompt='a fox' -- --max-cost 0.1",
     )
-    made.add_argument(
-        "action",
-        nargs="?",
-        default="list",
-        choices=ACTIONS,
-        metavar="|".join(ACTIONS),
-        help="what to do (default: list)",
-    )
+    options_.add_action(made, ACTIONS)
     made.add_argument("script", nargs="?", metavar="FILE|NAME", help="file to add, or name of a kept script")
-    made.add_argument("--name", metavar="NAME", help="keep the script under this name (default: that of the file)")
-    made.add_argument("--overwrite", action="store_true", help="replace a script of that name")
+    made.add_argument("--name", metavar="NAME", help="add: keep the script under this name (default: that of the file)")
+    made.add_argument("--overwrite", action="store_true", help="add: replace a script of that name")
     options_.add_json(made)
     return made
 

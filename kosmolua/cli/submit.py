@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
-from kosmolua.cli.worker import add_database, opened
+from kosmolua.cli.worker import WORKER_NEEDED, add_database, opened
 from kosmolua.errors import PermissionDeniedError, UsageError
 from kosmolua.host import source
 from kosmolua.settings import ages, approvers, config
@@ -94,8 +94,8 @@ def valid_source(file: str) -> tuple[str, bytes, Needs]:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Add a run of a script, and print its id. A worker carries it out, with the policy and the tokens of its "
-        "machine. The same --key gives the same run.",
+        "Add a run of a script, and print its id. The worker that carries it out uses the policy and the tokens of "
+        "its own machine. " + WORKER_NEEDED,
         f"kosmo {command} flow.lua --key order-4711 --max-predictions 5 -- 4711",
     )
     made.add_argument("file", nargs="?", metavar="FILE", help="script to run; it cannot `require` other files")

@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from kosmolua.worker.database import Database
     from kosmolua.worker.runs import Shown
 
-ACTIONS = ("list", "show", "logs", "cancel", "resume")
+ACTIONS = {
+    "list": "list the submitted runs",
+    "show RUN": "show a run and its calls",
+    "logs RUN": "print what a run printed",
+    "cancel RUN": "cancel a run",
+    "resume RUN": "continue a run that failed or was canceled",
+}
 _LONGEST = 1000  # characters of a script's path and arguments
 _PAUSE = 0.5  # seconds between checks for new output
 
@@ -55,12 +61,16 @@ def _parser(command: str) -> options.Parser:
         "List submitted runs, show one with its calls, print what it printed, cancel it, or continue one that failed.",
         f"kosmo {command} logs -f 1f2e3d4c5b6a",
     )
-    made.add_argument("action", choices=ACTIONS, help="what to do")
+    options.add_action(made, ACTIONS)
     made.add_argument("run", nargs="*", metavar="RUN", help="id or key of a run")
-    add_database(made)
-    made.add_argument("--follow", "-f", action="store_true", help="logs: print new output until the run has ended")
+    add_flags(made)
     options.add_json(made)
     return made
+
+
+def add_flags(made: options.Parser) -> None:
+    add_database(made)
+    made.add_argument("--follow", "-f", action="store_true", help="logs: print new output until the run has ended")
 
 
 def _report(one: Shown, state: str, *, as_json: bool) -> int:

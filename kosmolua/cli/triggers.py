@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.submit import valid_source
-from kosmolua.cli.worker import add_database, opened
+from kosmolua.cli.worker import WORKER_NEEDED, add_database, opened
 from kosmolua.errors import UsageError
 from kosmolua.settings import ages, approvers
 from kosmolua.terminal.safe import safe
@@ -18,7 +18,11 @@ from kosmolua.terminal.text import table
 if TYPE_CHECKING:
     from kosmolua.worker.triggers import Trigger
 
-ACTIONS = ("add", "list", "remove")
+ACTIONS = {
+    "list": "list the triggers",
+    "add NAME FILE": "add a trigger, and print its secret, once",
+    "remove NAME": "remove a trigger",
+}
 _WORDS = {"add": ("NAME FILE", 2), "list": ("no name", 0), "remove": ("NAME", 1)}
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
 
@@ -50,10 +54,10 @@ def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Start a script by a request: POST /trigger/NAME on the server of kosmo webhooks:serve, with the header "
-        "Authorization: Bearer SECRET. `add` prints the secret, once.",
+        "Authorization: Bearer SECRET. " + WORKER_NEEDED,
         f"kosmo {command} add orders flow.lua --max-predictions 5",
     )
-    made.add_argument("action", choices=ACTIONS, help="what to do")
+    options_.add_action(made, ACTIONS)
     made.add_argument("words", nargs="*", metavar="WORD", help="add: NAME FILE; remove: NAME")
     add_database(made)
     made.add_argument(

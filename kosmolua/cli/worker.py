@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kosmolua.worker.work import Options
 
 VARIABLE = "KOSMO_DATABASE"
+WORKER_NEEDED = (
+    "A worker on the same database has to run: kosmo worker, with the same --database or none; see kosmo workers."
+)
 LEASES = (2.0, 300.0)
 LEAST_PARK = 1.0  # second
 
@@ -210,7 +213,7 @@ def opened(given: str | None, *, size: int = 2) -> Iterator[Database]:
 
 def _list(command: str, argv: list[str]) -> int:
     made = options_.parser(command, "List the workers of a database.", f"kosmo {command} list")
-    made.add_argument("action", nargs="?", choices=("list",), default="list", help="what to do (default: list)")
+    made.add_argument("action", nargs="?", choices=("list",), default="list", metavar="list", help="may be left out")
     add_database(made)
     options_.add_json(made)
     parsed = made.parse_args(argv)

@@ -1,0 +1,113 @@
+"""The help of commands, of their actions, and of pages."""
+
+from importlib import import_module
+
+import pytest
+
+from kosmolua.cli import COMMANDS, main
+from kosmolua.cli.options import names_of
+
+GROUPS = {
+    name: import_module(f"kosmolua.cli.{module}").ACTIONS
+    for name, (module, _) in COMMANDS.items()
+    if hasattr(import_module(f"kosmolua.cli.{module}"), "ACTIONS")
+}
+OWN = {("runs", "undo"): ("--yes", "--dry-run"), ("runs", "resume"): (), ("models", "show"): ("--all",)}
+
+
+@pytest.fixture
+def helped(capsys, monkeypatch):
+    """Runs a command for its help, and returns its text."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*argv):
+        try:
+            status = main([*argv])
+        except SystemExit as ended:
+            status = ended.code or 0
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_of_a_group_lists_its_actions(helped, group):
+    """The help of a command with several actions shows each with its words and what it does."""
+    status, out, _ = helped(group, "--help")
+
+    assert 0 == status
+    assert [] == [use for use in GROUPS[group] if f"\n  {use} " not in out]
+
+
+@pytest.mark.parametrize(("group", "action"), [(group, name) for group in GROUPS for name in names_of(GROUPS[group])])
+def test_help_of_each_action(helped, group, action):
+    """`kosmo GROUP ACTION --help` and `kosmo help GROUP ACTION` show the same help."""
+    status, out, _ = helped(group, action, "--help")
+
+    assert (status, out) == helped("help", group, action)[:2]
+    assert (0, f"usage: kosmo {group}") == (status, out[: len(f"usage: kosmo {group}")])
+
+
+@pytest.mark.parametrize(("group", "action"), OWN)
+def test_own_options_of_an_action_are_announced(helped, group, action):
+    """The help of the group names the help of an action that has options of its own, and that shows them."""
+    out = helped(group, action, "--help")[1]
+
+    assert f"kosmo {group} {action}" in out
+    assert [] == [flag for flag in OWN[group, action] if flag not in out]
+    assert not OWN[group, action] or f"kosmo {group} {action} --help" in " ".join(helped(group, "--help")[1].split())
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (("help", "rnus"), "runs"),
+        (("help", "permisions"), "permissions"),
+        (("help", "get_predicton"), "get_prediction"),
+        (("--help", "doctro"), "integrations:doctor"),
+        (("topics", "files"), "integrations:docs"),
+    ],
+)
+def test_help_for_an_unknown_name(helped, words, near):
+    """Help for a name that does not exist is an error that suggests the nearest."""
+    status, out, err = helped(*words)
+
+    assert (2, "") == (status, out)
+    assert f"did you mean {near}?" in err
+
+
+def test_help_for_a_page(helped):
+    """`kosmo help` shows the page of a topic, a helper of scripts or a function."""
+    pages = ("permissions", "wait", "get_account", "replicate")
+
+    assert [helped("integrations:docs", page) for page in pages] == [helped("help", page) for page in pages]
+
+
+@pytest.mark.parametrize("page", ["nosuch", "get_predicton"])
+def test_unknown_page(helped, page):
+    """The error says where a page was looked for."""
+    status, _, err = helped("integrations:docs", page)
+
+    assert 2 == status
+    assert f"unknown page {page!r}: no function, helper or topic has this name" in err
+
+
+@pytest.mark.parametrize("command", ["submit", "schedule", "triggers"])
+def test_help_names_the_worker(helped, command):
+    """Commands that only add rows say what carries them out, and on which database."""
+    out = " ".join(helped(command, "--help")[1].split())
+
+    assert "A worker on the same database has to run: kosmo worker" in out
+
+
+def test_help_says_what_jq_needs(helped):
+    """`--jq` names the extra that it needs, and the way without it."""
+    out = " ".join(helped("run", "--help")[1].split())
+
+    assert "needs the extra jq (without: --json | jq EXPR)" in out
+
+
+def test_schedules_and_triggers_are_listed_by_default(kosmo):
+    """A command with actions lists what there is if none is given: here there is no database."""
+    assert [4, 4, 4] == [kosmo(command).status for command in ("schedule", "triggers", "workers")]
