@@ -37,6 +37,10 @@ EXIT_INTERRUPTED = 130
 EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, only seen by its host
 NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})  # of an OSError: no file descriptors
 RAISE_LIMIT = "raise the limit before the program starts (ulimit -n 8192), or run fewer scripts at once"
+ONLY_EMULATED = (
+    "--emulate begins anew with each command, with the models of kosmo models list --emulate; "
+    "to keep what is created, start an emulator of your own: kosmo emulator:serve"
+)
 ISSUES_URL = "https://github.com/kosmolua/kosmolua/issues"
 
 # Stable codes for scripts, agents and shells, with the exit status of a run that fails with them.
@@ -345,7 +349,13 @@ def emulated(error: KosmoError) -> KosmoError:
     """The error of an emulated call, without a hint that refers to the real API. A hint to look at models is one for
     those of the emulator.
     """
-    if error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
+    if error.code == "not_found" and error.hint and error.hint.startswith("check the spelling"):
+        error.hint = f"{error.hint.partition(', and that')[0]}; {ONLY_EMULATED}"
+    elif error.code in {"permission_denied", "approval_required"} and error.hint:
+        import re
+
+        error.hint = re.sub(r", or always: kosmo [\w:]+ replicate --\w+ allow", "", error.hint)  # it is a flag's doing
+    elif error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
         error.hint = None
     elif error.hint and "kosmo model" in error.hint and "--emulate" not in error.hint:
         import re

@@ -145,7 +145,7 @@ def _help_on(name: str, words: list[str]) -> int:
     command = SHORT.get(name, name)
     if command in COMMANDS:
         module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
-        own = words[:1] if words and module.__name__.endswith(".call") or hasattr(module, "ACTIONS") else []
+        own = words[:1] if (words and module.__name__.endswith(".call")) or hasattr(module, "ACTIONS") else []
         return _dispatch([command, *own, "--help"])
     from kosmolua.cli import reference
 

@@ -123,7 +123,9 @@ def _parser(command: str) -> options.Parser:
     )
     options.add_action(made, ACTIONS)
     made.add_argument("ids", nargs="*", metavar="ID", help="the approvals to show or decide")
-    made.add_argument("--as", dest="as_", metavar="NAME", help="approve, deny: decide under this name, if the configuration allows it")
+    made.add_argument(
+        "--as", dest="as_", metavar="NAME", help="approve, deny: decide under this name, if the configuration allows it"
+    )
     made.add_argument("--reason", metavar="TEXT", help="approve, deny: why; a denial passes it to the script")
     made.add_argument("--rule", action="store_true", help="approve: also save a policy rule that allows such calls")
     made.add_argument("--all", action="store_true", help="list: include those that are decided")

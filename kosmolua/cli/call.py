@@ -24,6 +24,7 @@ from kosmolua.gate.run import Reply
 from kosmolua.host.host import Host
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
+from kosmolua.settings.config import account_flag
 from kosmolua.terminal.text import table, wrapped
 
 PATIENCE = 2.0  # seconds without data on standard input before a notice says what the command waits for
@@ -261,6 +262,9 @@ def _prepare_output(host: Host, request: Request, reply: Reply) -> KosmoError | 
         merged = [reply.data.encoded(indent=True)] if _is_merged(reply.data) else None
         request.contents = merged or saving.contents(host, operation, reply.data, request.output)
     except KosmoError as error:
+        if error.hint and "kosmo " in error.hint:  # a command that reads the prediction
+            at_end = "wait for the end: --prefer wait" if error.code == "timed_out" else None
+            error.hint = at_end if request.options.emulate else error.hint + account_flag(request.options.account)
         return error
     return None
 

@@ -43,7 +43,7 @@ def run(command: str, argv: list[str]) -> int:
     if parsed.json:
         output.show_json(_answer(done, change, warnings))
         return 0
-    output.write_text(safe(_summary(done)) + "\n")
+    output.write_text(safe(_summary(done, change)) + "\n")
     if SECRET_KEY in change.set and sys.stdin.isatty() and sys.stderr.isatty():
         output.write_text(safe(_checked_online(done.account)) + "\n")
     return 0
@@ -306,8 +306,14 @@ def _answer(done: ChangeResult, change: Change, warnings: list[str]) -> dict[str
 _PLACES = {"keyring": "in the system keyring", "file": "in a file that only you can read"}
 
 
-def _summary(done: ChangeResult) -> str:
-    lines = [f"{SECTION}, account {done.account}: {', '.join(done.changed) or 'nothing'} changed in {done.path}"]
+def _summary(done: ChangeResult, change: Change) -> str:
+    if change.remove:
+        return f"{SECTION}: account {done.account} and its token removed from {done.path}"
+    removed = [name for name in done.changed if name in change.unset]
+    changed = [name for name in done.changed if name not in change.unset]
+    parts = [f"{', '.join(changed) or 'nothing'} changed"] if changed or not removed else []
+    parts += [f"{', '.join(removed)} removed"] if removed else []
+    lines = [f"{SECTION}, account {done.account}: {', '.join(parts)} in {done.path}"]
     if SECRET_KEY in done.changed and done.storage:
         lines.append(f"the token is stored {_PLACES[done.storage]}")
     lines.append(f"to check that it works: kosmo integrations:doctor {SECTION}")

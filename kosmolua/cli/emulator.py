@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,16 +43,21 @@ def run(command: str, argv: list[str]) -> int:
         flag = _FLAGS.get(changed[0], changed[0])
         raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
     application = Player(parsed.cassette) if parsed.cassette else Emulator(**options)
-    serve(application, parsed.port, secure=parsed.https, proxy=parsed.proxy)
+    serve(application, parsed.port, secure=parsed.https, proxy=parsed.proxy, tell=_tell_clients)
     return 0
+
+
+def _tell_clients(url: str) -> None:
+    print("\n".join(["to use it, for", *(f"  {line}" for line in _clients(url))]), file=sys.stderr, flush=True)
 
 
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Serve an offline Replicate API on loopback until interrupted. It accepts every token except an empty one and "
-        "`invalid`.",
-        "kosmo emulator:serve --port 8700 --fault 429:create:retry_after=2",
+        "Serve an offline Replicate API on loopback until interrupted. The first line of output is its URL as JSON. "
+        "Any token will do, except an empty one and `invalid`.",
+        "kosmo emulator:serve --port 8700 --fault 429:create:retry_after=2\n"
+        + "".join(f"  {line}\n" for line in _clients("http://127.0.0.1:8700/v1")),
     )
     made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
     made.add_argument(
@@ -99,6 +106,15 @@ def _parser(command: str) -> options_.Parser:
     return made
 
 
+def _clients(url: str) -> list[str]:
+    """How clients are told to use the emulator."""
+    return [
+        f"kosmo:       export REPLICATE_URL={url} REPLICATE_API_TOKEN=any",
+        f"Python:      export REPLICATE_BASE_URL={url.removesuffix('/v1')} REPLICATE_API_TOKEN=any",
+        f'JavaScript:  new Replicate({{ auth: "any", baseUrl: "{url}" }})',
+    ]
+
+
 def check_port(port: int) -> None:
     if not 0 <= port < 1 << 16:
         raise UsageError(f"--port: expected 0 to 65535, got {port}")
@@ -117,22 +133,35 @@ def add_secure_options(made: options_.Parser) -> None:
     )
 
 
-def serve(application: Application, port: int, *, secure: bool, proxy: bool, **facts: str) -> None:
-    """Serve it until it is interrupted. The first line of output is its URL, with the facts."""
+def serve(
+    application: Application,
+    port: int,
+    *,
+    secure: bool,
+    proxy: bool,
+    tell: Callable[[str], None] = lambda _: None,
+    **facts: str,
+) -> None:
+    """Serve it until it is interrupted. The first line of output is its URL, with the facts. ``tell`` is called with
+    the URL then.
+    """
     try:
-        _serve(application, port, secure=secure, proxy=proxy, **facts)
+        _serve(application, port, secure=secure, proxy=proxy, tell=tell, **facts)
     except OSError as error:
         raise UsageError(
             f"cannot listen on port {port}: {error.strerror}", hint="choose another port, or --port 0 for a free one"
         ) from None
 
 
-def _serve(application: Application, port: int, *, secure: bool, proxy: bool, **facts: str) -> None:
+def _serve(
+    application: Application, port: int, *, secure: bool, proxy: bool, tell: Callable[[str], None], **facts: str
+) -> None:
     from kosmolua.emulator import serve
 
     def ready(url: str, **more: str) -> None:
         own = {"proxy": url.removesuffix("/v1")} if proxy else {}
         output.write_text(output.to_json({"url": url, **own, **more, **facts}, indent=False) + "\n")
+        tell(url)
 
     if not secure and not proxy:
         serve(application, port=port, ready=ready)

@@ -12,7 +12,7 @@ from kosmolua.errors import UsageError
 from kosmolua.manual.model_page import MAX_WORDS, described, shown
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.versions import Reference, parse
-from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.settings.config import account_flag
 
 if TYPE_CHECKING:
     import argparse
@@ -62,5 +62,5 @@ def of_model(text: str) -> Reference:
 
 def _flags(options: Options) -> str:
     """The flags that give `kosmo run` the same account or emulator."""
-    account = f" --account {options.account}" if options.account != DEFAULT_ACCOUNT else ""
+    account = account_flag(options.account)
     return ("--emulate" if options.emulate else "--write allow") + account

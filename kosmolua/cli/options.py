@@ -46,7 +46,10 @@ _JQ = "for example: kosmo lua --jq .result flow.lua"
 # flag -> (name of its value, help)
 FLAGS = {
     "json": (None, "print one JSON envelope"),
-    "jq": ("EXPR", "print the results of a jq expression over the JSON; needs the extra jq (without: --json | jq EXPR)"),
+    "jq": (
+        "EXPR",
+        "print the results of a jq expression over the JSON; needs the extra jq (without: --json | jq EXPR)",
+    ),
     "force": (None, "bypass the permission policy; other checks still apply"),
     "dry_run": (None, "print the request instead of sending it"),
     "emulate": (None, "use the built-in emulator: no account, no network, no cost"),

@@ -14,6 +14,7 @@ from kosmolua.cli import output
 from kosmolua.cli.host import print_notice
 from kosmolua.cli.options import Options
 from kosmolua.errors import KosmoError, OutputError, UsageError, emulated
+from kosmolua.settings.config import account_flag
 from kosmolua.terminal.safe import safe
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def show(job: Job, result: Result, pictures: Pictures) -> int:
         if job.options.emulate:
             notice("the emulator ends with this command; to keep predictions: kosmo emulator:serve")
         else:
-            notice(f"look at it: kosmo predictions show {found['prediction']['id']}")
+            account = account_flag(job.options.account)
+            notice(f"look at it: kosmo predictions show {found['prediction']['id']}{account}")
         return 0
     for line in _lines(found):
         output.write_text((safe(line) if sys.stdout.isatty() else line) + "\n")
@@ -209,8 +211,6 @@ def show_cost(job: Job, amount: float | None) -> int:
     if amount is None:
         message = f"no price is known for {safe(job.model)}"
         hint = "import prices: kosmo prices import FILE"
-        if job.options.emulate:
-            message, hint = f"{message}: your prices do not apply to the emulator", "leave out --emulate"
         return fail(job, KosmoError(message, code="unknown_price", hint=hint))
     if job.options.json:
         output.show_json(envelope(job, None, data={"estimate": amount}))

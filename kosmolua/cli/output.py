@@ -98,9 +98,10 @@ def show_error(error: KosmoError, *, as_json: bool) -> int:
 
 def print_created(created: Iterable[tuple[str, str, str]]) -> None:
     """Print how to read what was created, given as (kind, id, account), if the result itself could not be printed."""
+    from kosmolua.settings.config import account_flag
+
     for kind, identifier, account in islice(created, MOST_LISTED):
-        where = "" if account == "default" else f" --account {account}"
-        how = f"kosmo integrations:call replicate.get_{kind} --{kind}_id {identifier}{where}"
+        how = f"kosmo integrations:call replicate.get_{kind} --{kind}_id {identifier}{account_flag(account)}"
         print(safe(f"kosmo: {kind} {identifier} was created; read it: {how}"), file=sys.stderr)
 
 

@@ -22,6 +22,7 @@ from kosmolua.cli.versions import version_of
 from kosmolua.errors import ArgumentError, KosmoError, UsageError
 from kosmolua.replicate.versions import parse
 from kosmolua.settings import recent
+from kosmolua.settings.config import account_flag
 
 if TYPE_CHECKING:
     import argparse
@@ -57,7 +58,7 @@ def run(command: str, argv: list[str]) -> int:
         with signals, ExitStack() as stack:
             return signals.status(_carry_out(parsed, job, signals, stack))
     except KosmoError as error:
-        return outcome.fail(job, _plain(error, parsed.model))
+        return outcome.fail(job, _plain(error, parsed.model, options.account))
 
 
 def _carry_out(parsed: argparse.Namespace, job: Job, signals: Signals, stack: ExitStack) -> int:
@@ -104,7 +105,7 @@ def _run(
             watch.close()
         shown.finish()
     if result.error:
-        _plain(result.error, parsed.model)
+        _plain(result.error, parsed.model, job.options.account)
     if isinstance(watch, Requests):
         return outcome.show_requests(job, stopped(result, quiet=job.options.json), watch.requests)
     if (result.error or parsed.cancel_on_exit) and not job.options.emulate:  # the emulator keeps nothing
@@ -204,14 +205,14 @@ def _cost(host: Host, reference: str, version: Version | None, given: Given) -> 
     return None if amount is None else float(amount)
 
 
-def _plain(error: KosmoError, model: str) -> KosmoError:
+def _plain(error: KosmoError, model: str, account: str) -> KosmoError:
     """The error without lines of run.lua, and with a hint for the command line."""
     error.message = _FILE.sub(r"did you mean \3=@\1?\2", _AT.sub("", error.message))
     for name in ("where", "traceback"):
         if getattr(error, name, None):
             setattr(error, name, None)
     if error.hint and "validate = false" in error.hint:
-        error.hint = f"see its inputs: kosmo model {model}, or send it unchecked: --no-check"
+        error.hint = f"see its inputs: kosmo model {model}{account_flag(account)}, or send it unchecked: --no-check"
     return error
 
 

@@ -69,8 +69,7 @@ def _parser(command: str) -> options.Parser:
         command,
         "List, show, resume, undo, export or prune runs that have a journal. With --database, list, show, resume and "
         "undo are for the runs of kosmo submit, as logs and cancel always are.",
-        f"kosmo {command} {_EXAMPLE}\n  kosmo {command} undo nightly --dry-run\n"
-        f"  kosmo {command} logs -f 1f2e3d4c5b6a",
+        f"kosmo {command} {_EXAMPLE}\n  kosmo {command} undo nightly --dry-run\n  kosmo {command} logs -f 1f2e3d4c5b6a",
     )
     options.add_action(made, ACTIONS)
     made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run; of a submitted run id or key")

@@ -8,13 +8,13 @@ from functools import partial
 from threading import Lock
 from typing import Any
 
-from kosmolua.emulator import text
+from kosmolua.emulator import familiar, text
 from kosmolua.emulator.identifiers import number
 from kosmolua.emulator.painting import compose, paint
 from kosmolua.emulator.picture import enlarge, write_animation
 from kosmolua.terminal.png import PictureError, read_png, write_png
 
-Schema = dict[str, Any]
+Schema = familiar.Schema
 
 
 class ModelError(Exception):
@@ -124,16 +124,19 @@ def _write(work: Work) -> Outcome:
 
 WRITER = Behaviour(_write, runs=lambda work: 0.3 + 0.015 * len(_tokens(work)), streams=True)
 WRITER_SCHEMA = describe(
-    {
-        "prompt": _field("Prompt", "string", 0, "What to write about."),
-        "system_prompt": _field("System Prompt", "string", 1, "Text in front of the prompt.", default=""),
-        "max_tokens": _field("Max Tokens", "integer", 2, "Most tokens.", default=512, minimum=1, maximum=4096),
-        "min_tokens": _field("Min Tokens", "integer", 3, "Fewest tokens.", default=0, minimum=0, maximum=4096),
-        "temperature": _field(
-            "Temperature", "number", 4, "0 gives the same text every time.", default=0.7, minimum=0, maximum=5
-        ),
-        "seed": _field("Seed", "integer", 5, SEED),
-    },
+    familiar.after(
+        {
+            "prompt": _field("Prompt", "string", 0, "What to write about."),
+            "system_prompt": _field("System Prompt", "string", 1, "Text in front of the prompt.", default=""),
+            "max_tokens": _field("Max Tokens", "integer", 2, "Most tokens.", default=512, minimum=1, maximum=4096),
+            "min_tokens": _field("Min Tokens", "integer", 3, "Fewest tokens.", default=0, minimum=0, maximum=4096),
+            "temperature": _field(
+                "Temperature", "number", 4, "0 gives the same text every time.", default=0.7, minimum=0, maximum=5
+            ),
+            "seed": _field("Seed", "integer", 5, SEED),
+        },
+        familiar.LLAMA,
+    ),
     ("prompt",),
     {"type": "array", "items": STRING, "x-cog-array-type": "iterator", "x-cog-array-display": "concatenate"},
 )
@@ -141,9 +144,10 @@ WRITER_SCHEMA = describe(
 
 def _paint(work: Work) -> Outcome:
     given = work.input
+    width, height = familiar.sides(given["width"], given["height"], given["aspect_ratio"])
 
     def picture(index: int) -> bytes:
-        return write_png(paint(compose(given["prompt"], work.seed + index), given["width"], given["height"]))
+        return write_png(paint(compose(given["prompt"], work.seed + index), width, height))
 
     files = {
         f"out-{index}.png": ("image/png", Content(partial(picture, index))) for index in range(given["num_outputs"])
@@ -163,11 +167,16 @@ def _painter_fields(default: int) -> dict[str, Schema]:
         "height": _field("Height", "integer", 2, "Height in pixels.", **edge),
         "num_outputs": _field("Num Outputs", "integer", 3, "How many.", default=1, minimum=1, maximum=4),
         "seed": _field("Seed", "integer", 4, SEED),
-        "output_format": _field("Output Format", "string", 5, "File format.", enum=["png"], default="png"),
+        "output_format": _field(
+            "Output Format", "string", 5, "Accepted; the emulator makes PNG.", enum=[*familiar.FORMATS], default="png"
+        ),
+        "aspect_ratio": _field(
+            "Aspect Ratio", "string", 6, "Shape, other than square.", enum=[*familiar.RATIOS], default="1:1"
+        ),
     }
 
 
-PAINTER_SCHEMA = describe(_painter_fields(256), ("prompt",), PICTURES)
+PAINTER_SCHEMA = describe(familiar.after(_painter_fields(256), familiar.FLUX), ("prompt",), PICTURES)
 
 TRAINING_INPUT: Schema = {
     "type": "object",
@@ -182,7 +191,9 @@ TRAINING_INPUT: Schema = {
     },
     "required": ["input_images"],
 }
-TRAINABLE_SCHEMA = describe(_painter_fields(256), ("prompt",), PICTURES, TrainingInput=TRAINING_INPUT)
+TRAINABLE_SCHEMA = describe(
+    familiar.after(_painter_fields(256), familiar.SDXL), ("prompt",), PICTURES, TrainingInput=TRAINING_INPUT
+)
 
 
 def _weigh(work: Work) -> Outcome:
@@ -209,12 +220,15 @@ def _upscale(work: Work) -> Outcome:
 
 UPSCALER = Behaviour(_upscale, runs=lambda _: 0.8, steps=4, reads=("image",))
 UPSCALER_SCHEMA = describe(
-    {
-        "image": _field(
-            "Image", "string", 0, "PNG to enlarge: an output or file of this emulator, or a data URL.", format="uri"
-        ),
-        "scale": _field("Scale", "integer", 1, "How many times larger.", default=4, minimum=2, maximum=4),
-    },
+    familiar.after(
+        {
+            "image": _field(
+                "Image", "string", 0, "PNG to enlarge: an output or file of this emulator, or a data URL.", format="uri"
+            ),
+            "scale": _field("Scale", "integer", 1, "How many times larger.", default=4, minimum=2, maximum=4),
+        },
+        familiar.ESRGAN,
+    ),
     ("image",),
     URI,
 )
@@ -232,10 +246,13 @@ def _film(work: Work) -> Outcome:
 
 FILMER = Behaviour(_film, starts=8.0, runs=lambda _: 70.0, steps=20, seconds=_FRAMES * _FRAME_MILLISECONDS / 1000)
 FILMER_SCHEMA = describe(
-    {
-        "prompt": _field("Prompt", "string", 0, "What to film."),
-        "seed": _field("Seed", "integer", 1, SEED),
-    },
+    familiar.after(
+        {
+            "prompt": _field("Prompt", "string", 0, "What to film."),
+            "seed": _field("Seed", "integer", 1, SEED),
+        },
+        familiar.VIDEO,
+    ),
     ("prompt",),
     URI,
 )

@@ -13,7 +13,7 @@ from kosmolua.errors import KosmoError, failure_of
 from kosmolua.gate.budget import TERMINAL
 from kosmolua.gate.lost import PAUSE, SETTLED, Found, Sent, find_creations
 from kosmolua.replicate import catalogue
-from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.settings.config import account_flag
 
 if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
@@ -149,5 +149,4 @@ def _report(sent: Sent, item: dict[str, Any]) -> str:
     if str(status) not in TERMINAL:
         return text
     how = f"kosmo integrations:call replicate.get_{kind} --{kind}_id {identifier}"
-    where = "" if sent.account == DEFAULT_ACCOUNT else f" --account {sent.account}"
-    return f"{text}, which ended as {status}; read it: {how}{where}"
+    return f"{text}, which ended as {status}; read it: {how}{account_flag(sent.account)}"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
+import re
 import time
 from collections.abc import Callable
+from shlex import quote
 
 from msgspec import Struct
 
@@ -15,8 +16,11 @@ from kosmolua.gate.kept import GONE
 from kosmolua.replicate import catalogue, structs
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.token import looks_like_token
+from kosmolua.settings.config import account_flag
 
 _NO_VERSION = "Invalid version or not permitted"  # the title of a 422
+_NOT_FOUND = 404
+_LOOK = "kosmo integrations:call"
 _SERVER_FAULT = 500  # from this status on, the server may have executed the call before it failed
 
 
@@ -52,6 +56,18 @@ def not_taken(error: KosmoError) -> bool:
     return not isinstance(error, UncertainError | InternalError | SystemFailureError)
 
 
+def explain_doubt(error: KosmoError, operation: Operation, arguments: Struct, account: str) -> None:
+    """Complete the command that looks for a write: the names of its object, and the account."""
+    if not error.hint or operation.proof is None or not_taken(error) or _LOOK not in error.hint:
+        return
+    place = operation.proof.place
+
+    def filled(match: re.Match[str]) -> str:
+        return f"--{match[1]}={quote(str(getattr(arguments, place.get(match[1], match[1]), '…')))}"
+
+    error.hint = re.sub(r"--(\w+)=…", filled, error.hint) + account_flag(account)
+
+
 def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, made: float | None = None) -> None:
     """Explain a "not found" error. ``made`` is when an output was made, in Unix seconds."""
     if operation is catalogue.DOWNLOAD and getattr(error, "status", None) in GONE:
@@ -70,4 +86,6 @@ def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, 
         error.hint = f"check the spelling of {name}, and that the account may see it"
         model = getattr(arguments, "model_name", None)
         if model and not looks_like_token(model):
-            error.hint += f"; find similar models: kosmo models search {shlex.quote(structs.short(model))}"
+            error.hint += f"; find similar models: kosmo models search {quote(structs.short(model))}"
+        if known := operation.refusals.get(_NOT_FOUND):
+            error.hint += f"; {known}"

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from kosmolua.errors import ArgumentError
 from kosmolua.gate.entry import Entry
-from kosmolua.gate.failures import Failures, explain_absence, not_taken
+from kosmolua.gate.failures import Failures, explain_absence, explain_doubt, not_taken
 from kosmolua.gate.jobs import Job, cost_of
 from kosmolua.gate.kept import KeptOutputs
 from kosmolua.gate.lost import Creations, Sent
@@ -101,6 +101,7 @@ class Sender:
                 ticket.sent = ticket.sent and not isinstance(error, ArgumentError)
             made = self.kept.made(getattr(arguments, "url", "")) if self.kept else None
             explain_absence(error, operation, arguments, made)
+            explain_doubt(error, operation, arguments, entry.account)
             if error is raised:
                 raise
             raise error from raised

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from kosmolua.errors import KosmoError, ScriptError, TransportError
 from kosmolua.gate.policy import policy_of
+from kosmolua.host.sessions import emulated_settings
 from kosmolua.settings import config, credentials
 from kosmolua.settings.edit import SECTION
 
@@ -39,16 +40,25 @@ def checks(options: HostOptions, *, offline: bool) -> Iterator[Check]:
         return
     yield from (Check("configuration", None, notice) for notice in settings.notices)
     yield _enabled(settings)
-    yield _NOT_NEEDED if options.emulate else _credential(settings, options.account)
-    yield _url(settings, options)
-    yield from _headers(settings, options.account)
-    yield _certificates()
+    yield from _EMULATED if options.emulate else _connection(settings, options)
     yield from _online(options) if not offline else _skipped()
-    yield _policy(settings)
+    yield _policy(emulated_settings(options.read, options.write) if options.emulate else settings)
     yield from (_keyring(), *_runtime(), _emulator())
 
 
-_NOT_NEEDED = Check("credential", ok=True, message="not needed: --emulate asks the built-in emulator, not the API")
+_EMULATED = (
+    Check("credential", ok=True, message="not needed: --emulate asks the built-in emulator, not the API"),
+    Check("url", None, "not used: the emulator runs in this process"),
+    Check("certificates", None, "not used"),
+)
+
+
+def _connection(settings: config.Settings, options: HostOptions) -> Iterator[Check]:
+    """What a request to the API needs."""
+    yield _credential(settings, options.account)
+    yield _url(settings, options)
+    yield from _headers(settings, options.account)
+    yield _certificates()
 
 
 def _failed(name: str, error: KosmoError) -> Check:
@@ -130,7 +140,7 @@ def _online(options: HostOptions) -> Iterator[Check]:
         )
         yield _failed("token", error) if answered else Check("token", None, "not checked")
     else:
-        yield Check("reachable", ok=True, message="the API answers")
+        yield Check("reachable", ok=True, message=f"the {'emulator' if options.emulate else 'API'} answers")
         who = account.get("username") if isinstance(account, dict) else None
         yield Check("token", ok=True, message=f"accepted, as {who}" if who else "accepted")
 
@@ -147,7 +157,7 @@ def _policy(settings: config.Settings) -> Check:
     )
     if settings.read.value == "deny" and settings.write.value == "deny":
         return Check("policy", False, f"everything is denied: {words}", _allow("read"), 3)
-    if settings.write.value == "ask":
+    if settings.write.value == "ask" and settings.write.origin != "--write":
         return Check("policy", True, f"{words}; writes are refused if there is no terminal to ask on", _allow("write"))
     return Check("policy", ok=True, message=words)
 

@@ -106,7 +106,9 @@ class Sessions(Struct, frozen=True, kw_only=True):
         """A function that reads the current prices."""
         from kosmolua.settings import pricelist
 
-        return lambda: settings.prices if self.options.emulate else pricelist.in_force(settings, os.environ)
+        if not self.options.emulate:
+            return lambda: pricelist.in_force(settings, os.environ)
+        return lambda: pricelist.in_force(config.load(os.environ), os.environ)  # so that costs can be rehearsed
 
     def _standing(self, settings: config.Settings, run: str, script: str | None) -> Standing | None:
         """The persistent budgets, if there are any. Imports SQLite only if needed."""
@@ -133,7 +135,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
     def settings(self) -> config.Settings:
         """The current settings, with the options applied."""
         if self.options.emulate:
-            return self._emulated()
+            return emulated_settings(self.options.read, self.options.write)
         settings = config.load(os.environ, **self._said())
         for notice in settings.notices:
             self.tell(notice)
@@ -150,19 +152,20 @@ class Sessions(Struct, frozen=True, kw_only=True):
             for access, verdict in said.items()
         }
 
-    def _emulated(self) -> config.Settings:
-        """The settings of the emulator, which costs nothing: everything is allowed unless denied."""
-        return config.Settings(
-            url=config.Value(EMULATOR_URL, "--emulate"),
-            read=config.Value(self.options.read or "allow", "--read" if self.options.read else "emulator"),
-            write=config.Value(self.options.write or "allow", "--write" if self.options.write else "emulator"),
-        )
-
     def _remember(self, rule: config.Rule) -> None:
         from kosmolua.settings.edit import add_rule
 
         path = add_rule(rule, os.environ)
         self.tell(f"wrote the rule into {path}")
+
+
+def emulated_settings(read: Verdict | None, write: Verdict | None) -> config.Settings:
+    """The settings of the emulator, which costs nothing: everything is allowed unless denied."""
+    return config.Settings(
+        url=config.Value(EMULATOR_URL, "--emulate"),
+        read=config.Value(read or "allow", "--read" if read else "emulator"),
+        write=config.Value(write or "allow", "--write" if write else "emulator"),
+    )
 
 
 def _digest(script: Script) -> str:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import Protocol
 
-from kosmolua.settings.config import DEFAULT_ACCOUNT
+from kosmolua.settings.config import account_flag
 
 MOST_TOLD = 20  # of each kind
 WINDOW = 600  # seconds before now at which the suggested list begins
@@ -57,5 +57,4 @@ def _unanswered(count: int) -> str:
 def _cancel(job: Job, what: str) -> str:
     kind, identifier, account = job
     how = f"kosmo integrations:call replicate.cancel_{kind} --{kind}_id {identifier}"
-    where = "" if account == DEFAULT_ACCOUNT else f" --account {account}"
-    return f"{kind} {identifier} {what}; cancel it: {how}{where}"
+    return f"{kind} {identifier} {what}; cancel it: {how} --write allow{account_flag(account)}"

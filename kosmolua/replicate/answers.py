@@ -150,12 +150,16 @@ def uncertain(operation: Operation, why: str) -> UncertainError:
 
 
 def _how_to_look(operation: Operation) -> str:
+    """What to call, with `…` for each name of the object, which `kosmolua.gate.failures` fills in."""
     proof = operation.proof
-    if not operation.creates or proof is None:
+    if proof is None or not (proof.list or proof.read):
         return "check whether the change was made before you repeat the call"
-    look = proof.list or " ".join([proof.read, *(f"--{name}=…" for name in proof.place)])
+    reading = catalogue.find(proof.read)
+    names = [each.name for each in reading.parameters if each.place == "path"] if reading else []
+    look = proof.list or " ".join([proof.read, *(f"--{name}=…" for name in names)])
     listing = catalogue.find(proof.list)
     if listing and listing.parameter("created_after"):
         since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
         look += f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}"
-    return f"look for it first: kosmo integrations:call replicate.{look}"
+    what = "look for it first" if operation.creates else "check first whether the change was made"
+    return f"{what}: kosmo integrations:call replicate.{look}"

@@ -7,6 +7,7 @@ the reference.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from msgspec import UNSET, Struct, UnsetType
@@ -32,6 +33,7 @@ UNDO: dict[Created, str] = {
 """The function that undoes what another created: it deletes the object, or cancels a running job."""
 
 Lane = Literal["", "create", "stream"]
+_REFUSED = (400, 409)  # statuses for what cannot be done in this state
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
@@ -90,7 +92,8 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     one is never logged or recorded; cassettes contain its ``placeholder`` instead. ``creates`` names the kind of object
     that it creates. ``idempotent`` writes have the same effect when they are sent twice. ``proof`` tells whether an
     interrupted write happened; every write has one. Calls of one ``lane`` wait for each other and do not delay others:
-    the API may delay creates, and streams may be silent for long.
+    the API may delay creates, and streams may be silent for long. ``refusals``: what to do about a status with which
+    the API refuses the call for a documented reason.
     """
 
     name: str
@@ -112,6 +115,7 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
     proof: Proof | None = None
     lane: Lane = ""
     note: str = ""
+    refusals: Mapping[int, str] = {}
     example: dict[str, Any] = {}
 
     @property
@@ -287,6 +291,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ),
         content_type="application/json",
         returns="Deployment",
+        refusals={409: "choose another name, or change the deployment of this name with update_deployment"},
         example={
             "name": "my-app-image-generator",
             "model": "stability-ai/sdxl",
@@ -358,6 +363,10 @@ OPERATIONS: tuple[Operation, ...] = (
         returns="Model",
         success=(201,),
         note="An account holds at most 1,000 models.",
+        refusals={
+            403: "the owner has to be the account of the token: see it with get_account",
+            409: "choose another name, or change the model of this name with update_model",
+        },
         example={"owner": "alice", "name": "hot-dog-detector", "visibility": "private", "hardware": "cpu"},
     ),
     Operation(
@@ -375,6 +384,7 @@ OPERATIONS: tuple[Operation, ...] = (
         returns="Prediction",
         success=(201, 202),
         blocking=True,
+        refusals={404: "only official models run without a version: pass one to create_prediction"},
         note="Official models only; for any other use create_prediction with a version. A blocking answer may still "
         "say `starting` or `processing`; only a terminal status is final.",
         example={
@@ -428,6 +438,10 @@ OPERATIONS: tuple[Operation, ...] = (
         content_type="application/json",
         returns="Training",
         success=(201,),
+        refusals={
+            400: "choose a version that can be trained, such as one of stability-ai/sdxl",
+            404: "the destination has to be a model of the account: create it with create_model",
+        },
         example={
             "model_owner": "stability-ai",
             "model_name": "sdxl",
@@ -450,6 +464,11 @@ OPERATIONS: tuple[Operation, ...] = (
         success=(204,),
         answer="none",
         note="Only a deployment that has been offline and unused for 15 minutes.",
+        refusals=dict.fromkeys(
+            _REFUSED,
+            "take it offline with update_deployment and min_instances = 0, and delete it when it was unused for 15 "
+            "minutes",
+        ),
         example=_ACME,
     ),
     Operation(
@@ -481,6 +500,11 @@ OPERATIONS: tuple[Operation, ...] = (
         success=(204,),
         answer="none",
         note="Only a private model of the account that has no versions left.",
+        refusals=dict.fromkeys(
+            (*_REFUSED, 403),
+            "only a private model of the account without versions can be deleted: see them with list_model_versions, "
+            "and delete them with delete_model_version",
+        ),
         example={"model_owner": "alice", "model_name": "hot-dog-detector"},
     ),
     Operation(
@@ -498,6 +522,11 @@ OPERATIONS: tuple[Operation, ...] = (
         answer="none",
         note="The API deletes it in the background within minutes. Only a version of a private model of the account "
         "that nobody else has run, trained from, deployed or overridden another version with.",
+        refusals=dict.fromkeys(
+            (*_REFUSED, 403),
+            "only a version of a private model of the account can be deleted, which nobody else ran, trained from or "
+            "deployed: see deployments with list_deployments",
+        ),
         example={"model_owner": "alice", "model_name": "hot-dog-detector", "version_id": _VERSION},
     ),
     Operation(
@@ -696,6 +725,7 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(*MODEL, CURSOR),
         returns="Page<Version>",
         note="Official models show no versions and answer 404.",
+        refusals={404: "official models have no list of versions: run them by name"},
         example=_HELLO,
     ),
     Operation(

@@ -45,7 +45,11 @@ def error(operation: Operation, status: int, headers: Mapping[str, str], body: b
     detail = clean(fields.get("detail"))
     text = f"{operation.name}: {status} {clean(title) or phrase}"
     code = "server_error" if status >= _SERVER_FAULT else _CODES.get(status, "api_error")
-    hint = _HINTS.get(status) or ("the API failed; try again later" if status >= _SERVER_FAULT else None)
+    hint = (
+        operation.refusals.get(status)
+        or _HINTS.get(status)
+        or ("the API failed; try again later" if status >= _SERVER_FAULT else None)
+    )
     if status == _LIMITED and _LOW_CREDIT.search(f"{title} {detail}"):
         code, hint = _CREDIT, f"{_BILLING}; until then an account with little credit may create 6 predictions a minute"
     return ApiError(

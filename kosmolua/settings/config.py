@@ -28,6 +28,12 @@ Period = Literal["day", "week", "month"]
 VERDICTS = ("allow", "ask", "deny")
 DEFAULT_ACCOUNT = "default"
 
+
+def account_flag(account: str) -> str:
+    """The flag that a printed command needs to mean this account; empty for the default one."""
+    return "" if account == DEFAULT_ACCOUNT else f" --account {account}"
+
+
 URL_VARIABLE = "REPLICATE_URL"
 _MAX_REPORTED = 3  # unknown keys in one message; each is compared with all known keys
 

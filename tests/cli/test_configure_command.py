@@ -248,6 +248,31 @@ def test_doctor_names_missing_layers():
     assert _isolation([]).ok
 
 
+def test_doctor_of_the_emulator(live, server):
+    """Nothing of the API's settings is shown as if it were used: the emulator is asked, and all is allowed."""
+    ran = live(DOCTOR, "--emulate", "--json")
+    told = checks(ran)
+
+    assert (0, []) == (ran.status, server.requests)
+    assert "the emulator answers" == told["reachable"]["message"]
+    assert "read=allow (emulator); write=allow (emulator)" == told["policy"]["message"]
+    assert server.url not in ran.out
+    assert "write=ask (--write)" in checks(live(DOCTOR, "--emulate", "--write", "ask", "--json"))["policy"]["message"]
+
+
+def test_the_summary_says_what_was_removed(kosmo):
+    """A removed account and a removed value are not called changed."""
+    stored = b'{"account": "work", "set": {"api_key": "r8_marked_work"}, "storage": "file"}'
+    kosmo(CONFIGURE, "replicate", "--stdin-json", stdin=stored)
+    removed = kosmo(CONFIGURE, "replicate", "--account", "work", "--remove")
+    kosmo(CONFIGURE, "replicate", "--set", "url=https://e.example/v1")
+    unset = kosmo(CONFIGURE, "replicate", "--unset", "url", "--enable")
+
+    assert (0, True) == (removed.status, "account work and its token removed from " in removed.out)
+    assert "changed" not in removed.out
+    assert "replicate, account default: enabled changed, url removed in " in unset.out
+
+
 def test_doctor_offline_sends_nothing(live, server):
     """Checks that need the network are reported as skipped."""
     ran = live(DOCTOR, "--offline", "--json")

@@ -47,9 +47,9 @@ def test_a_model_for_a_person(kosmo):
     assert (0, "") == (ran.status, ran.err)
     lines = ran.out.splitlines()
     assert f"{FLUX}  public, official, run 0 times" == lines[0]
-    assert "  prompt         string   required  What to paint. Colours and times of day in it are used." in lines
-    assert "  num_outputs    integer  1         From 1 to 4. How many." in lines
-    assert '  output_format  string   "png"     One of "png". File format.' in lines
+    assert "  width                   integer  256       From 16 to 1024. Width in pixels." in lines
+    assert "  num_outputs             integer  1         From 1 to 4. How many." in lines
+    assert '  megapixels              string   "1"       One of "1", "0.25". Without effect in the emulator.' in lines
     assert "output\n  list of files\n" in ran.out
 
 
@@ -91,7 +91,7 @@ def test_a_narrow_terminal(kosmo):
 
     table = ran.out.partition("inputs\n")[2].partition("\n\n")[0]
     assert max(map(len, table.splitlines())) <= 72
-    assert "Colours and times of\n                                    day in it are used.\n" in table
+    assert "What to paint. Colours and\n                                             times of day in it are" in table
 
 
 def test_text_of_a_models_owner_is_escaped(live, server):

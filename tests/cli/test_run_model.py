@@ -194,9 +194,7 @@ def test_no_wait(run):
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
     """The highest expected cost is printed, and nothing is created. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
-    told = (
-        f"error: no price is known for {LLAMA}: your prices do not apply to the emulator\nhint: leave out --emulate\n"
-    )
+    told = f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n"
     assert (1, "", told) == (
         unknown.status,
         unknown.out,
@@ -211,6 +209,21 @@ def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
     assert (0, 0.003) == (ran.status, ran.json["data"]["estimate"])
     assert "at most 0.003\n" == live("run", "o/m", "prompt=x", "--cost").out
     assert {"GET"} == {request.method for request in server.requests}
+
+
+def test_prices_apply_to_the_emulator(run, kosmo, tmp_path):
+    """Costs and their budget can be rehearsed: a run costs what it would, and a budget over runs is not touched."""
+    table = {"source": "a test", "date": "2026-11-01", "models": {FLUX: {"image_output_count": 0.003}}}
+    (tmp_path / "prices.json").write_text(json.dumps(table))
+    assert 0 == kosmo("prices", "import", "prices.json").status
+    assert 0 == kosmo("budget", "set", "daily", "--cost", "0.001", "--per", "day").status
+
+    assert "at most 0.006\n" == run(FLUX, "prompt=x", "num_outputs=2", "--cost").out
+    assert 0.006 == run(FLUX, "prompt=x", "num_outputs=2", "--json").json["meta"]["spent"]["cost"]
+    capped = run(FLUX, "prompt=x", "--max-cost", "0.002")
+    assert (5, "") == (capped.status, capped.out)
+    assert "the run reached its budget of 0.002 cost" in capped.err
+    assert 0 == kosmo("budget", "show", "daily", "--json").json["budgets"][0]["spent"]
 
 
 def test_without_a_model(kosmo):

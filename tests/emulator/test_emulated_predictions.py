@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from kosmolua.emulator import Emulator, ManualClock
+from kosmolua.terminal.png import read_png
 
 LLAMA = "meta/meta-llama-3-8b-instruct"
 FLUX = "black-forest-labs/flux-schnell"
@@ -53,6 +54,24 @@ def test_an_official_model_is_billed_by_what_it_makes(api, world, clock, model, 
     metrics = api.get(url).json()["metrics"]
 
     assert billed == {name: amount for name, amount in metrics.items() if not name.endswith("_time")}
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "size"),
+    [
+        (FLUX, {"aspect_ratio": "16:9", "output_format": "webp", "go_fast": True, "megapixels": "1"}, (256, 144)),
+        (FLUX, {"aspect_ratio": "9:21", "width": 1024, "num_inference_steps": 4}, (439, 1024)),
+        ("stability-ai/sdxl", {"negative_prompt": "fog", "refine": "no_refiner", "scheduler": "DDIM"}, (256, 256)),
+    ],
+)
+def test_well_known_inputs(api, world, clock, model, given, size):
+    """Inputs of the public models are taken; a shape has an effect within the longer side."""
+    body = {"version": version(api, model), "input": {"prompt": "x", **given}}
+    url = api.post("/predictions", json=body).json()["urls"]["get"]
+    clock.advance(100)
+    picture = read_png(api.get(api.get(url).json()["output"][0]).content)
+
+    assert size == (picture.width, picture.height)
 
 
 def test_progress_is_in_the_logs(api, world, clock):
@@ -211,7 +230,11 @@ def test_community_models_do_not_run_by_name(api, world):
         ({"prompt": "x", "num_outputs": 5}, "input.num_outputs", "Must be less than or equal to 4"),
         ({"prompt": "x", "width": 8}, "input.width", "Must be greater than or equal to 16"),
         ({"prompt": "x", "width": True}, "input.width", "Invalid type. Expected: integer, given: boolean"),
-        ({"prompt": "x", "output_format": "gif"}, "input.output_format", 'Must be one of the following: "png"'),
+        (
+            {"prompt": "x", "output_format": "gif"},
+            "input.output_format",
+            'Must be one of the following: "webp", "jpg", "png"',
+        ),
         ({"prompt": None}, "input.prompt", "Invalid type. Expected: string, given: null"),
     ],
 )

@@ -100,6 +100,20 @@ def test_serving_ends_when_asked_to(name):
     assert (0, "", "") == (host.returncode, out, err)
 
 
+def test_the_command_tells_how_clients_use_it(tmp_path):
+    """The first line of output is the URL as JSON; standard error has what each client needs."""
+    command = [sys.executable, "-m", "kosmolua", "emulator:serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        url = json.loads(process.stdout.readline())["url"]
+        told = [process.stderr.readline() for _ in range(4)]
+        process.send_signal(signal.SIGTERM)
+
+    assert 0 == process.returncode
+    assert f"REPLICATE_URL={url} REPLICATE_API_TOKEN=any\n" in told[1]
+    assert f"REPLICATE_BASE_URL={url.removesuffix('/v1')} REPLICATE_API_TOKEN=any\n" in told[2]
+    assert f'new Replicate({{ auth: "any", baseUrl: "{url}" }})\n' in told[3]
+
+
 def test_https_with_a_new_certificate(tmp_path):
     """`--https` prints the path of its certificate. Only clients that trust it are served; files have https URLs."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--speed", "10"]
