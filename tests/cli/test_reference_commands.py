@@ -190,7 +190,7 @@ def test_pages(name, capfd):
         (["docs", "replicate.cancel_predction"], "did you mean cancel_prediction"),
         (["docs", "replicat"], "did you mean replicate?"),
         (["docs", "argument"], "did you mean arguments?"),
-        (["docs", "zzz"], "unknown function 'zzz'"),
+        (["docs", "zzz"], "unknown page 'zzz': no function, helper or topic has this name"),
         (["schema", "replicate_get_acount"], "did you mean get_account"),
         (["examples", "get_modl"], "did you mean get_model"),
         (["list", "replicat"], "did you mean replicate?"),
