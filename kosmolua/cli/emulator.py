@@ -97,7 +97,8 @@ def _parser(command: str) -> options_.Parser:
         action="append",
         default=[],
         metavar="OWNER/NAME=URL",
-        help="add a model that runs on a cog server, such as me/model=http://127.0.0.1:5000; repeatable",
+        help="add a model that runs on a cog server, such as me/model=http://127.0.0.1:5000; repeatable. "
+        "After a comma: a second server, for its trainings",
     )
     made.add_argument("--cassette", metavar="FILE", help="serve only the calls of a recorded run")
     made.add_argument(

@@ -69,8 +69,8 @@ class Emulator:
     as in the API's guide; with ``streams="ids"`` they have one. Every answer is delayed by ``latency`` seconds, and
     models run ``speed`` times faster.
 
-    ``cogs`` are models that run on cog servers of this machine, as ``owner/name=http://127.0.0.1:5000``. They need a
-    clock that goes by itself.
+    ``cogs`` are models that run on cog servers of this machine, as ``owner/name=http://127.0.0.1:5000``. After a comma
+    there may be a second server, for trainings. They need a clock that goes by itself.
 
     A thread sends webhooks while predictions with a webhook on this machine are running; `close` ends it.
     """
@@ -112,7 +112,7 @@ class Emulator:
     def close(self) -> None:
         """Send due webhooks, within a second, stop the thread, and cancel what runs on cog servers."""
         for model in self._world.cogs.values():
-            model.server.close()
+            model.close()
         self._courier.close()
 
     def add_faults(self, faults: Iterable[str]) -> None:

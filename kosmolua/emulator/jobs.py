@@ -246,7 +246,8 @@ def show_prediction(job: Job, now: float, origin: str) -> dict[str, Any]:
 def show_training(job: Job, now: float, origin: str) -> dict[str, Any]:
     shown = _common(job, now, origin)
     if shown["output"]:
-        shown["output"] = {"version": f"{job.destination}:{job.version_used}", **shown["output"]}
+        made = shown["output"] if isinstance(shown["output"], dict) else {"weights": shown["output"]}
+        shown["output"] = {"version": f"{job.destination}:{job.version_used}", **made}
     return {**shown, "destination": job.destination, "urls": _urls(origin, "trainings", job)}
 
 

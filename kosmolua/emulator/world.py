@@ -36,6 +36,10 @@ class Version:
     trainer: Behaviour | None = None
     accepts: Mapping[str, Any] | None = None  # an input that the API accepted, even if it does not match the schema
 
+    def trained(self, version_id: str, created: float) -> Version:
+        """What a training makes of it."""
+        return Version(version_id, created, self.behaviour, self.schema, self.trainer)
+
     def show(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -235,5 +239,4 @@ class World:
         base = self.find_version(training.version)
         if model and base and training.at(now).status == "succeeded":
             trained = base[1]
-            new = Version(training.version_used, training.end, trained.behaviour, trained.schema, trained.trainer)
-            model.versions.append(new)
+            model.versions.append(trained.trained(training.version_used, training.end))

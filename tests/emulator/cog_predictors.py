@@ -1,4 +1,4 @@
-"""Predictors of ten kinds, which run on cog 0.9, 0.16 and 0.23."""
+"""Predictors of eleven kinds and a training, which run on cog 0.9, 0.16 and 0.23."""
 
 import tempfile
 import time
@@ -60,6 +60,16 @@ class Table(BasePredictor):
         return Answer(text=text, score=0.5, picture=made)
 
 
+class Painter(BasePredictor):
+    def predict(self, steps: int = Input(default=4, ge=1, le=100)) -> Path:
+        for step in range(steps):
+            print(f"{(step + 1) * 100 // steps}%| step {step + 1}/{steps}", flush=True)
+            time.sleep(0.4)
+        made = folder() / "painting.png"
+        made.write_bytes(PNG)
+        return made
+
+
 class Failing(BasePredictor):
     def predict(self, message: str = Input(default="no luck")) -> ConcatenateIterator[str]:
         yield "half "
@@ -90,3 +100,22 @@ class Choice(BasePredictor):
         yield color
         yield str(size)
         yield str(flag)
+
+
+class TrainingOutput(BaseModel):
+    weights: Path
+
+
+def train(
+    images: Path = Input(description="Pictures"),
+    steps: int = Input(default=3, ge=1, le=300),
+    message: str = Input(default=""),
+) -> TrainingOutput:
+    for step in range(steps):
+        print(f"step {step + 1}/{steps}", flush=True)
+        time.sleep(0.3)
+    if message:
+        raise ValueError(message)
+    made = folder() / "weights.txt"
+    made.write_text(images.read_text().upper())
+    return TrainingOutput(weights=made)

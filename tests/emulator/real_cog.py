@@ -1,4 +1,4 @@
-"""Real cog servers behind the emulator: ten predictors, and what the API would say of each.
+"""Real cog servers behind the emulator: eleven predictors, trainings, and what the API would say of each.
 
 ``python tests/emulator/real_cog.py [VERSION or PREDICTOR …]`` checks them all with cog 0.9.26, 0.16.12 and 0.23.1 from
 PyPI, outside CI; the tests use one version. KOSMOLUA_COGS names a folder that holds a virtual environment for each.
@@ -28,8 +28,10 @@ from official import CACHE, build
 VERSIONS = ("0.9.26", "0.16.12", "0.23.1")
 TESTED = "0.16.12"  # in CI; it writes the schema from which 0.23 is served
 HERE = Path(__file__).parent
-PREDICTORS = ("Text", "Words", "Upper", "Files", "Number", "Table", "Failing", "Slow", "Hidden", "Choice")
+PREDICTORS = ("Text", "Words", "Upper", "Files", "Number", "Table", "Painter", "Failing", "Slow", "Hidden", "Choice")
+TRAINED = "Text"  # also runs with a second server, for its trainings
 CONFIGURATION = 'predict: "cog_predictors.py:{}"\nbuild:\n  python_version: "3.11"\n'
+TRAINING = 'train: "cog_predictors.py:train"\n'
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -54,12 +56,22 @@ def free_port() -> int:
 class Cog:
     """One server of one predictor. ``schema`` is served by 0.23, which has no generator of its own."""
 
-    def __init__(self, version: str, predictor: str, schema: str | None = None, port: int | None = None) -> None:
-        self.version, self.predictor = version, predictor
+    def __init__(
+        self,
+        version: str,
+        predictor: str,
+        schema: str | None = None,
+        port: int | None = None,
+        *,
+        trains: bool = False,
+    ) -> None:
+        self.version, self.predictor, self.trains = version, predictor, trains
         self.url = f"http://127.0.0.1:{port or free_port()}"
         self._folder = Path(tempfile.mkdtemp(prefix="kosmolua-cog-"))
         shutil.copy(HERE / "cog_predictors.py", self._folder)
-        (self._folder / "cog.yaml").write_text(CONFIGURATION.format(predictor))
+        (self._folder / "cog.yaml").write_text(
+            CONFIGURATION.format(predictor) + (TRAINING if predictor == TRAINED else "")
+        )
         if schema:
             (self._folder / ".cog").mkdir()
             (self._folder / ".cog" / "openapi_schema.json").write_text(schema)
@@ -72,10 +84,12 @@ class Cog:
             "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
             "PORT": self.url.rpartition(":")[2],
             "COG_PREDICT_TYPE_STUB": f"cog_predictors.py:{self.predictor}",
+            "COG_TRAIN_TYPE_STUB": "cog_predictors.py:train",
             "COG_NO_UPDATE_CHECK": "1",
         }
         with open(self._folder / "log", "wb") as log:
             command = [home / "bin" / "python", "-m", "cog.server.http", "--host", "127.0.0.1"]
+            command += ["--x-mode", "train"] if self.trains else []
             return subprocess.Popen(
                 command, cwd=self._folder, env=variables, stdout=log, stderr=log, start_new_session=True
             )
@@ -229,6 +243,17 @@ def check_table(api: Api, version: str) -> None:
     assert done["output"] == {"text": "data:text/plain;base64,YWJj", "score": 0.5}
 
 
+def check_painter(api: Api, version: str) -> None:
+    """Logs of a model that makes a file arrive while it runs, and its file at the end."""
+    job = api.create("Painter", {"steps": 6})
+    seen = set()
+    while (job := api.client.get(job["urls"]["get"]).json())["status"] not in {"succeeded", "failed"}:
+        seen.add(job["logs"].count("\n"))
+        time.sleep(0.05)
+    assert seen & {1, 2, 3, 4, 5}, job
+    assert (api.read(job["output"]), job["logs"].count("\n")) == (PNG, 6)
+
+
 def check_failing(api: Api, version: str) -> None:
     """A model that fails is a failed prediction with its message. Cog 0.23 drops what it had made."""
     job = api.create("Failing", {"message": "out of luck"})
@@ -269,6 +294,41 @@ def check_choice(api: Api, version: str) -> None:
     assert (refused.status_code, refused.json()["invalid_fields"][0]["type"]) == (422, "enum")
 
 
+def check_training(api: Api, version: str) -> None:
+    """A training runs on the second server: logs while it runs, weights as a file, and a new version at the end."""
+    latest = api.client.get(f"models/{slug(TRAINED)}").json()["latest_version"]
+    trainings = f"models/{slug(TRAINED)}/versions/{latest['id']}/trainings"
+    body = {"destination": "emulator/my-sdxl", "input": {"images": "data:text/plain;base64,YWJj", "steps": 5}}
+
+    def train(**given: Any) -> dict[str, Any]:
+        answer = api.client.post(trainings, json={**body, "input": {**body["input"], **given}})
+        assert answer.status_code == 201, answer.text
+        return answer.json()
+
+    job, seen = train(), set()
+    while (job := api.client.get(job["urls"]["get"]).json())["status"] not in {"succeeded", "failed"}:
+        seen.add(job["logs"].count("step"))
+        time.sleep(0.05)
+    assert (job["status"], job["error"]) == ("succeeded", None), job
+    assert seen & {1, 2, 3, 4}, seen
+    assert (job["logs"].count("step"), api.read(job["output"]["weights"])) == (5, b"ABC")
+    assert job["metrics"]["predict_time"] > 1
+    new = job["output"]["version"].rpartition(":")[2]
+    assert api.client.get("models/emulator/my-sdxl").json()["latest_version"]["id"] == new
+    ran = api.client.post("predictions", json={"version": new, "input": {"text": "Ada"}}).json()
+    assert api.until(ran, "succeeded")["output"] == "hello Ada"
+
+    failed = api.until(train(message="bad pictures", steps=1), "failed")
+    assert failed["error"].endswith("bad pictures")
+    refused = api.client.post(trainings, json={**body, "input": {"steps": 0}})
+    assert {one["field"] for one in refused.json()["invalid_fields"]} == {"input", "input.steps"}, refused.text
+    # Cog 0.9 hears no cancel while it makes files.
+    running = api.until(train(steps=10 if version.startswith("0.9") else 300), "processing")
+    canceled = api.client.post(running["urls"]["cancel"]).json()
+    assert canceled["status"] == "canceled"
+    assert api.until(train(steps=1), "succeeded")["output"]["weights"]
+
+
 def check(api: Api, version: str, predictor: str) -> None:
     globals()[f"check_{predictor.lower()}"](api, version)
 
@@ -285,16 +345,23 @@ def main(names: list[str]) -> int:
         cog.close()
     for version in versions:
         for predictor in chosen:
-            cog = Cog(version, predictor, schemas[predictor] if version.startswith("0.23") else None).wait()
+            schema = schemas[predictor] if version.startswith("0.23") else None
+            servers = [Cog(version, predictor, schema).wait()]
+            if predictor == TRAINED:
+                servers.append(Cog(version, predictor, schema, trains=True).wait())
+            urls = ",".join(server.url for server in servers)
             try:
-                with running(Emulator(cogs=[f"{slug(predictor)}={cog.url}"])) as url, Api(url) as api:
+                with running(Emulator(cogs=[f"{slug(predictor)}={urls}"])) as url, Api(url) as api:
                     check(api, version, predictor)
+                    if predictor == TRAINED:
+                        check_training(api, version)
                 print(f"cog {version} {predictor}: right")
             except AssertionError as error:
                 failed += 1
-                print(f"cog {version} {predictor}: {error}\n{cog.log()[-2000:]}")
+                print(f"cog {version} {predictor}: {error}\n{servers[-1].log()[-2000:]}")
             finally:
-                cog.close()
+                for server in servers:
+                    server.close()
     print(json.dumps({"versions": list(versions), "predictors": len(chosen), "failed": failed}))
     return int(failed > 0)
 

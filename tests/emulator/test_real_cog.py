@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import httpx
 import pytest
 import real_cog
-from real_cog import PREDICTORS, TESTED, Api, Cog, slug
+from real_cog import PREDICTORS, TESTED, TRAINED, Api, Cog, slug
 
 from kosmolua.emulator import Emulator, running
 from kosmolua.errors import UsageError
@@ -36,6 +36,35 @@ def test_a_cog_server_behind_a_model(predictor):
     """Its predictions become what the API would show; `real_cog` has the details."""
     with serving(predictor) as (_, api):
         real_cog.check(api, TESTED, predictor)
+
+
+def test_trainings_on_a_second_server():
+    """They run on the server that was started for them; `real_cog` has the details."""
+    cog, teacher = Cog(TESTED, TRAINED), Cog(TESTED, TRAINED, trains=True)
+    try:
+        urls = f"{cog.wait().url},{teacher.wait().url}"
+        with running(Emulator(cogs=[f"{slug(TRAINED)}={urls}"])) as url, Api(url) as api:
+            real_cog.check_training(api, TESTED)
+    finally:
+        cog.close()
+        teacher.close()
+
+
+def test_a_training_without_a_server_for_it():
+    """The server of predictions is not asked: it would run a prediction. The refusal says what to start."""
+    with serving(TRAINED) as (cog, api):
+        version = api.client.get(f"models/{slug(TRAINED)}").json()["latest_version"]["id"]
+        body = {"destination": "emulator/my-sdxl", "input": {"images": "data:text/plain;base64,YWJj"}}
+        refused = api.client.post(f"models/{slug(TRAINED)}/versions/{version}/trainings", json=body)
+        with pytest.raises(UsageError) as same:
+            Emulator(cogs=[f"{slug(TRAINED)}={cog.url},{cog.url}"])
+
+    assert refused.status_code == 400
+    assert refused.json()["detail"] == (
+        "acme/text runs on a cog server that was started for predictions. Start a second one for trainings with "
+        f"`python -m cog.server.http --x-mode train`, and give both: --cog acme/text={cog.url},http://127.0.0.1:5001"
+    )
+    assert str(same.value) == f"--cog: {cog.url} cannot run both predictions and trainings"
 
 
 def test_a_server_that_is_restarted():
@@ -152,8 +181,44 @@ def pretending(answers):
 
 
 SCHEMA = {"components": {"schemas": {"Input": {"type": "object", "properties": {}}, "Output": {"type": "string"}}}}
+FILE = {"type": "string", "format": "uri"}
+KNOWN_FILE = {"components": {"schemas": {"Input": {"type": "object", "properties": {}}, "Output": FILE}}}
 KNOWN = {"/openapi.json": (200, json.dumps(SCHEMA).encode()), "/": (200, b'{"cog_version": "0.16.12"}')}
 BROKEN = json.dumps({"status": "SETUP_FAILED", "setup": {"logs": "no weights\n"}}).encode()
+
+
+def test_a_webhook_that_has_the_end_and_no_files():
+    """Cog's webhook of the beginning may have the end of a quick model, with the path of its file."""
+
+    class Quick(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send(KNOWN_FILE if self.path == "/openapi.json" else {"cog_version": "0.16.12"})
+
+        def do_PUT(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            early = {"status": "succeeded", "logs": "quick\n", "output": "/tmp/out.txt"}
+            httpx.post(request["webhook"], json=early)
+            self.send({**early, "output": "data:text/plain;base64,YWJj"})
+
+        def send(self, document):
+            body = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Quick) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cog = f"acme/quick=http://127.0.0.1:{server.server_port}"
+        with running(Emulator(cogs=[cog])) as url, Api(url) as api:
+            done = api.run("Quick", {})
+            content = api.read(done["output"])
+        server.shutdown()
+
+    assert (done["status"], done["logs"], content) == ("succeeded", "quick\n", b"abc")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +228,7 @@ BROKEN = json.dumps({"status": "SETUP_FAILED", "setup": {"logs": "no weights\n"}
         ({"*": (422, b'{"detail": "bad input"}')}, "bad input"),
         ({"*": (500, b'{"detail": "output is wrong"}')}, "cog answered 500: output is wrong"),
         ({"*": (200, b"<html>")}, "the server at URL is not cog: status 200, not JSON"),
-        ({"*": (200, b"[]")}, "cog ended the prediction with the status None"),
+        ({"*": (200, b"[]")}, "cog ended it with the status None"),
         ({"*": (200, b'{"status": "failed"}')}, "the model failed without a message"),
         ({"*": (200, b'{"status": {"a": 1}}')}, "cog ended the prediction with the status {'a': 1}"),
         ({"*": (200, b'{"status": ["failed"]}')}, "cog ended the prediction with the status ['failed']"),
@@ -190,6 +255,10 @@ def test_a_failing_server_is_named_in_the_prediction(answers, error):
         ("a/b=https://127.0.0.1:5000", "--cog: expected http:// and a loopback address, got https://127.0.0.1:5000"),
         ("a/b=http://example.com", "--cog: expected http:// and a loopback address, got http://example.com"),
         ("a/b=http://127.0.0.1:x", "--cog: expected http:// and a loopback address, got http://127.0.0.1:x"),
+        (
+            "a/b=http://127.0.0.1:1,http://127.0.0.1:2",
+            "--cog: cog at http://127.0.0.1:1 does not answer: Connection refused",
+        ),
         ("a/b=http://127.0.0.1:1", "--cog: cog at http://127.0.0.1:1 does not answer: Connection refused"),
     ],
 )
@@ -199,6 +268,15 @@ def test_invalid_cog_servers_are_refused(spec, message):
         Emulator(cogs=[spec])
 
     assert str(refused.value) == message
+
+
+def test_a_second_server_that_cannot_train():
+    """A server whose schema has no training input is refused at the start."""
+    with pretending(KNOWN | {"*": (404, b"")}) as url, pretending(KNOWN | {"*": (404, b"")}) as other:
+        with pytest.raises(UsageError) as refused:
+            Emulator(cogs=[f"a/b={url},{other}"])
+
+    assert str(refused.value) == f"--cog: cog at {other} has no train function"
 
 
 def test_a_server_without_a_schema():

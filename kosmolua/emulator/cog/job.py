@@ -1,4 +1,4 @@
-"""A prediction on a cog server: unlike other jobs not a function of time, but what the server has reported so far."""
+"""A job on a cog server: unlike others not a function of time, but what the server has reported so far."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kosmolua.emulator.cog.values import Shown
+from kosmolua.emulator.cog.values import PREDICTION, Kind, Shown
 from kosmolua.emulator.jobs import LONGEST, Job, Moment
 from kosmolua.emulator.models import Outcome, Work
 
@@ -20,10 +20,12 @@ def _ignore(_: CogJob) -> None: ...
 
 @dataclass
 class CogJob(Job):
-    """A prediction whose state a server reports. All methods are called under the emulator's lock."""
+    """A job whose state a server reports. All methods are called under the emulator's lock."""
 
     schema: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    kind: Kind = PREDICTION
     grows: bool = False
+    by_webhook: bool = False  # a webhook reports its end; otherwise the answer to the request does
     began: float | None = None
     ended: float | None = None
     result: str = "failed"
@@ -75,10 +77,10 @@ class CogJob(Job):
         return list(self.parts) if self.parts else None
 
     def overdue(self, now: float) -> bool:
-        """End it if its deadline or its longest time is over. Returns whether it has ended."""
+        """End it if its deadline or a prediction's longest time is over. Returns whether it has ended."""
         if self.ended is None and self.deadline is not None and now >= self.deadline:
             self.close("canceled" if self.began is not None else "aborted", now)
-        if self.ended is None and now >= self.start + LONGEST:
+        if self.ended is None and self.kind is PREDICTION and now >= self.start + LONGEST:
             self.fail("Prediction timed out after 30 minutes", now)
         return self.ended is not None
 
@@ -91,12 +93,21 @@ class CogJob(Job):
             self.began = now
 
     def progress(self, report: Mapping[str, Any], now: float) -> None:
-        """Apply a webhook. Webhooks may arrive out of order: one with less output than is known is older."""
+        """Apply what is known so far. Webhooks may arrive out of order: one with less output than is known is older."""
         if self.ended is not None:
             return
         self.begin(now)
         self._log(report.get("logs"), now)
         self._grow(report.get("output"), now)
+
+    def report(self, report: Mapping[str, Any], now: float) -> None:
+        """Apply a webhook.
+
+        That of the beginning may already have the end, if the model was quick. Files are not in it, but their paths on
+        the server, so it is the end only of a job that has no other.
+        """
+        ended = self.by_webhook and report.get("status") in ENDED
+        (self.complete if ended else self.progress)(report, now)
 
     def complete(self, report: Mapping[str, Any], now: float) -> None:
         """Apply the last state of the prediction."""
@@ -104,10 +115,10 @@ class CogJob(Job):
             return
         status = report.get("status")
         if status not in ENDED:
-            self.fail(f"cog ended the prediction with the status {status!r}", now)
+            self.fail(f"cog ended it with the status {status!r}", now)
             return
         self.progress(report, now)
-        self.reported, shown = True, Shown(self.schema)
+        self.reported, shown = True, Shown(self.schema, self.kind)
         output = shown.output(report.get("output"))
         error = str(report.get("error") or "the model failed without a message") if status == "failed" else None
         self._outcome, self.size = Outcome(output, shown.files, error), shown.size

@@ -15,14 +15,16 @@ import msgspec
 from kosmolua.emulator.clock import Clock, rfc3339
 from kosmolua.emulator.cog.job import CogJob
 from kosmolua.emulator.cog.server import CogServer, Facts
-from kosmolua.emulator.cog.values import streamed
+from kosmolua.emulator.cog.values import PREDICTION, TRAINING, Kind, streamed
 from kosmolua.emulator.cog.wire import CogError
 from kosmolua.emulator.models import Behaviour, ModelError, Outcome, Work
+from kosmolua.emulator.schema import resolve
 from kosmolua.emulator.world import Model, Version, World
 from kosmolua.errors import UsageError
 
 STARTING = 5.0
 """Seconds to wait for a server that does not give its schema yet."""
+TRAINS = "python -m cog.server.http --x-mode train"
 FRESH = 1.0  # seconds until a server is asked for its schema again
 _NAME = re.compile(r"([a-z0-9][a-z0-9._-]*)/([a-z0-9][a-z0-9._-]*)=(.+)", re.DOTALL)
 _sorted = msgspec.json.Encoder(order="sorted").encode
@@ -32,8 +34,19 @@ class CogVersion(Version):
     """A server as it was when its schema was read. A prediction runs on the server as it is when it starts."""
 
     server: CogServer
+    teacher: CogServer | None = None  # runs trainings
     cog_version: str
     grows: bool
+
+    def runner(self, kind: Kind) -> CogServer | None:
+        return self.server if kind is PREDICTION else self.teacher
+
+    def trained(self, version_id: str, created: float) -> Version:
+        """It runs on the same server, which knows nothing of the weights."""
+        made = CogVersion(version_id, created, self.behaviour, self.schema, self.trainer)
+        made.server, made.teacher = self.server, self.teacher
+        made.cog_version, made.grows = self.cog_version, self.grows
+        return made
 
     def show(self) -> dict[str, Any]:
         return {
@@ -48,7 +61,13 @@ class CogModel(Model):
     """A model with a version for each schema that its server has had. It runs by name and by version."""
 
     server: CogServer
+    teacher: CogServer | None = None
     looked: float = 0.0
+
+    def close(self) -> None:
+        for server in (self.server, self.teacher):
+            if server:
+                server.close()
 
     def show(self, now: float, origin: str) -> dict[str, Any]:
         return {**super().show(now, origin), "is_official": False}
@@ -65,7 +84,7 @@ class CogModel(Model):
             return
         self.looked = time.monotonic()
         try:
-            version = _version(self.server, self.server.look(FRESH), now)
+            version = _version(self, self.server.look(FRESH), now)
         except CogError:
             return  # keep the last known schema; a prediction reports that the server is gone
         with lock:
@@ -74,41 +93,61 @@ class CogModel(Model):
 
 
 def add_cogs(world: World, cogs: Iterable[str], lock: threading.RLock, clock: Clock) -> None:
-    """Add a model for each ``owner/name=URL``. Raises a `UsageError` if one is invalid or is no cog server."""
+    """Add a model for each ``owner/name=URL`` or ``owner/name=URL,URL``: the second server runs its trainings.
+
+    Raises a `UsageError` if one is invalid or is no cog server.
+    """
     for spec in cogs:
         match = _NAME.fullmatch(spec)
         if not match:
             raise UsageError(
                 f"--cog: expected owner/name=URL, got {spec}", hint="such as me/model=http://127.0.0.1:5000"
             )
-        owner, name, url = match.groups()
+        owner, name, urls = match.groups()
+        url, comma, second = urls.partition(",")
         server = _connected(url, lock, clock)
         about = {"description": f"A cog server at {server.wire.url}"}
         model = CogModel(owner, name, clock.time(), about, official=True)
         model.server, model.looked = server, time.monotonic()
-        model.versions.append(_version(server, server.facts, clock.time()))
+        model.teacher = _teacher(second, server, lock, clock) if comma else None
+        model.versions.append(_version(model, server.facts, clock.time()))
         model.readme = f"# {owner}/{name}\n\nRuns on the cog server at {server.wire.url}.\n"
         world.models.put(model)
         world.cogs[model.slug] = model
 
 
-def _connected(url: str, lock: threading.RLock, clock: Clock) -> CogServer:
+def _teacher(url: str, server: CogServer, lock: threading.RLock, clock: Clock) -> CogServer:
+    if url.rstrip("/") == server.wire.url:
+        raise UsageError(
+            f"--cog: {url} cannot run both predictions and trainings", hint=f"start a second server: {TRAINS}"
+        )
+    teacher = _connected(url, lock, clock, TRAINING)
+    if not resolve(teacher.facts.schema, TRAINING.input):
+        raise UsageError(f"--cog: cog at {url} has no train function", hint="add train: to cog.yaml")
+    return teacher
+
+
+def _connected(url: str, lock: threading.RLock, clock: Clock, kind: Kind = PREDICTION) -> CogServer:
     until = time.monotonic() + STARTING
     while True:
         try:
-            return CogServer(url, lock, clock)
+            return CogServer(url, lock, clock, kind)
         except CogError as error:
             if time.monotonic() > until:
                 raise UsageError(f"--cog: {error}", hint="start it first: cog serve -p 5000") from None
             time.sleep(0.1)
 
 
-def _version(server: CogServer, facts: Facts, now: float) -> CogVersion:
+def _version(model: CogModel, facts: Facts, now: float) -> CogVersion:
+    server = model.server
     grows, streams = streamed(facts.schema)
     behaviour = Behaviour(_unused, runs=lambda _: 1.0, streams=streams)
     name = hashlib.sha256(_sorted([server.wire.url, facts.version, facts.schema])).hexdigest()
     version = CogVersion(name, now, behaviour, facts.schema)
-    version.server, version.cog_version, version.grows = server, facts.version, grows
+    version.server, version.teacher = server, model.teacher
+    version.cog_version, version.grows = facts.version, grows
+    if resolve(facts.schema, TRAINING.input):
+        version.trainer = Behaviour(_unused, runs=lambda _: 1.0)
     return version
 
 
@@ -117,7 +156,7 @@ def _unused(_: Work) -> Outcome:
 
 
 def make_cog_job(
-    world: World, version: CogVersion, job_id: str, model: str, shown: Mapping[str, Any], now: float
+    world: World, version: CogVersion, server: CogServer, job_id: str, model: str, shown: Mapping[str, Any], now: float
 ) -> CogJob:
     job = CogJob(
         job_id,
@@ -129,10 +168,11 @@ def make_cog_job(
         now,
         0.0,
         0.0,
-        schema=version.schema,
-        grows=version.grows,
+        schema=version.schema if server is version.server else server.facts.schema,
+        kind=server.kind,
+        grows=version.grows and server is version.server,
     )
-    job.on_end = partial(_ended, world, version.server)
+    job.on_end = partial(_ended, world, server)
     return job
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kosmolua.emulator.clock import Clock
-from kosmolua.emulator.cog.job import ENDED, CogJob
+from kosmolua.emulator.cog.job import CogJob
 from kosmolua.emulator.cog.shapes import fault_of
-from kosmolua.emulator.cog.values import has_files, refusal, sent_input
+from kosmolua.emulator.cog.values import PREDICTION, Kind, has_files, refusal, sent_input
 from kosmolua.emulator.cog.wire import LARGEST, PATIENCE, CogAnswer, CogError, Wire
 from kosmolua.emulator.models import Content
 from kosmolua.emulator.schema import resolve
@@ -57,10 +57,13 @@ class _Waiting:
 
 
 class CogServer:
-    """One server. ``facts`` are those of the last `look`. The lock is the emulator's."""
+    """One server, which runs predictions or trainings. ``facts`` are those of the last `look`.
 
-    def __init__(self, url: str, lock: threading.RLock, clock: Clock) -> None:
-        self.wire = Wire(url)
+    The lock is the emulator's.
+    """
+
+    def __init__(self, url: str, lock: threading.RLock, clock: Clock, kind: Kind = PREDICTION) -> None:
+        self.wire, self.kind = Wire(url), kind
         self._lock, self._clock = lock, clock
         self._ready = threading.Condition(lock)
         self._waiting: deque[_Waiting] = deque()
@@ -196,8 +199,7 @@ class CogServer:
             job = self._running.get(job_id)
             if job is None:
                 return
-            ended = report.get("status") in ENDED
-            (job.complete if ended else job.progress)(report, self._clock.time())
+            job.report(report, self._clock.time())
             self._ready.notify_all()
 
     def keep(self, job: CogJob) -> None:
@@ -232,18 +234,19 @@ class _Attempt:
 
     def __init__(self, server: CogServer, waiting: _Waiting) -> None:
         self._server, self._job, self._waiting = server, waiting.job, waiting
-        facts = server.facts
-        self._holds_files = has_files(resolve(facts.schema, "Output"), facts.schema)
-        self._by_webhook = facts.blocks and not self._holds_files
-        self._path = f"/predictions/{self._job.id}"
+        facts, kind = server.facts, server.kind
+        self._job.by_webhook = facts.blocks and not has_files(resolve(facts.schema, kind.output), facts.schema)
+        # Cog 0.9 answers 500 to trainings. If it was started for them, its predictions are trainings.
+        place = PREDICTION.place if facts.blocks else kind.place
+        self._path = f"/{place}/{self._job.id}"
         self._sent = 0.0
 
     def answer(self) -> CogAnswer | None:
         body = self._body()
         self._sent = time.monotonic()
         wire = self._server.wire
-        answer = wire.predict(self._path, body, respond_async=self._by_webhook, wait=self._wait)
-        if not self._by_webhook or answer is None or answer.status != _ACCEPTED:
+        answer = wire.predict(self._path, body, respond_async=self._job.by_webhook, wait=self._wait)
+        if not self._job.by_webhook or answer is None or answer.status != _ACCEPTED:
             return answer
         return self._until_reported()
 
@@ -254,12 +257,15 @@ class _Attempt:
         return self._server.begin(self._job)
 
     def _body(self) -> bytes:
-        schema = self._server.facts.schema
-        request = {"id": self._job.id, "input": sent_input(schema, self._waiting.given, self._fetch)}
-        if not self._holds_files:  # with a webhook cog 0.16 sometimes answers with the paths of its files
-            events = [*_PROGRESS, "completed"] if self._by_webhook else _PROGRESS
-            request |= {"webhook": self._server.hook(self._job.id), "webhook_events_filter": events}
-        body = msgspec.json.encode(request)
+        schema, kind = self._server.facts.schema, self._server.kind
+        body = msgspec.json.encode(
+            {
+                "id": self._job.id,
+                "input": sent_input(schema, kind, self._waiting.given, self._fetch),
+                "webhook": self._server.hook(self._job.id),
+                "webhook_events_filter": [*_PROGRESS, "completed"] if self._job.by_webhook else _PROGRESS,
+            }
+        )
         if len(body) > LARGEST:
             raise CogError(f"the input with its files is larger than {LARGEST >> 20} MiB")
         return body
@@ -286,5 +292,5 @@ class _Attempt:
                     f"cog at {self._server.wire.url} ended the prediction without a webhook: can it reach this machine?"
                 )
         if not self._job.reported:
-            self._server.wire.stop(self._path)
+            self._server.wire.stop(self._job.id)
         return None

@@ -16,13 +16,26 @@ from kosmolua.emulator.schema import plain, resolve
 Fetch = Callable[[str], str]
 
 
-def sent_input(schema: Mapping[str, Any], given: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Kind:
+    """What a server runs: the place of its requests, and the names of the schemas of its input and output."""
+
+    place: str
+    input: str
+    output: str
+
+
+PREDICTION = Kind("predictions", "Input", "Output")
+TRAINING = Kind("trainings", "TrainingInput", "TrainingOutput")
+
+
+def sent_input(schema: Mapping[str, Any], kind: Kind, given: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
     """The input for cog. ``fetch`` returns what replaces each URL of a file.
 
     Null is left out of inputs that may be null: cog 0.23 refuses it. A whole number is written without a fraction for
     an integer: cog 0.23 gives the model what is written.
     """
-    fields = resolve(schema, "Input").get("properties", {})
+    fields = resolve(schema, kind.input).get("properties", {})
     shapes = {name: plain(shape, schema) for name, shape in fields.items()}
     return {
         name: _sent(value, shapes.get(name, {}), schema, fetch)
@@ -45,11 +58,12 @@ class Shown:
     """An output of cog as the API shows it, and its files by name."""
 
     schema: Mapping[str, Any]
+    kind: Kind
     files: dict[str, tuple[str, Content]] = field(default_factory=dict)
     size: int = 0
 
     def output(self, value: Any) -> Any:
-        return self._shown(value, resolve(self.schema, "Output"))
+        return self._shown(value, resolve(self.schema, self.kind.output))
 
     def _shown(self, value: Any, shape: Any) -> Any:
         shape = plain(shape, self.schema)

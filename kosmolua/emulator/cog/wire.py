@@ -69,7 +69,7 @@ class Wire:
             connection.request("PUT", path, body, _HEADERS | ({"Prefer": "respond-async"} if respond_async else {}))
             while not _readable(connection, 0.05):
                 if not wait():
-                    self.stop(path)
+                    self.stop(path.rpartition("/")[2])
                     _readable(connection, STOPPING)  # the server is free again when it answers
                     return None
             return self._read(connection)
@@ -78,10 +78,13 @@ class Wire:
         finally:
             connection.close()
 
-    def stop(self, path: str) -> None:
-        """Cancel a prediction. It is not an error if the server does not know it, or no longer does."""
+    def stop(self, job_id: str) -> None:
+        """Cancel a job. It is not an error if the server does not know it, or no longer does.
+
+        A training is canceled as a prediction: at its own place cog 0.16 answers 500 and goes on with it.
+        """
         with suppress(CogError):
-            self.ask("POST", f"{path}/cancel", STOPPING)
+            self.ask("POST", f"/predictions/{job_id}/cancel", STOPPING)
 
     def _read(self, connection: http.client.HTTPConnection) -> CogAnswer:
         with _ended_after(connection, self._grace):

@@ -9,7 +9,8 @@ from typing import Any
 from kosmolua.emulator import problem, sources, webhooks
 from kosmolua.emulator.call import ApiCall, Handler, Hold
 from kosmolua.emulator.clock import parse_time
-from kosmolua.emulator.cog.model import CogVersion, make_cog_job
+from kosmolua.emulator.cog.model import TRAINS, CogVersion, make_cog_job
+from kosmolua.emulator.cog.values import PREDICTION, TRAINING, Kind
 from kosmolua.emulator.handlers.models import find_model
 from kosmolua.emulator.jobs import OFFICIAL, Job, show_prediction
 from kosmolua.emulator.models import Behaviour, Work, seed_of
@@ -29,7 +30,8 @@ def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour
     if faults and alike(shown) != alike(version.accepts):
         raise problem.invalid(faults)
     if isinstance(version, CogVersion) and not call.faults & SIMULATED:
-        return _cog_job(call, model, version, given, shown, job_id)
+        kind = TRAINING if schema == TRAINING.input else PREDICTION
+        return _cog_job(call, model, version, kind, given, shown, job_id)
     full = with_defaults(shape, given)
     read = {name: sources.read(call.world, full[name], call.now, call.origin) for name in behaviour.reads}
     work = Work(full, seed_of(full, job_id), read)
@@ -43,13 +45,25 @@ def make_job(call: ApiCall, model: Model, version: Version, behaviour: Behaviour
 
 
 def _cog_job(
-    call: ApiCall, model: Model, version: CogVersion, given: dict[str, Any], shown: dict[str, Any], job_id: str
+    call: ApiCall,
+    model: Model,
+    version: CogVersion,
+    kind: Kind,
+    given: dict[str, Any],
+    shown: dict[str, Any],
+    job_id: str,
 ) -> Job:
-    if version.server.is_full:
+    server = version.runner(kind)
+    if server is None:
+        raise problem.bad_request(
+            f"{model.slug} runs on a cog server that was started for predictions. Start a second one for trainings "
+            f"with `{TRAINS}`, and give both: --cog {model.slug}={version.server.wire.url},http://127.0.0.1:5001"
+        )
+    if server.is_full:
         raise problem.throttled(1)
-    job = make_cog_job(call.world, version, job_id, model.slug, shown, call.now)
+    job = make_cog_job(call.world, version, server, job_id, model.slug, shown, call.now)
     job.inline = call.world.inline
-    version.server.submit(job, given, sources.own(call.world, given, call.now, call.origin))
+    server.submit(job, given, sources.own(call.world, given, call.now, call.origin))
     return job
 
 
