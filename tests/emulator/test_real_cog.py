@@ -228,7 +228,7 @@ def test_a_webhook_that_has_the_end_and_no_files():
         ({"*": (422, b'{"detail": "bad input"}')}, "bad input"),
         ({"*": (500, b'{"detail": "output is wrong"}')}, "cog answered 500: output is wrong"),
         ({"*": (200, b"<html>")}, "the server at URL is not cog: status 200, not JSON"),
-        ({"*": (200, b"[]")}, "cog ended it with the status None"),
+        ({"*": (200, b"[]")}, "cog ended the prediction with the status None"),
         ({"*": (200, b'{"status": "failed"}')}, "the model failed without a message"),
         ({"*": (200, b'{"status": {"a": 1}}')}, "cog ended the prediction with the status {'a': 1}"),
         ({"*": (200, b'{"status": ["failed"]}')}, "cog ended the prediction with the status ['failed']"),

@@ -115,7 +115,7 @@ class CogJob(Job):
             return
         status = report.get("status")
         if status not in ENDED:
-            self.fail(f"cog ended it with the status {status!r}", now)
+            self.fail(f"cog ended the {self.kind.place.removesuffix('s')} with the status {status!r}", now)
             return
         self.progress(report, now)
         self.reported, shown = True, Shown(self.schema, self.kind)
