@@ -346,8 +346,8 @@ _MOST_WORDS = 300  # characters of the text of another package's exception
 
 
 def emulated(error: KosmoError) -> KosmoError:
-    """The error of an emulated call, without a hint that refers to the real API. A hint to look at models is one for
-    those of the emulator.
+    """The error of an emulated call, without a hint that refers to the real API. A hint to show models gets
+    `--emulate`.
     """
     if error.code == "not_found" and error.hint and error.hint.startswith("check the spelling"):
         error.hint = f"{error.hint.partition(', and that')[0]}; {ONLY_EMULATED}"

@@ -1,8 +1,8 @@
-"""Raises an exception at a step of the program: as a function of the package begins, by way of the interpreter's trace.
+"""Raises an exception at a step of the program, when a function of the package begins, through the interpreter's trace.
 
-``python faults.py FILE ARGUMENTS`` is ``kosmo ARGUMENTS`` with a fault to come: SIGUSR2 arms what FILE says, and
-removes it; once it was raised there is FILE.raised. FILE has one line: a function such as
-``gate/session.py:Session._validated``, and a key of KINDS. What FILE says at the start is armed at once.
+``python faults.py FILE ARGUMENTS`` runs ``kosmo ARGUMENTS`` with faults. On SIGUSR2 it reads and deletes FILE and arms
+the fault in it; once that was raised, FILE.raised exists. FILE has one line: a function such as
+``gate/session.py:Session._validated``, and a key of KINDS. A FILE that exists at the start is armed at once.
 """
 
 import os

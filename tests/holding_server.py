@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self):
-        with suppress(ConnectionError):  # whoever asked is gone
+        with suppress(ConnectionError):  # the client is gone
             super().handle()
 
     def do_GET(self):

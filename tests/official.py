@@ -1,5 +1,5 @@
-"""Programs of others that ours is held against. Each lives in an environment of its own, which is built once, below the
-system's folder for temporary files, where no variable names one.
+"""Programs of others to compare with. Each has its own environment, built once below the system's temporary folder
+unless a variable names one.
 """
 
 import os

@@ -19,7 +19,7 @@ def serving():
     server = embedded.Server(os.path.join(directory, "pg"))
     server.start()
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")  # only the machine's end could lose something
+        connection.execute("ALTER SYSTEM SET fsync = off")  # only a crash of the machine could lose data
         connection.execute("SELECT pg_reload_conf()")
     try:
         yield server
@@ -46,4 +46,6 @@ def fresh(server):
         connection.execute(f"CREATE DATABASE {name} TEMPLATE made")
     yield server.url.replace("/postgres?", f"/{name}?")
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")  # or the server would tend more and more of them
+        connection.execute(
+            f"DROP DATABASE {name} WITH (FORCE)"
+        )  # else the server would have to maintain more and more of them

@@ -9,7 +9,7 @@ import subprocess
 from kosmolua.errors import ConfigurationError, UsageError
 
 _NAMES = ("DNS:localhost", "DNS:*.localhost", "IP:127.0.0.1", "IP:::1")
-# The programs that are told to trust it take it for an authority. It is one for these names alone.
+# Programs that trust it treat it as an authority. It is limited to these names.
 _PERMITTED = ("DNS:localhost", "IP:127.0.0.1/255.255.255.255", f"IP:::1/{':'.join(['ffff'] * 8)}")
 _EXTENSIONS = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,digitalSignature,keyCertSign")
 _DAYS, _SECONDS = "7", 60

@@ -30,7 +30,7 @@ def refusal(target: str, context: ssl.SSLContext | None) -> str:
 
 
 def enter(connection: BaseHTTPRequestHandler, context: ssl.SSLContext) -> None:
-    """Answer 200 and go on inside TLS on the same connection. Raises an OSError if the client does not."""
+    """Answer 200 and continue inside TLS on the same connection. Raises an OSError if the client does not."""
     connection.send_response_only(200, "Connection established")
     connection.end_headers()
     connection.wfile.flush()

@@ -166,7 +166,7 @@ def read(file: str) -> tuple[Opening, list[Call]]:
     try:
         head = msgspec.json.decode(lines[0] if lines else b"", type=Opening)
         calls = []
-        for number, line in enumerate(lines[1:], 2):  # noqa: B007 - told below
+        for number, line in enumerate(lines[1:], 2):  # noqa: B007 - used below
             calls.append(msgspec.json.decode(line, type=Call))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise UsageError(f"{file}:{number}: not a valid cassette line: {error}", hint="record it again") from None

@@ -66,7 +66,7 @@ _JOURNAL = 3  # the column whose place the state of the run takes
 
 
 class ApprovalFile:
-    """The file of one user. Each method opens it anew. Raises a `ConfigurationError`."""
+    """The file of one user. Each method opens it again. Raises a `ConfigurationError`."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.path = os.path.join(paths.state_directory(environment), NAME)

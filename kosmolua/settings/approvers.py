@@ -41,7 +41,7 @@ def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
 
 
 class Rules(Struct, frozen=True):
-    """The configuration, and lists that narrow it: whoever decides is among each of them. ``own`` is the rule for
+    """The configuration, and lists that narrow it: a person who decides is in all of them. ``own`` is the rule for
     submitters if the configuration has none.
     """
 

@@ -1,4 +1,4 @@
-"""CPU per GET on a kept connection, in µs, client side: what the road from arguments to data costs.
+"""CPU per GET on a kept connection, in µs, client side: the cost of the path from arguments to data.
 
     python tests/bench/client_get.py [--calls N] [--rounds N] [--official PYTHON]
 

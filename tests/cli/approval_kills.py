@@ -4,7 +4,7 @@
 
 A round is a run of three calls that need approval, two of them at once. Its process is killed at any moment, and
 started again until it has ended; questions are approved or denied at random. Afterwards each call that was approved was
-sent once, no other was sent, and none before its yes.
+sent once, no other was sent, and none before its approval.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -248,7 +248,7 @@ def test_approvers_that_the_configuration_lacks(flow, live, configured, flags, s
     ],
 )
 def test_approvers_of_workers_and_submitted_runs(live, configured, words, status, message):
-    """An error at the start, also for whoever names only themselves."""
+    """An error at the start, also for people who name only themselves."""
     user = getpass.getuser()
     configured(f'approvers = ["ana", "{user}"]')
     ran = live(*(each.replace("USER", user) for each in words))
@@ -356,7 +356,8 @@ def test_unclear_commands(live):
 
 
 def test_processes_are_killed_around_questions_decisions_and_requests(tmp_path, monkeypatch):
-    """Ten rounds of approval_kills.py: what was approved is sent once, nothing else is sent, nothing before its yes."""
+    """Ten rounds of approval_kills.py: what was approved is sent once, nothing else is sent, nothing before its
+    approval."""
     monkeypatch.delenv("KOSMO_STATE_DIR")
     events = approval_kills.go(tmp_path, 10, seed=20)
 

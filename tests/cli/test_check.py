@@ -264,7 +264,7 @@ def test_saves_are_refused_before_anything_is_paid(kosmo):
 
 @pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is allowed for writing")])
 def test_a_person_is_asked_to_open_a_directory(tmp_path, answer, expected):
-    """Before the run, a yes opens the directory for this run and creates it."""
+    """Before the run, the answer yes opens the directory for this run and creates it."""
     script = FAN_OUT.replace('"out/"', f'"{tmp_path}/out/"')
     screen = Screen(tmp_path, "lua", "--emulate", "-e", script, prompt="for this run? [y/N]", stay=True)
     try:

@@ -147,7 +147,7 @@ def drained(terminal):
     try:
         while part := os.read(terminal, 4096):
             found += part
-    except OSError:  # how Linux says that the other side is gone
+    except OSError:  # Linux's error if the other side is closed
         pass
     os.close(terminal)
     return found.decode()

@@ -218,7 +218,7 @@ def test_a_wrong_header_stops_the_script(live, tmp_path):
     assert "flow.lua:2: unknown header key 'max_call'; did you mean max_calls?" in ran.err
 
 
-# The record -------------------------------------------------------------------------------------------------------
+# The audit log -------------------------------------------------------------------------------------------------------
 
 
 def test_every_decision_is_recorded(live, configured, tmp_path):

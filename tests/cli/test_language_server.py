@@ -14,7 +14,7 @@ from kosmolua.manual.stubs import stubs
 MODELS = ("black-forest-labs/flux-schnell", "meta/meta-llama-3-8b-instruct")
 SCRIPTS = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.lua"))
 # A declaration does nothing with its arguments and returns nothing, tables are filled elsewhere, and the functions of
-# one model stand beside those of all.
+# one model are next to those of all models.
 OF_DECLARATIONS = {"unused", "missing-return", "missing-fields", "duplicate-type", "duplicate-set-field"}
 
 
@@ -131,7 +131,7 @@ def test_the_stubs_themselves(program, directory, tmp_path):
         found = {name: server.diagnostics(name) for name in (*stubs(), "models.lua", "custom.lua")}
         wrong = server.diagnostics("wrong.lua", "---@type replicate.Nothing\nlocal _\n---@type replicate.File[\n")
 
-    # The server has tables of these names itself, and takes their functions for fields that its own lack.
+    # The server has its own tables of these names, and reports our functions as unknown fields of them.
     lines = {name: (tmp_path / name).read_text().splitlines() for name in found}
     unexpected = {
         (name, line, code)

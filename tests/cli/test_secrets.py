@@ -102,7 +102,7 @@ def test_the_token_is_in_no_output_or_file(server, kosmo, tmp_path, command, sta
 
     for arguments in RUNS[command]:
         ran = kosmo(command, *arguments, env=environment)
-        if status != 200:  # an answer is the server's own, and comes back as it is
+        if status != 200:  # the server's answer is printed unchanged
             assert MARK not in ran.out
         assert MARK not in ran.err
 

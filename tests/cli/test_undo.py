@@ -52,7 +52,7 @@ def test_what_a_run_created_is_undone(ran):
 
 
 def test_undoing_needs_confirmation_and_permission(ran):
-    """Without a terminal nothing is done; a yes to the list does not bypass the policy."""
+    """Without a terminal nothing is done; confirming the list does not bypass the policy."""
     refused = ran("runs", "undo", "x")
     assert (3, True) == (refused.status, "--dry-run, then add --yes" in refused.err)
     denied = ran("runs", "undo", "x", "--yes", "--json")

@@ -22,7 +22,7 @@ HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4')].map((each) => Number(e
 UNNAMED = """[...document.querySelectorAll('a,button,input:not([type=hidden]),textarea,summary')].filter((each) =>
   !each.textContent.trim() && !each.getAttribute('aria-label') && !each.labels?.length).length"""
 STYLES = [path.read_text() for path in Path(kosmolua.__file__).parent.glob("*/**/*.css")]
-READ = [  # text and what is behind it
+READ = [  # colors of text and background
     *(("ink", back) for back in ("page", "card", "lane", "bad-back", "chosen")),
     *(("soft", back) for back in ("page", "card", "lane", "chosen")),
     *(("link", back) for back in ("page", "card", "lane")),

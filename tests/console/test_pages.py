@@ -239,7 +239,7 @@ def test_damaged_rows(get, submitted, database):
     assert "cost not readable" in page
 
 
-# What is hostile ----------------------------------------------------------------------------------------------------
+# Hostile data ----------------------------------------------------------------------------------------------------
 
 
 def test_pages_have_no_active_content(get, submitted, database):

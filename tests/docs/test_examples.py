@@ -1,8 +1,8 @@
-"""The documentation's examples, run as they stand.
+"""Runs the examples of the documentation unchanged.
 
-A block of Python is a program, a block of Lua a script that prints what stands behind its `-->`, against the emulator.
-One that begins with its file's name lies there for the rest of its page; in a directory it is a module. A console shows
-what a terminal would, and `…` stands for what is left out.
+A block of Python is a program; a block of Lua is a script that prints the lines after its `-->`, against the emulator.
+A block that begins with a file name is that file for the rest of its page; in a directory it is a module. A console
+block shows a terminal, and `…` replaces omitted text.
 """
 
 import os
@@ -16,12 +16,12 @@ from shown import output_of, printed_as_expected
 from surroundings import clean_environment
 
 ROOT = Path(__file__).parent.parent.parent
-GENERATED = "reference.md"  # its examples name what is not there
+GENERATED = "reference.md"  # its examples name objects that do not exist
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != GENERATED)]
 WITH_WORKERS = [
     ROOT / "docs" / name for name in ("schedules.md", "webhooks.md")
 ]  # test_worker_pages.py runs their sessions
-# Console examples find the command that is beside the interpreter.
+# Console examples find the command next to the interpreter.
 PATH = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE = re.compile(r"(?:--|#) ([\w./]+\.(?:lua|toml))\n")

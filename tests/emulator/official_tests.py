@@ -2,7 +2,7 @@
 
 Usage: ``python tests/emulator/official_tests.py SOURCE PYTHON [pytest options]``. SOURCE is a checkout of
 replicate-python 1.0.7, PYTHON an interpreter with replicate 1.0.7, pytest, pytest-asyncio, pytest-recording and respx.
-Tests that answer the client themselves are left out: they would not ask the emulator. The models that the tests name
+Tests that fake the server's answers are left out: they send nothing to the emulator. The models that the tests name
 are added with the versions that they name.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 from kosmolua.emulator import Emulator, running
 from kosmolua.emulator.certificate import make_certificate, server_context
 
-# Loaded into the tests' own process: what asks the emulator, and in which event loop.
+# Loaded into the process of the tests: sends their requests to the emulator, and sets the event loop.
 PLUGIN = """
 import inspect
 

@@ -108,7 +108,7 @@ def with_javascript(url: str, modules: str) -> Runner:
 
 
 def wrong(runner: Runner, items: list[tuple[Item, Any]]) -> list[str]:
-    """What is not as it should be, a line for each model."""
+    """The problems, one line for each model."""
     with tempfile.TemporaryDirectory() as name:
         folder, given = Path(name), [item for item, _ in items]
         (folder / "items.json").write_text(json.dumps(given))

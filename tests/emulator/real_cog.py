@@ -226,7 +226,7 @@ def check_files(api: Api, version: str) -> None:
     """Each file of a list is a file of the emulator."""
     done = api.run("Files", {"count": 3})
     assert [api.read(url) for url in done["output"]] == [PNG + b"0", PNG + b"1", PNG + b"2"]
-    empty = api.run("Files", {"count": 0})  # which cog before 0.23 takes for no output
+    empty = api.run("Files", {"count": 0})  # which cog before 0.23 treats as no output
     assert (empty["status"], empty["output"]) == ("succeeded", [] if version.startswith("0.23") else None), empty
 
 

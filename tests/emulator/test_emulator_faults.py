@@ -61,7 +61,7 @@ def test_a_mistake_in_the_header_is_a_problem(api):
     ],
 )
 def test_a_status_once(spec, status, kind, world):
-    """A fault fires once unless told otherwise."""
+    """A fault fires once by default."""
     with world.misbehaving(spec) as api:
         first, second = api.get("/account"), api.get("/account")
 

@@ -120,7 +120,7 @@ def test_data_urls_webhooks_and_the_command_line(tmp_path):
     class Receiver(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/of-this-test":  # another test's may come to a port that it had before
+            if self.path == "/of-this-test":  # webhooks of another test may arrive at a reused port
                 received.append(json.loads(body))
             self.send_response(200)
             self.end_headers()

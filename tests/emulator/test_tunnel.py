@@ -112,7 +112,7 @@ def test_nested_tunnels_are_refused(certificate):
 
 
 def test_a_client_that_does_not_trust_the_certificate(certificate):
-    """Its connection ends, and the server goes on, also after one that sends no TLS."""
+    """Its connection ends, and the server continues, also after a client that sends no TLS."""
     with proxying(Emulator(), certificate) as proxy:
         with httpx.Client(proxy=proxy) as stranger, pytest.raises(httpx.ConnectError, match="verify failed"):
             stranger.get(f"{API}/account")

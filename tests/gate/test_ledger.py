@@ -318,7 +318,7 @@ def test_many_processes_spend_one_budget(monkeypatch, tmp_path, kills):
     """Never more than the budget, at any commit; orders of killed processes stay counted."""
     seen = threading.Semaphore(0)
     server = CountingServer(lambda _: seen.release())
-    cap = PROCESSES * TIMES * 0.02 / 2  # for half of what all want, as each reserves two images and takes one
+    cap = PROCESSES * TIMES * 0.02 / 2  # enough for half of them: each reserves two images and uses one
     configured(monkeypatch, tmp_path, server, cap)
     auditor = Auditor(Decimal(repr(cap)))
     auditor.start()

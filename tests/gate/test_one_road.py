@@ -15,7 +15,7 @@ from kosmolua.replicate.client import Client
 from kosmolua.settings import config
 
 SECRET = "/v1/webhooks/default/secret"
-# How a URL of the API may be written; {port} and {host} are the server's. Each with the operation it is.
+# Spellings of URLs of the API, each with its operation; {port} and {host} are the server's.
 WRITTEN = {
     "plain": ("http://{host}:{port}" + SECRET, "get_default_webhook_secret"),
     "case of the scheme": ("HTTP://{host}:{port}" + SECRET, "get_default_webhook_secret"),

@@ -77,7 +77,7 @@ def creating(account="default", **arguments):
     [
         ([{"verdict": "deny", "functions": "create_*"}], creating(), "deny", 1),
         ([{"verdict": "deny", "functions": "delete_*"}], creating(), "allow", None),
-        # A name beats a glob, a longer glob a shorter one, and conditions beat both, in whatever order they stand.
+        # A name beats a glob, a longer glob a shorter one, and conditions beat both, in any order.
         ([{"verdict": "deny"}, {"verdict": "allow", "functions": "create_*"}], creating(), "allow", 2),
         ([{"verdict": "allow", "functions": "create_*"}, {"verdict": "deny"}], creating(), "allow", 1),
         ([{"verdict": "ask", "functions": "create_prediction"}, {"verdict": "deny", "functions": "create_*"}],

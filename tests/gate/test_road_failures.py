@@ -303,7 +303,7 @@ def test_an_error_of_the_api_is_not_a_bug(road, server):
         road().call("get_account", {})
 
 
-# Beside the calls ---------------------------------------------------------------------------------------------------
+# Besides the calls ---------------------------------------------------------------------------------------------------
 
 
 def test_a_failing_service_is_an_error(road, tmp_path):

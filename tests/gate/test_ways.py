@@ -26,7 +26,7 @@ SCHEMA = {
         }
     }
 }
-# What the server sees of each way; the first request of a list is a call, the second one is the page link.
+# The requests that the server gets in each way; of a list the first is a call, the second the page link.
 WAYS = {
     "call": "/v1/trainings/t",
     "download": "/delivery/download.bin",

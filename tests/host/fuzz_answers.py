@@ -2,7 +2,7 @@
 
     python tests/host/fuzz_answers.py [--answers N] [--seed N]
 
-Whatever a server says, a call gives data or a `KosmoError` with a code that is not a bug's, a script goes on, and its
+Whatever a server says, a call gives data or a `KosmoError` with a code that is not a bug's, a script continues, and its
 result, its report and the results of tools can be made. A finding is anything else, an answer that takes the host 2 s
 of CPU, or a peak of 400 MB of memory.
 """

@@ -52,7 +52,7 @@ class Answers:
             value = self._damaged(value)
         return self._framed(status, self._written(value), "application/json")
 
-    # What it says ---------------------------------------------------------------------------------------------------
+    # Answers ---------------------------------------------------------------------------------------------------
 
     def _shape(self, method, path):
         found = next((each for verb, route, each in self._routes if verb == method and route.fullmatch(path)), None)
@@ -226,7 +226,7 @@ class Answers:
             [b"", b"\xff\n\n", b"\n"]
         )
 
-    # What is wrong with it ------------------------------------------------------------------------------------------
+    # Damage to answers ------------------------------------------------------------------------------------------
 
     def _odd(self):
         dice = self._dice

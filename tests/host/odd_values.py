@@ -79,7 +79,7 @@ ODD_TEXTS = [
     "true",
     "9" * 30,
 ]
-# Text of JSON that no value of Python's stands for.
+# JSON text without an equivalent Python value.
 RAW = [
     r'"\ud83d"',
     r'"\ude00x"',

@@ -1,5 +1,5 @@
-"""An exception at any step of a call, through every door, is an error with a code that says where to report it. The
-call is in the record, and the door stays open.
+"""An exception at any step of a call, through every interface, is an error with a code that says where to report it.
+The call is recorded, and the interface keeps working.
 
 The interpreter's trace raises the exception as a function begins: see `faults`.
 """
@@ -40,7 +40,7 @@ end
 return seen
 """
 SEEN = ["ok", "permission_denied", "ok"]
-# What begins outside of the boundary, or is the boundary.
+# Functions outside of the boundary, or the boundary itself.
 OUTSIDE = {
     "host/calls.py:DirectCalls.call", "host/calls.py:DirectCalls.request", "host/host.py:Host.run",
     "host/host.py:_check_text",
@@ -231,7 +231,8 @@ def test_a_command(api, tmp_path, step, argv):
     assert ISSUES_URL in ran.stdout + ran.stderr
 
 
-# Doors that stay open ------------------------------------------------------------------------------------------------
+# Interfaces that keep working
+# ------------------------------------------------------------------------------------------------
 
 
 class Armed:
@@ -379,7 +380,7 @@ def test_an_input_at_a_terminal(api, tmp_path):
 @pytest.mark.parametrize(
     ("step", "shown"),
     [
-        ("repl/shell.py:Shell.status", ""),  # painted anew by the next key
+        ("repl/shell.py:Shell.status", ""),  # redrawn by the next key
         ("repl/line.py:Line._enter", BUG),
         ("repl/shell.py:Shell.is_complete", BUG),
         ("repl/completion.py:complete", ""),

@@ -64,7 +64,7 @@ def forked(action, seconds=60.0):
     if pid == 0:
         try:
             os.write(writing, pickle.dumps(action()))
-        except BaseException as error:  # noqa: BLE001 - told to the parent
+        except BaseException as error:  # noqa: BLE001 - reported to the parent
             os.write(writing, pickle.dumps(repr(error)))
         finally:
             os._exit(0)

@@ -25,7 +25,7 @@ def test_a_run_is_freed_with_its_result(name):
     source, code = SCRIPTS[name]
     with Host(emulate=True, limits=Limits(output=100_000)) as host:
         gc.collect()
-        before = {id(each) for each in runs()}  # an earlier test may have left one, in a report of its failure
+        before = {id(each) for each in runs()}  # the report of a failed test may keep one
         gc.disable()
         try:
             for _ in range(4):

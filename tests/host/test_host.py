@@ -39,7 +39,7 @@ def held():
     """The descriptors, children and threads of this process."""
     descriptors = set()
     for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # the one that the list itself was read from
+        with suppress(FileNotFoundError):  # the descriptor from which the list was read
             descriptors.add((name, os.readlink(f"/proc/self/fd/{name}")))
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return {*descriptors, *file.read().split(), *threading.enumerate()}
@@ -154,7 +154,7 @@ def test_asyncio_is_not_blocked():
     assert ticks >= 5
 
 
-# Who may what -----------------------------------------------------------------------------------------------------
+# Permissions -----------------------------------------------------------------------------------------------------
 
 
 def test_nobody_is_asked_without_a_prompter(live, server):
@@ -533,7 +533,7 @@ def test_nothing_is_left_over(server, live):
     stopped(host, "sleep(60)", lambda: True)
     host.close()
 
-    wait_until(lambda: held() <= before)  # what an earlier test left may have gone meanwhile
+    wait_until(lambda: held() <= before)  # processes of an earlier test may have ended meanwhile
 
 
 def test_closing_ends_what_runs():

@@ -7,7 +7,7 @@ from host_cpu import ATTEMPTS, LIMIT, OWN, api, ground, host_for, measured
 
 SOME = random.Random(13).sample(sorted(ATTEMPTS), 12)
 HEAVY = ["docs.search", "plan, anyOf", "plan, members", "download, data URL", "file, cache", "follow"]
-LATE = 0.4  # seconds of CPU that may pass until the host looks, and a step of its own work is over
+LATE = 0.4  # seconds of CPU that may pass until the host checks, and the current step of its work has ended
 ONCE = 1.0  # seconds of CPU that no single request takes
 
 

@@ -90,7 +90,7 @@ def test_a_script_meets_a_refusal(isolation, live, server):
     assert ["refused"] * 2 == [entry.outcome for entry in run.outcome.log]
     assert [] == server.requests
     assert 2 == prompter.asked
-    assert {"id": "made"} == host.call("get_account")  # the host goes on
+    assert {"id": "made"} == host.call("get_account")  # the host continues
 
 
 def test_a_prompter_that_fails_refuses(live, server):

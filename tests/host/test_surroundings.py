@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-# What the surroundings are, then a host that runs good and bad scripts in each way.
+# Sets up the surroundings, then runs good and bad scripts on a host in each way.
 PROGRAM = """
 import os, resource, signal, sys, threading, time
 from kosmolua import Host, Limits

@@ -47,7 +47,7 @@ for i = 1, 12 do
 end
 return text
 """
-# Twelve again: three chains of four, two of them asking for the very same, and who is first decides what comes next.
+# Twelve again: three chains of four. Two of them make equal requests, and the first answer decides what follows.
 BRAID = f"""{FINISH}
 local texts = parallel({{ "same", "same", "other" }}, function(text, i)
   for step = 1, 3 do
@@ -67,7 +67,7 @@ for key, value in pairs{{ a = 1, b = 2, c = 3 }} do
 end
 return table.concat(texts, ";")
 """
-# The same chain by the helpers of lua/workflow, which poll with chance and look for creates of their own.
+# The same chain by the helpers of lua/workflow, which poll at random intervals and search for their own creates.
 WORKFLOW = """
 local run, text = integrations.replicate.run, "start"
 for i = 1, 12 do

@@ -1,8 +1,8 @@
-"""The protocol of a write, by the real journal and the real lookup, through every interleaving of its ends.
+"""The protocol of a write, with the real journal and lookup, for every combination of interruptions.
 
-Each attempt at a run may end before the intent is on disk, after it, with the request on its way, taken and not
-answered, or answered and not taken down; what is on its way may arrive at any later moment within the time that the
-lookup waits for it. A list of such ends is one history; all of them up to a length are gone through.
+An attempt may end before its intent is on disk, after that, while the request is in transit, after the API received it,
+or after the answer arrived and before it is recorded. A request in transit may arrive at any moment in which the lookup
+still waits for it. A list of such ends is one history; the tests run all histories up to a length.
 """
 
 import itertools

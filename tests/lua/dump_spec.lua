@@ -4,12 +4,12 @@ T["shows a value as Lua would write it, names in order"] = function(use)
   assert(use("dump")({ b = 2, a = "x", [1] = true, ["end"] = 1 }) == '{ true, a = "x", b = 2, ["end"] = 1 }')
 end
 
-T["breaks what is too wide for a line"] = function(use)
+T["breaks values that are too wide for a line"] = function(use)
   local text = use("dump")({ a = ("x"):rep(60), b = ("y"):rep(60) })
   assert(text == '{\n  a = "' .. ("x"):rep(60) .. '",\n  b = "' .. ("y"):rep(60) .. '",\n}')
 end
 
-T["tells empty lists, null and cycles apart"] = function(use)
+T["distinguishes empty lists, null and cycles"] = function(use)
   local values = use("values")
   local t = { list = values.array({}), none = values.null, object = {} }
   t.self = t

@@ -11,7 +11,7 @@ T["encodes names in order, so that equal values give equal text"] = function(use
   assert(json.encode({ b = 1, a = { true, false }, c = "x" }) == '{"a":[true,false],"b":1,"c":"x"}')
 end
 
-T["keeps empty lists and empty objects apart"] = function(use)
+T["distinguishes empty lists and empty objects"] = function(use)
   local json = use("json")
   assert(json.encode({ list = json.array({}), object = {} }) == '{"list":[],"object":{}}')
   assert(json.encode(json.decode('{"list":[],"object":{}}')) == '{"list":[],"object":{}}')
@@ -48,7 +48,7 @@ T["escapes and unescapes control characters, quotes and pairs of surrogates"] = 
   refuses(function() json.decode('"\\ud83d"') end, "surrogate pair")
 end
 
-T["indents where it is asked to"] = function(use)
+T["indents on request"] = function(use)
   local json = use("json")
   assert(json.encode({ a = { 1 }, b = {} }, { indent = 2 }) == '{\n  "a": [\n    1\n  ],\n  "b": {}\n}')
 end
@@ -64,7 +64,7 @@ T["names the place of a mistake in a text"] = function(use)
   refuses(function() json.decode(("["):rep(300)) end, "at most 200 levels")
 end
 
-T["refuses what JSON has no form for, by its path"] = function(use)
+T["refuses values without a JSON form, with their path"] = function(use)
   local json = use("json")
   refuses(function() json.encode({ a = { b = print } }) end, "a function has no JSON form - at `a.b`")
   refuses(function() json.encode({ a = { 1, x = 2 } }) end, "table mixes list and named keys - at `a`")
@@ -77,13 +77,13 @@ T["refuses what JSON has no form for, by its path"] = function(use)
   refuses(function() json.encode(loop) end, "table contains itself - at `[1]`")
 end
 
-T["takes number keys as names where a table is marked as an object"] = function(use)
+T["accepts number keys as names in a table that is marked as an object"] = function(use)
   local json = use("json")
   assert(json.encode(json.object({ "a", "b" })) == '{"1":"a","2":"b"}')
   refuses(function() json.array(1) end, "json.array: expected a table, got number")
 end
 
-T["names fields by exact numbers, and never two the same"] = function(use)
+T["writes number keys exactly, and refuses duplicates"] = function(use)
   local json = use("json")
   local names = json.object({ [1732968000123456] = "x", [0.1 + 0.2] = "y", [-5] = "z", [0.5] = "h" })
   assert(json.encode(names) == '{"-5":"z","0.30000000000000004":"y","0.5":"h","1732968000123456":"x"}')
@@ -98,7 +98,7 @@ T["reads numbers with any exponent"] = function(use)
   end
 end
 
-T["knows valid UTF-8 from what merely has the look of it"] = function(use)
+T["distinguishes valid UTF-8 from similar bytes"] = function(use)
   local values = use("values")
   for _, good in ipairs({ "", "a", "é", "€", "😀", "\239\191\191", "\244\143\191\191" }) do
     assert(values.is_utf8(good), good)

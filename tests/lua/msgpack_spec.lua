@@ -5,7 +5,7 @@ local function round_trip(use, value)
   return msgpack.decode(msgpack.encode(value))
 end
 
-T["brings every size of integer back"] = function(use)
+T["returns integers of every size unchanged"] = function(use)
   for _, number in ipairs({ 0, 127, 128, 255, 256, 65535, 65536, 2 ^ 32 - 1, 2 ^ 32, 2 ^ 53, -1, -32, -33, -128, -129,
     -32768, -32769, -2 ^ 31, -2 ^ 31 - 1, -2 ^ 53 }) do
     local back = round_trip(use, number)
@@ -13,13 +13,13 @@ T["brings every size of integer back"] = function(use)
   end
 end
 
-T["brings doubles back bit by bit"] = function(use)
+T["returns doubles bit by bit"] = function(use)
   for _, number in ipairs({ 0.1, -1 / 3, 1e308, 5e-324, 2 ^ 60, -2 ^ 70 }) do
     assert(round_trip(use, number) == number)
   end
 end
 
-T["brings every length of string, list and map back"] = function(use)
+T["returns strings, lists and maps of every length"] = function(use)
   for _, length in ipairs({ 0, 15, 16, 31, 32, 255, 256, 65535, 65536 }) do
     assert(#round_trip(use, ("x"):rep(length)) == length)
     local list, map = {}, {}
@@ -58,7 +58,7 @@ T["never runs a metamethod of what it writes"] = function(use)
   assert(msgpack.decode(msgpack.encode(t)).a == 1)
 end
 
-T["refuses bytes where text belongs, but for the fields of the first level when asked"] = function(use)
+T["refuses bytes for text, except in fields of the first level on request"] = function(use)
   local msgpack = use("msgpack")
   assert(msgpack.encode({ content = "\255" }, true) == "\129\167content\196\1\255")
   local ok, refusal = pcall(msgpack.encode, { input = { text = "\255" } }, true)
@@ -66,7 +66,7 @@ T["refuses bytes where text belongs, but for the fields of the first level when 
   assert(refusal.path == "input.text" and refusal.reason == "string is not UTF-8")
 end
 
-T["names where a cycle closes, and where nesting goes too deep"] = function(use)
+T["names the place of a cycle, and of too deep nesting"] = function(use)
   local msgpack = use("msgpack")
   local loop = { a = { b = {} } }
   loop.a.b.c = loop.a
@@ -88,7 +88,7 @@ T["reads signed integers of every size, also those that need no sign"] = functio
   end
 end
 
-T["names fields by exact numbers, and never two the same"] = function(use)
+T["writes number keys exactly, and refuses duplicates"] = function(use)
   local values, msgpack = use("values"), use("msgpack")
   local back = msgpack.decode(msgpack.encode(values.object({ [1732968000123456] = "x", [0.5] = "h" })))
   assert(back["1732968000123456"] == "x" and back["0.5"] == "h")
@@ -96,7 +96,7 @@ T["names fields by exact numbers, and never two the same"] = function(use)
   assert(refusal.reason == "a number and a string are the same name", refusal.reason)
 end
 
-T["takes the same table twice, which is no cycle"] = function(use)
+T["accepts the same table twice, which is not a cycle"] = function(use)
   local shared = { 1 }
   local back = round_trip(use, { shared, shared })
   assert(back[1][1] == 1 and back[2][1] == 1)
@@ -117,7 +117,7 @@ T["writes integers beyond 2^53 exactly, as the engine has them or by their digit
   end
 end
 
-T["refuses cdata that is no integer"] = function(use)
+T["refuses cdata that is not an integer"] = function(use)
   if not jit then return end
   local msgpack, json = use("msgpack"), use("json")
   local complex = load("return 5i")()

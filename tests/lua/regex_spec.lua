@@ -76,7 +76,7 @@ T["knows where text, lines and words begin and end"] = function(use)
   same(#regex.match_all("a\nb\n", "^"), 1)
 end
 
-T["takes flags beside the pattern and within it"] = function(use)
+T["accepts flags next to the pattern and inside it"] = function(use)
   local regex = use("regex")
   finds(regex, "HeLLo", "hello", "HeLLo", "i")
   finds(regex, "abAB", "a(?i)b|ab", "ab")
@@ -94,7 +94,7 @@ T["takes flags beside the pattern and within it"] = function(use)
   finds(regex, "xi", "(?<n>)i", "i|")
 end
 
-T["takes the rest of RE2's syntax"] = function(use)
+T["accepts the rest of RE2's syntax"] = function(use)
   local regex = use("regex")
   finds(regex, "xa.b*y", [[\Qa.b*\E]], "a.b*")
   finds(regex, "abbb", [[\Qab\E+]], "abbb")
@@ -110,7 +110,7 @@ T["takes the rest of RE2's syntax"] = function(use)
   finds(regex, "x{,}", "x{,}", "x{,}")
 end
 
-T["counts whole characters where all is UTF-8, and bytes where it is not"] = function(use)
+T["counts characters if all is UTF-8, and bytes otherwise"] = function(use)
   local regex = use("regex")
   finds(regex, "é😀x", "^..x$", "é😀x")
   finds(regex, "é😀x", "[é-€]", "é")
@@ -144,7 +144,7 @@ T["goes from match to match"] = function(use)
   same(use("json").encode(regex.match_all("abc", "x")), "[]")
 end
 
-T["replaces by what a string says"] = function(use)
+T["replaces with a string"] = function(use)
   local regex = use("regex")
   local function gsub(...)
     local text, count = regex.gsub(...)
@@ -160,7 +160,7 @@ T["replaces by what a string says"] = function(use)
   same(gsub("", "^", "%1"), "%1 1")
 end
 
-T["replaces by what a function makes of a match"] = function(use)
+T["replaces with the result of a function"] = function(use)
   local regex = use("regex")
   local text, count = regex.gsub("a1b22", [[(?<digits>\d+)]], function(m)
     if m.text == "1" then return nil end
@@ -186,7 +186,7 @@ T["lets the function of a replacement yield"] = function(use)
   same(seen, "A-B")
 end
 
-T["refuses what it does not understand, by the place in the pattern"] = function(use)
+T["refuses unsupported patterns, with the position"] = function(use)
   local regex = use("regex")
   local refused = {
     { "é(a", "expected `)` for this `(`, got the end of the pattern - at character 2 of the pattern" },
@@ -256,7 +256,7 @@ T["refuses other mistakes in a call"] = function(use)
   refuses(function() regex.gsub("a", "a", function() return {} end) end, "expected a string from the function, got a")
 end
 
-T["forgets old patterns, and is right about them all the same"] = function(use)
+T["forgets old patterns, and still matches them"] = function(use)
   local regex = use("regex")
   for round = 1, 2 do
     for i = 1, 200 do
@@ -267,7 +267,7 @@ T["forgets old patterns, and is right about them all the same"] = function(use)
   assert(collectgarbage("count") < 30000, "too much is kept: " .. collectgarbage("count"))
 end
 
-T["takes time in proportion to the text, whatever the pattern"] = function(use)
+T["takes time in proportion to the text, for every pattern"] = function(use)
   local regex = use("regex")
   local text = ("a"):rep(20000)
   local start = os.clock()

@@ -87,7 +87,7 @@ tests["the end waits for every task"] = function(use)
   eq("a,b", table.concat(host.log, ","))
 end
 
-tests["the main chunk's requests let tasks go on"] = function(use)
+tests["requests of the main chunk let tasks continue"] = function(use)
   local task, ask, host = fresh(use)
   local a = task.spawn(function() return ask("a") .. ask("b") end)
   eq("m", ask("m"))
@@ -136,14 +136,14 @@ tests["parallel of nothing is nothing"] = function(use)
   eq(0, #task.parallel({}, error))
 end
 
-tests["parallel refuses a limit that is none"] = function(use)
+tests["parallel refuses an invalid limit"] = function(use)
   local task = fresh(use)
   assert(raises(task.parallel, { 1 }, print, { limit = 0 }):find("limit of 1 or more, got 0", 1, true))
   assert(raises(task.parallel, { 1 }, print, { limit = 0 / 0 }):find("limit of 1 or more, got", 1, true))
   assert(raises(task.parallel, { 1 }, print, { limit = "2" }):find("limit of 1 or more, got a string", 1, true))
 end
 
-tests["parallel refuses a table that is no list"] = function(use)
+tests["parallel refuses a table that is not a list"] = function(use)
   local task = fresh(use)
   assert(raises(task.parallel, { dawn = 1 }, print):find("expected a list, got a table with named keys", 1, true))
   assert(#task.parallel({}, print) == 0)
@@ -162,7 +162,7 @@ tests["an item that raises where it is read fails as its function would"] = func
   eq("no such item", raises(task.parallel, items, function() items[2] = nil end, { limit = 1 }))
 end
 
-tests["nobody else resumes what waits for the host"] = function(use)
+tests["only the host resumes a coroutine that waits for it"] = function(use)
   local task, ask, host = fresh(use)
   local own, inner
   local a = task.spawn(function()
@@ -238,13 +238,13 @@ tests["race takes the first that succeeds"] = function(use)
   assert(not slow_ended)
 end
 
-tests["race raises where all fail"] = function(use)
+tests["race raises an error if all fail"] = function(use)
   local task = fresh(use)
   eq("two", raises(task.race, { function() error("one", 0) end, function() error("two", 0) end }))
   assert(raises(task.race, {}):find("expected a list of functions", 1, true))
 end
 
-tests["a canceled task does not go on, and says so to who awaits it"] = function(use)
+tests["a canceled task does not continue, and awaiting it raises an error"] = function(use)
   local task, ask, host = fresh(use)
   local went_on = false
   local a = task.spawn(function()
@@ -273,7 +273,7 @@ tests["a task can end itself"] = function(use)
   eq("canceled", a:status())
 end
 
-tests["tasks that wait for each other are told so"] = function(use)
+tests["tasks that wait for each other raise a deadlock error"] = function(use)
   local task = fresh(use)
   local a, b
   a = task.spawn(function() b:await() end)
@@ -324,7 +324,7 @@ tests["under pcall and in iterators"] = function(use)
   eq("bb", results[2])
 end
 
-tests["where C lies between, a request blocks"] = function(use)
+tests["with C code in between, a request blocks"] = function(use)
   local task, ask = fresh(use)
   local wrap = task.wrap
   local results = task.parallel({ 1, 2, 3 }, function(n)
@@ -339,19 +339,19 @@ tests["where C lies between, a request blocks"] = function(use)
   eq("123a1b1 123a2b2 123a3b3", table.concat(results, " "))
 end
 
-tests["a yield that is for nobody is an error"] = function(use)
+tests["a yield outside a coroutine of the script is an error"] = function(use)
   local task = fresh(use)
   local a = task.spawn(function() coroutine.yield(1) end)
   assert(raises(a.await, a):find("coroutine.yield in a task", 1, true))
 end
 
-tests["an answer to no request is an error"] = function(use)
+tests["an answer to an unknown request is an error"] = function(use)
   local task, ask = fresh(use)
   task.connect(function() return 99, {} end)
   assert(raises(ask, "a"):find("unknown request", 1, true))
 end
 
--- Where each request stood, in the order in which they were made: "task.number".
+-- The task and number of each request, in the order in which they were made: "task.number".
 local function places(use, newest_first)
   local task, _, host = fresh(use)
   if newest_first then newest(host) end
@@ -369,7 +369,7 @@ local function places(use, newest_first)
   return task, ask, seen
 end
 
-tests["each request says where it stands"] = function(use)
+tests["each request has its task and number"] = function(use)
   local task, ask, seen = places(use)
   ask()
   task.parallel({ 1, 2 }, function()
@@ -382,7 +382,7 @@ tests["each request says where it stands"] = function(use)
   eq("0.1 1.1 2.1 1.2 3.1 2.2 4.1 0.2", table.concat(seen, " "))
 end
 
-tests["where a request stands follows from the order of the answers alone"] = function(use)
+tests["the number of a request depends only on the order of answers"] = function(use)
   local function run(newest_first)
     local task, ask, seen = places(use, newest_first)
     task.race({ ask, function() ask() task.spawn(ask) ask() end, function() ask() ask() end })

@@ -1,4 +1,4 @@
-"""`regex` finds what Python's `re` finds, wherever the two mean the same."""
+"""`regex` has the matches of Python's `re`, for syntax that both define alike."""
 
 import json
 import re
@@ -93,7 +93,7 @@ def compiled(pattern, flags):
 
 
 def expected_matches(pattern, text):
-    """All matches, but for empty ones right behind another, which `re.finditer` counts and `regex` does not."""
+    """All matches, except for empty ones right after another, which `re.finditer` counts and `regex` does not."""
     at, last = 0, None
     while at <= len(text) and (match := pattern.search(text, at)):
         if match.end() == match.start() == last:
@@ -127,7 +127,8 @@ def test_matches_are_those_of_re(match_all, pattern, text, flags):
 @settings(max_examples=100, deadline=None)
 @given(patterns.filter(lambda pattern: pattern.loops_empty), texts, flags)
 def test_matches_start_where_those_of_re_do(match_all, pattern, text, flags):
-    """Where what can be empty is repeated, a backtracking engine ends the loop once it is; threads do not."""
+    """If a part that can be empty is repeated, a backtracking engine ends the loop at the first empty match; threads do
+    not."""
     first = compiled(pattern.text, flags).search(text)
 
     expected = first and len(text[: first.start()].encode()) + 1

@@ -3,10 +3,10 @@
     python tests/mcp/kills.py [--rounds N] [--seed N]
 
 A round is one `execute_lua` of three calls that need approval, two of them at once, over standard input and output or
-over HTTP. The server is killed at any moment: while a script runs, after it said what it waits for, while
-`kosmo approvals` decides, when a request arrives at the API, before an answer is read. A new server continues the run
-by its id until it has ended. Afterwards each call that was approved was sent once, no other was sent, and none before
-its yes.
+over HTTP. The server is killed at any moment: while a script runs, after it said what it waits for, while `kosmo
+approvals` decides, when a request arrives at the API, before an answer is read. A new server continues the run by its
+id until it has ended. Afterwards each call that was approved was sent once, no other was sent, and none before its
+approval.
 """
 
 # ruff: noqa: T201 - figures are printed
@@ -37,7 +37,7 @@ from kosmolua.journal.local_approvals import ApprovalFile  # noqa: E402
 
 MAX_STARTS = 60
 LONGEST = 0.7  # seconds until a kill; a start takes 0.2 to 0.6
-LOOK = "0.3"  # seconds after which a call returns while its script goes on
+LOOK = "0.3"  # seconds after which a call returns while its script continues
 VERSION = "2025-06-18"
 HELLO = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "kills", "version": "1"}}
 KOSMO = [sys.executable, "-m", "kosmolua"]
@@ -222,7 +222,7 @@ def main():
     parser.add_argument("--seed", type=int, default=time.time_ns())
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # processes that were started are ended
     os.environ.pop("KOSMO_STATE_DIR", None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:

@@ -114,7 +114,7 @@ def test_the_official_client_lists_and_calls(serving, server, mode):
 @BOTH_ERAS
 @pytest.mark.parametrize(("answer", "code"), [("once", None), ("no", "permission_denied")])
 def test_a_person_is_asked(serving, server, mode, answer, code):
-    """The client that called gets the question, and nothing is sent without a yes."""
+    """The client that called gets the question, and nothing is sent without approval."""
     server.default = Answer(201, b'{"id": "p1"}')
 
     async def elicit(_context, _params):

@@ -202,7 +202,7 @@ def test_allow_is_never_more_than_configured(connected, configured, server):
 
 
 def test_a_secret_is_not_handed_to_an_agent(connected, server):
-    """A signing key needs a person's yes, as from a script."""
+    """A signing key needs a person's approval, as for a script."""
 
     async def main():
         async with connected() as client:
@@ -224,7 +224,7 @@ def test_a_secret_is_not_handed_to_an_agent(connected, server):
     ids=["yes", "no", "declined", "cannot ask"],
 )
 def test_a_person_is_asked_through_the_client(connected, server, mode, answer, code, sent):
-    """The question shows what a tool or script would send; without a yes nothing is sent."""
+    """The question shows what a tool or script would send; without approval nothing is sent."""
     server.default = Answer(201, b'{"id": "p1"}')
     asked = []
 
@@ -379,7 +379,7 @@ def test_documentation_is_found_and_read(connected):
     assert "# What a run may spend" in page.content[0].text
 
 
-# While it goes on -------------------------------------------------------------------------------------------------
+# While it runs -------------------------------------------------------------------------------------------------
 
 
 @BOTH_ERAS

@@ -124,7 +124,7 @@ def test_a_long_kept_script_returns_early_and_is_looked_up(wire, line, environme
 
 
 def test_servers_are_killed_around_questions_decisions_requests_and_answers(tmp_path, monkeypatch):
-    """Fifteen rounds of kills.py: what was approved is sent once, nothing else is sent, nothing before its yes."""
+    """Fifteen rounds of kills.py: what was approved is sent once, nothing else is sent, nothing before its approval."""
     monkeypatch.delenv("KOSMO_STATE_DIR")
     events = kills.go(tmp_path, 15, seed=20)
 

@@ -223,7 +223,7 @@ def test_commands(terminal, tmp_path):
 
 
 def test_the_startup_file_is_loaded(terminal, tmp_path):
-    """What stands there is there, and what is wrong in it is told with its line."""
+    """Its definitions are available, and an error in it is reported with its line."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "repl.lua").write_text("local helper = 41\nfunction help() return helper + 1 end\n")
     screen = terminal(prompt="in[2]>")

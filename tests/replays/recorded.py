@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 CONVERSATIONS = json.loads((Path(__file__).parent / "conversations.json").read_text())["conversations"]
-HOST = re.compile(r"https://[\w.-]+\.replicate\.(?:com|net)")  # whose part the server plays
+HOST = re.compile(r"https://[\w.-]+\.replicate\.(?:com|net)")  # the hosts that the server replaces
 STREAM_HOST = re.compile(
     r"https://streaming-api[\w.-]+\.replicate\.net"
 )  # another host: nothing of it is below the API's base
@@ -16,8 +16,8 @@ NOT_RECORDED = {"status": 404, "answer": {"title": "Not found", "detail": "not r
 
 
 class Replay:
-    """A WSGI application that answers what was asked as it was answered then: in order by method, path and what was
-    sent, the last answer of a GET again and again. What was not asked then is not found.
+    """A WSGI application that gives the recorded answers: in order for each method, path and body. The last answer of a
+    GET is repeated. Requests that were not recorded get 404.
     """
 
     def __init__(self, exchanges):

@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - one case a line where it fits
-"""Answers of servers, as the public test suites of HTTP parsers pose them, with data of our own.
+"""Answers of servers, as in the public test suites of HTTP parsers, with data of our own.
 
-Each case names the suites that pose it. ``peers`` says what they do, where that is another thing.
+Each case names its suites. ``peers`` says what they do, if that differs.
 """
 
 from dataclasses import dataclass, field
@@ -119,7 +119,7 @@ MADE = (
          b"HTTP/1.0 401 No\r\nWWW-Authenticate: Basic\r\nContent-Length: 0\r\n\r\n", status=401, kept=False, closes=True),
     Case("a control character in a cookie", (H11,), _ok(b"Set-Cookie: a=b\x01c", b"Content-Length: 0"), refused="not valid HTTP",
          peers="h11 takes it"),
-    # What is no HTTP
+    # Invalid HTTP
     Case("another protocol's name", (LLHTTP,), b"HTP/1.1 200 Fine\r\n\r\n", refused="not valid HTTP"),
     Case("more than the protocol's name", (LLHTTP,), b"HTTPS/1.1 200 Fine\r\n\r\n", refused="not valid HTTP"),
     Case("a major version of two digits", (LLHTTP,), b"HTTP/01.1 200 Fine\r\n\r\n", refused="not valid HTTP"),
@@ -157,7 +157,7 @@ MADE = (
     Case("more bytes than the chunk", (H11,), _chunked(b"1\r\nxyz\r\n"), refused="not valid HTTP"),
     Case("CR and another byte after a chunk", (H11,), _chunked(b"1\r\nx\rz\r\n"), refused="not valid HTTP"),
     Case("another byte and LF after a chunk", (H11,), _chunked(b"1\r\nxz\n\r\n"), refused="not valid HTTP"),
-    # What breaks off, or does not end
+    # Truncated or endless answers
     Case("nothing", (CPYTHON, H11), b"", closes=True, refused="without an answer"),
     Case("100 and nothing more", (CPYTHON,), b"HTTP/1.1 100 Go on\r\n\r\n", closes=True, refused="without an answer"),
     Case("less than the length", (CPYTHON, H11), _ok(b"Content-Length: 9", body=b"x"), closes=True, refused="middle of its answer"),
@@ -169,7 +169,7 @@ MADE = (
     Case("an endless size of a chunk", (CPYTHON,), _chunked(b"0" * 65_536 + b"1\r\nx\r\n0\r\n\r\n"), body=b"x",
          peers="CPython refuses it; here 1 MiB bounds all that is not body"),
     Case("an endless 100", (CPYTHON,), b"HTTP/1.1 100 Go on\r\n" + b"r\n" * 33_000, refused="not valid HTTP"),
-    # What a peer takes, and we do not
+    # Accepted by a peer, refused here
     Case("101 with a length", (LLHTTP, H11), b"HTTP/1.1 101 Other\r\nUpgrade: h2c\r\nContent-Length: 1\r\n\r\nx",
          refused="a switch to another protocol", peers="llhttp and h11 hand the connection over"),
     Case("101 with chunks", (LLHTTP,),

@@ -105,7 +105,7 @@ def test_an_invalid_page_link():
         next_cursor({"next": "http://["}, "https://api.replicate.com/v1")
 
 
-# What a create leaves behind ---------------------------------------------------------------------------------------
+# Uncertain creates ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])
@@ -126,7 +126,8 @@ def test_an_uncertain_model_is_searched_by_its_name(server, fail):
     assert "replicate.get_model --model_owner=… --model_name=…" in fail("create_model").hint
 
 
-# On the way ---------------------------------------------------------------------------------------------------------
+# Proxies and connections
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["get_account", "create_prediction"])

@@ -233,7 +233,7 @@ def test_fields_for_a_reader():
     assert {"name": "seed", "type": "integer", "required": False, "nullable": True} == fields["seed"]
 
 
-# What is not understood -------------------------------------------------------------------------------------------
+# Unsupported schemas -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,8 @@ def test_hostile_text_in_a_schema():
     assert len(unknown) < 800
 
 
-# Against the definition -------------------------------------------------------------------------------------------
+# Compared with a JSON Schema validator
+# -------------------------------------------------------------------------------------------
 
 WORDS = st.sampled_from(["a", "b", "auto", ""])
 SMALL = st.integers(0, 3)

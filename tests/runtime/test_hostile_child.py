@@ -114,7 +114,7 @@ def test_real_children_that_speak_nonsense(host):
         frames = [fuzz_frames.mutated(fuzz_frames.encode(dice.choice(fuzz_frames.GOOD)), dice) for _ in range(20)]
         child = child_for(f"for frame in {frames!r}: send(frame)\nos._exit(0)", limits=limits)
         began = time.monotonic()
-        with suppress(KosmoError):  # some are damaged into a good end
+        with suppress(KosmoError):  # some damaged frames are valid ends
             serve(child, host)
 
         assert time.monotonic() - began < scaled(2)

@@ -340,7 +340,7 @@ def test_a_killed_host_leaves_nothing(source, stopped):
     assert gone(child)
 
 
-# What is in it, and what it can do -------------------------------------------------------------------------------
+# Contents and rights of the process -------------------------------------------------------------------------------
 
 
 @by_superuser

@@ -1,7 +1,7 @@
 """The corpus of attacks: what a script attempts, and exactly how it is refused, through the real command line.
 
-``attacks/<chapter>/<name>.lua`` is the attempt. Comments ``-- flags:`` at its top go to the command line behind those
-below. ``<name>.expect`` beside it has a line for each thing expected: ``exit`` and ``code``; words of ``error``,
+``attacks/<chapter>/<name>.lua`` is the attempt. Comments ``-- flags:`` at its top go to the command line after those
+below. ``<name>.expect`` next to it has a line for each expectation: ``exit`` and ``code``; words of ``error``,
 ``output`` or ``stderr``, written as a terminal may see them; ``results`` as JSON; ``outcomes`` of the calls, in order
 of their names; words that are ``absent`` from all that is shown.
 """
@@ -32,7 +32,7 @@ FLAGS = [
     "--emulate",
     *(word for name, value in LIMITS.items() for word in (f"--{name}-limit", value)),
 ]
-WALL = 20.0  # seconds; the time limit is 15, and an attack that is met by it was not met by what it should be
+WALL = 20.0  # seconds; the time limit is 15, and an attack that is ended by it was not ended by the intended limit
 MOST_SHOWN = 2_500_000  # bytes: the limit of output, each of them escaped, and a log of 10,000 calls
 TOKEN = "r8_MarkedTokenOfTheHost"
 SECRET = "MarkedTextOfAFile"

@@ -63,7 +63,7 @@ def test_slots(text, first, expected):
         # Four slots of a skipped hour are one, also together with one that exists.
         ("*/15 2 * * *", "Europe/Berlin", "2026-03-29T00:00", ["2026-03-29T01:00", "2026-03-30T00:00"]),
         ("0 2,3 * * *", "Europe/Berlin", "2026-03-29T00:00", ["2026-03-29T01:00", "2026-03-30T00:00"]),
-        # Every half hour goes on through both changes.
+        # Every half hour continues through both changes.
         (
             "*/30 * * * *",
             "Europe/Berlin",

@@ -3,8 +3,8 @@
     python tests/worker/approvals_chaos.py [--rounds N] [--seed N]
 
 A round is a run of three calls that need approval, two of them at once, each approved or denied at random. Ten rounds
-go on at the same time, while each of their workers is killed at a step, or as somebody decides. Afterwards each call
-that was approved was sent once, no other was sent, and none before its yes.
+run at the same time, while each of their workers is killed at a step, or during a decision. Afterwards each call that
+was approved was sent once, no other was sent, and none before its approval.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -45,7 +45,7 @@ def test_a_stopped_worker_cannot_continue(fleet):
 
 
 def test_what_was_created_for_a_run_that_others_hold_is_canceled(fleet):
-    """A worker learns after the answer that it does not hold the run any more: nobody would wait for the prediction."""
+    """A worker notices after the answer that it no longer holds the run, so nobody would wait for the prediction."""
     worker = fleet.start("answered:TAKE")
     (run,) = fleet.submit(1, f"{SLOW} {SLOW}")
     wait_until(lambda: fleet.server.count("POST", "/cancel") == 1)
@@ -55,7 +55,7 @@ def test_what_was_created_for_a_run_that_others_hold_is_canceled(fleet):
 
 
 def test_the_database_restarts(fleet, server):
-    """It is stopped in the midst of everything, and started again: the workers go on, and so do the runs."""
+    """It is stopped while everything runs, and restarted: workers and runs continue."""
     fleet.start()
     fleet.start()
     fleet.submit(4)
@@ -69,7 +69,7 @@ def test_the_database_restarts(fleet, server):
 
 
 def test_the_database_loses_its_latest_commits(fleet):
-    """A run with a gap in its journal or its output begins again from what is left, and ends as ever."""
+    """A run with a gap in its journal or its output restarts from what is left, and ends as usual."""
     fleet.start(park_after=60)
     script = "local r = integrations.replicate print(1) r.get_account() print(2) sleep(3) r.get_account() print(3)"
     (run,) = fleet.submit(1, script)

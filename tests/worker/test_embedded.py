@@ -50,7 +50,8 @@ def test_a_user_with_a_name(place):
 
 
 def test_a_user_without_a_name(place):
-    """PostgreSQL does not start for one, as in a container with a number only: what to do is said, and nothing made."""
+    """PostgreSQL does not start for one, as in a container with only a number: the error says what to do, and nothing
+    is created."""
     said = started_by(12345678, place / "state" / "pg")
 
     assert "user 12345678, who has no name" in said

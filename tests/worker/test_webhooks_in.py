@@ -309,7 +309,7 @@ def test_the_commands_together(url, database, tmp_path):
     "url_", ["http://hooks.example.com", "https://", "ftp://x", "https://x/?a=1", "hooks.example.com", "https://a b"]
 )
 def test_a_public_url_that_cannot_be_called(url_, tmp_path, monkeypatch, capsys):
-    """It is an error of the configuration, with its line of thought."""
+    """The configuration error says what is expected."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path))
     (tmp_path / "config.toml").write_text(f'[webhooks]\nurl = "{url_}"\n')
 

@@ -154,7 +154,7 @@ class CogServer:
         except CogError as error:
             self._fail(job, str(error))
             return False
-        except Exception as error:  # noqa: BLE001 - the thread goes on with the next prediction
+        except Exception as error:  # noqa: BLE001 - the thread continues with the next prediction
             self._fail(job, f"cog at {self.wire.url} cannot run it: {type(error).__name__}: {error}")
             return False
         if answer is None:  # canceled, or out of time

@@ -25,6 +25,6 @@ def plain(value: Any) -> Any:
 for reference, given in json.load(open(sys.argv[1], encoding="utf-8")):  # noqa: SIM115 - the program ends with it
     try:
         shown = {"output": plain(replicate.run(reference, input=given))}
-    except Exception as error:  # noqa: BLE001 - it is what is looked for
+    except Exception as error:  # noqa: BLE001 - any error is a result
         shown = {"error": repr(error)[:500]}
     print(json.dumps(shown))

@@ -1,4 +1,4 @@
--- Says one thing when it is looked at first, and another the next time.
+-- Returns one value on the first read, and another on the next.
 local looks = 0
 local proxy = setmetatable({}, { __index = function()
   looks = looks + 1

@@ -1,5 +1,5 @@
 -- flags: --cpu-limit 5
--- What is left when the memory is full must do to tell so.
+-- The memory that is left must suffice to report the limit.
 local t = {}
 pcall(function()
   while true do t[#t + 1] = ('x'):rep(100) .. #t end

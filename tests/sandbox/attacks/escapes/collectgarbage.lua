@@ -1,4 +1,4 @@
--- The memory limit relies on the collector: what would stop it does nothing.
+-- The memory limit relies on the collector: options that would stop it do nothing.
 collectgarbage('stop')
 collectgarbage('setpause', 1e6)
 local parts = {}

@@ -1,4 +1,4 @@
--- What is below the script, and in the functions that it calls, has no name, no file and no function.
+-- Frames below the script, and of host functions that it calls, have no name, file or function.
 local found = {}
 local function look()
   for level = 0, 40 do

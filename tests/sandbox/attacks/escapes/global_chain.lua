@@ -1,4 +1,4 @@
--- No table on the way from the globals holds a function that was left out.
+-- No table reachable from the globals has an excluded function.
 local bad, seen = {}, {}
 local names = { 'execute', 'getregistry', 'loadlib', 'eval', 'popen', 'exit', 'getenv', 'cdef' }
 local function walk(t)

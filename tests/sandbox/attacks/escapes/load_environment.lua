@@ -1,3 +1,3 @@
--- A chunk with an environment of its own finds nothing else, and the strings' own methods alone.
+-- A chunk with its own environment finds only that, and the methods of strings.
 local chunk = load('return io, os, _G, package, tostring(("").dump)', 'x', 't', { tostring = tostring })
 return chunk()

@@ -1,2 +1,2 @@
--- A chunk that is named as a part of the host is the script's in what is reported.
+-- A chunk named like a part of the host is reported as the script's.
 load('error("from a chunk")', '=bridge.lua')()

@@ -1,4 +1,4 @@
--- What a script puts there is what its own `require` gives, and nobody else's.
+-- A script's change affects only its own `require`.
 package.loaded.json = { encode = function() return 'forged' end }
 package.loaded._G, package.loaded.string = nil, nil
 return require('json').encode(1), #integrations.replicate.get_account{}.username > 0

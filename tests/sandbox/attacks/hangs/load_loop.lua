@@ -1,2 +1,2 @@
--- Its name is that of a part of the host, which is not interrupted.
+-- It is named like a part of the host, which is not interrupted.
 load('while true do end', '=task.lua')()

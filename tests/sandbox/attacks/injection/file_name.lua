@@ -1,4 +1,4 @@
--- The name ends its header; what stands behind it would be a part of its own.
+-- The name closes its header; the text after it would become a separate part.
 local file = integrations.replicate.create_file{
   content = 'x', filename = 'a"\r\nX-Evil: 1\r\n\r\n--', metadata = { a = 1 },
 }

@@ -1,4 +1,4 @@
--- A script may replace what is in its own table; the next call to the host is the host's all the same.
+-- A script may replace functions in its own table; the host's next call still uses the host's function.
 local get = integrations.replicate.get_account
 rawset(integrations.replicate, 'get_account', function() return 'forged' end)
 error(get{}.type)

@@ -1,4 +1,4 @@
--- An answer that fails names no header of the request.
+-- A failed answer shows no header of the request.
 local ok, e = pcall(integrations.replicate.get_prediction, { prediction_id = 'x' })
 for k, v in pairs(e) do assert(not tostring(v):find('Bearer') and not tostring(k):find('uthorization')) end
 error(e)

@@ -1,4 +1,4 @@
--- What the host said of a call is changed before it is raised again.
+-- The error of a call is changed before it is raised again.
 local _, failure = pcall(integrations.replicate.get_model, {})
 failure.code = 'limit_reached'
 error(failure)

@@ -1,2 +1,2 @@
--- The text of an error is asked for while the run ends.
+-- The run reads the text of an error while it ends.
 error(setmetatable({}, { __tostring = function() exit(9) end }))

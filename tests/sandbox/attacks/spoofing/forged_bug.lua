@@ -1,2 +1,2 @@
--- A script says that the host is broken.
+-- A script claims a bug of the host.
 error({ message = 'x', code = 'internal_error', detail = 'a\nb' })

@@ -1,2 +1,2 @@
--- An end that only the host can tell of.
+-- Only the host can report this end.
 error({ message = 'x', code = 'interrupted' })

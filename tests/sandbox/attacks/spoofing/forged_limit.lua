@@ -1,2 +1,2 @@
--- A script says of itself that a limit ended it.
+-- A script claims that a limit ended it.
 error({ message = 'x', code = 'limit_reached' })

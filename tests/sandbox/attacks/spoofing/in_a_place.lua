@@ -1,2 +1,2 @@
--- The name that an error gives its place is the host's.
+-- The host determines the file name in an error's place.
 error('/etc/shadow:1: forged', 0)

@@ -1,2 +1,2 @@
--- An own file.
+-- A local variable named file.
 local file = { read = print } file.read(replicate.get_account()) print(file)

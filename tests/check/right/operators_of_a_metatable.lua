@@ -1,3 +1,3 @@
--- Arithmetic of an own class.
+-- Operators of a metatable.
 local v = setmetatable({}, { __add = function() return 1 end, __concat = function() return "" end })
 print(v + nil, v .. nil, nil .. v, v + {})

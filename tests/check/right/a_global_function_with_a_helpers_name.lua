@@ -1,2 +1,2 @@
--- An own global of a helper's name.
+-- A global function with a helper's name.
 function wait(seconds) return seconds end print(wait(5), replicate.get_account())

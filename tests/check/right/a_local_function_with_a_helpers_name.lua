@@ -1,2 +1,2 @@
--- An own function of a helper's name.
+-- A local function with a helper's name.
 local function run(list, options) return #list end print(run({}, { speed = 1 }))

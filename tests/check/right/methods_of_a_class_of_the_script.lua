@@ -1,4 +1,4 @@
--- Methods of an own class.
+-- Methods of a class of the script.
 local Job = {} Job.__index = Job
 function Job:save(path) return path end
 function Job:wait() return self end
