@@ -272,12 +272,13 @@ def _prepare_output(host: Host, request: Request, reply: Reply) -> KosmoError | 
 def _read_by_schema(host: Host, request: Request) -> None:
     """Read fields of the input again by the schema of the model, if the text alone does not tell the type."""
     reference = model_named(request.arguments)
-    if not request.texts or not reference or request.operation.creates != "prediction":
+    if not request.texts or not reference or not request.operation.starts:
         return
     from kosmolua.cli.versions import version_of
 
     version = version_of(host, reference, request.options)
-    shapes = {one.name: one.shape for one in version.inputs.fields} if version else {}
+    inputs = version and (version.training if request.operation.starts == "training" else version.inputs)
+    shapes = {one.name: one.shape for one in inputs.fields} if inputs else {}
     given = request.arguments.get("input")
     for name, text in request.texts:
         if name in shapes and isinstance(given, dict) and name in given:
@@ -289,7 +290,8 @@ def model_named(arguments: Mapping[str, Any]) -> str | None:
     for prefix, kind in (("deployments/", "deployment"), ("", "model")):
         owner, name = arguments.get(f"{kind}_owner"), arguments.get(f"{kind}_name")
         if isinstance(owner, str) and isinstance(name, str):
-            return f"{prefix}{owner}/{name}"
+            version = arguments.get("version_id")  # of a training
+            return f"{prefix}{owner}/{name}" + (f":{version}" if isinstance(version, str) else "")
     version = arguments.get("version")
     return version if isinstance(version, str) else None
 

@@ -66,8 +66,10 @@ def untyped(text: str) -> Any:
 
 
 def is_plain(text: str) -> bool:
-    """Whether every schema reads it as the same text."""
-    return isinstance(untyped(text), str) and not text.lstrip().startswith(("[", "{", '"'))
+    """Whether every schema for one value reads it as the same text."""
+    if text.strip().lower() in _WORDS or _number(text) is not _MISSING:
+        return False
+    return not text.lstrip().startswith(("[", "{", '"'))
 
 
 def items_of(shape: Shape | None) -> Shape | None:

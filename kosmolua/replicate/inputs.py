@@ -166,9 +166,11 @@ class Steps:
             )
 
 
-def inputs_of(document: Any) -> Inputs:
-    """The inputs in a version's ``openapi_schema``. Without a readable schema, every input is valid."""
-    shape = shape_of(document, "Input")
+def inputs_of(document: Any, part: str = "Input") -> Inputs:
+    """The inputs in a version's ``openapi_schema``; of a training with the ``part`` TrainingInput. Without a readable
+    schema, every input is valid.
+    """
+    shape = shape_of(document, part)
     if shape is None or not shape.members:
         return Inputs()
     order = sorted(shape.members, key=lambda name: _rank(shape.members[name].order))

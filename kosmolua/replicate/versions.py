@@ -54,6 +54,11 @@ class Version(Struct, frozen=True, dict=True):
         return inputs_of(self.schema)
 
     @cached_property
+    def training(self) -> Inputs:
+        """The inputs of a training."""
+        return inputs_of(self.schema, "TrainingInput")
+
+    @cached_property
     def output(self) -> dict[str, Any]:
         """How to show the output; see `output_kind`."""
         return output_kind(self.schema)

@@ -5,8 +5,11 @@ import json
 import pytest
 from recording_server import Answer
 
+from kosmolua.emulator.genesis import SDXL_VERSION
+
 LLAMA = ("--model-owner", "meta", "--model-name", "meta-llama-3-8b-instruct")
 FLUX = ("--model-owner", "black-forest-labs", "--model-name", "flux-schnell")
+DEPLOYED = "my-app-image-generator"
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -20,6 +23,12 @@ def create(kosmo):
     return call
 
 
+@pytest.fixture
+def sdxl():
+    """The version of a model that can be trained."""
+    return SDXL_VERSION
+
+
 @pytest.mark.parametrize("dry", [True, False])
 def test_the_schema_decides_how_a_field_is_read(create, dry):
     """A prompt is always a string, and a number is a number."""
@@ -27,6 +36,53 @@ def test_the_schema_decides_how_a_field_is_read(create, dry):
     data = create(*LLAMA, *flags, *(["--dry-run"] if dry else [])).json["data"]
 
     assert {"prompt": "1984", "max_tokens": 5, "system_prompt": "null"} == (data["body"] if dry else data)["input"]
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        ("create_prediction", ("--version", "stability-ai/sdxl:{sdxl}")),
+        ("create_deployment_prediction", ("--deployment-owner", "emulator", "--deployment-name", DEPLOYED)),
+    ],
+)
+def test_the_schema_decides_for_each_function(kosmo, sdxl, function, names):
+    """A version and a deployment have a schema too; text that looks like another type stays text."""
+    flags = ["--input.prompt", "true", "--input.num_outputs", "2", "--input.seed", "007", "--json"]
+    named = [word.format(sdxl=sdxl) for word in names]
+    found = kosmo("integrations:replicate", function, "--emulate", *named, *flags).json["data"]["input"]
+
+    assert {"prompt": "true", "num_outputs": 2, "seed": 7} == found
+
+
+def test_the_training_schema_decides_for_a_training(kosmo, sdxl):
+    """A word of digits stays text, and steps are a number."""
+    model = ("--model-owner", "stability-ai", "--model-name", "sdxl", "--version-id", sdxl)
+    flags = (
+        "--input.token_string",
+        "1984",
+        "--input.max_train_steps",
+        "5",
+        "--input.input_images",
+        "https://a.example/b",
+    )
+    made = kosmo(
+        "integrations:replicate", "create_training", "--emulate", *model, *flags,
+        "--destination", "emulator/my-sdxl", "--json",
+    )  # fmt: skip
+
+    assert {"token_string": "1984", "max_train_steps": 5, "input_images": "https://a.example/b"} == made.json["data"][
+        "input"
+    ]
+
+
+@pytest.mark.parametrize(
+    "words", [("--input.list", '["a", "b"]'), ('--input.list=["a", "b"]',), ("--arg", 'input={"list": ["a", "b"]}')]
+)
+def test_ways_to_write_a_list(kosmo, words):
+    """A flag with its value apart or joined, and the whole input as JSON."""
+    ran = kosmo("integrations:replicate", "create_prediction", "--version", "o/m:1", *words, "--emulate", "--dry-run")
+
+    assert {"list": ["a", "b"]} == ran.json["body"]["input"]
 
 
 def test_without_a_schema_json_is_json(kosmo):
@@ -71,13 +127,26 @@ def test_text_and_json(create, tmp_path):
     assert "succeeded" == json.loads((tmp_path / "o.json").read_text())["status"]
 
 
-def test_an_unfinished_prediction_has_no_output(create, tmp_path):
+def test_an_unfinished_prediction_has_no_output(create, live, server, tmp_path):
     """The error names the prediction and the command that saves it later."""
     ran = create(*LLAMA, "--input.prompt", "x", "--output", "o.txt")
+    server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
+    asked = live(
+        "integrations:replicate",
+        "create_model_prediction",
+        *LLAMA,
+        "--input.prompt",
+        "x",
+        "--output",
+        "o.txt",
+        "--write",
+        "allow",
+    )
 
     assert 1 == ran.status
     assert "still starting; there is no output to save yet" in ran.err
-    assert "get_prediction --prediction-id" in ran.err
+    assert "hint: wait for the end: --prefer wait\n" in ran.err
+    assert "get_prediction --prediction-id p1 --output o.txt\n" in asked.err
     assert not (tmp_path / "o.txt").exists()
 
 
