@@ -85,7 +85,10 @@ def _enabled(settings: config.Settings) -> Check:
 
 def _credential(settings: config.Settings, account: str) -> Check:
     def look() -> str:
+        from kosmolua.replicate.token import checked_token
+
         secret = credentials.find(os.environ, settings.accounts, account)
+        checked_token(secret.reveal())
         return f"account {account} has a token (from {secret.origin})"
 
     return _tried("credential", look)

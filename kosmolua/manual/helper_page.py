@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from textwrap import indent
 
 from kosmolua.manual import stubs
+from kosmolua.manual.helper_examples import EXAMPLES
 from kosmolua.terminal.text import heading, table, wrapped
 
 _FUNCTION = re.compile(r"^function (?:workflows\.)?([\w.:]+)\((.*)\) end$", re.MULTILINE)
@@ -25,7 +27,10 @@ def page(name: str) -> str | None:
         if re.search(rf"^(?:function (?:workflows\.)?{name}\b|{name} =)", block, re.MULTILINE)
     ]
     parts = [part for block in own for part in _block(name, block)]
-    return "\n\n".join(parts or [heading(name), wrapped(stubs.summaries()[name])])
+    parts = parts or [heading(name), wrapped(stubs.summaries()[name])]
+    if name in EXAMPLES:
+        parts.append(f"{heading('example')}\n{indent(EXAMPLES[name], '  ')}")
+    return "\n\n".join(parts)
 
 
 def _block(name: str, block: str) -> Iterator[str]:

@@ -227,8 +227,8 @@ function append_file(path, text) end
 ---@field validate? boolean Convert and check the input by the model's schema first; default: true.
 ---@field cancel_after? string Let the API end the prediction after this time, such as "5m".
 ---@field lifetime? string The same as `cancel_after`.
----@field webhook? string
----@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[]
+---@field webhook? string An HTTPS URL that the API sends the prediction to.
+---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] The events to send; default: all.
 
 ---@class kosmolua.Progress
 ---@field percent integer
@@ -239,7 +239,7 @@ function append_file(path, text) end
 ---@field wait? integer|boolean Let the API delay its answer by 1 to 60 seconds; default: 10.
 ---@field timeout? number Raise an error with code "timed_out" after this many seconds.
 ---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
----@field on_progress? fun(prediction: replicate.Prediction, progress?: kosmolua.Progress)
+---@field on_progress? fun(prediction: replicate.Prediction, progress?: kosmolua.Progress) Called after each change.
 ---@field interval? number Seconds between the first polls; default: 0.25.
 ---@field max_interval? number Seconds between the last polls; default: 5.
 ---@field cache? string Accept the result of an earlier identical prediction up to this age, such as "12h".

@@ -7,6 +7,7 @@ from typing import Any
 
 from kosmolua.errors import UsageError
 from kosmolua.manual import index, reference, stubs
+from kosmolua.manual.helper_examples import EXAMPLES
 from kosmolua.manual.topics import title, topics
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import OPERATIONS, Operation
@@ -41,7 +42,8 @@ def read(name: str, more: Mapping[str, str] = {}) -> str:
         return function(operation)
     helper = stubs.helper(name)
     if helper:
-        return f"# {name}\n\n```lua\n{helper}\n```\n"
+        example = f"\n## Example\n\n```lua\n{EXAMPLES[name]}\n```\n" if name in EXAMPLES else ""
+        return f"# {name}\n\n```lua\n{helper}\n```\n{example}"
     from kosmolua.replicate.nearest import nearest
 
     near = nearest(name, [*more, *(entry["name"] for entry in entries())], most=3)

@@ -16,14 +16,18 @@ _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 def width() -> int:
-    """Width of the output: that of the terminal, at most 120; 100 in a pipe; ``COLUMNS`` overrides both."""
+    """Width of the output: that of the terminal, at most 120, also in a pipe such as to `less`; 100 without one;
+    ``COLUMNS`` overrides both.
+    """
     given = os.environ.get("COLUMNS", "")
     if given.isascii() and given.isdigit() and int(given):
         return min(int(given), MAX_WIDTH)
-    try:
-        return min(os.get_terminal_size(sys.stdout.fileno()).columns or _PIPE_WIDTH, MAX_WIDTH)
-    except (OSError, ValueError):
-        return _PIPE_WIDTH
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            return min(os.get_terminal_size(stream.fileno()).columns or _PIPE_WIDTH, MAX_WIDTH)
+        except (OSError, ValueError):
+            continue
+    return _PIPE_WIDTH
 
 
 def painted(text: str, style: str) -> str:

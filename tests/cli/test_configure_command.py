@@ -248,6 +248,15 @@ def test_doctor_names_missing_layers():
     assert _isolation([]).ok
 
 
+@pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d"])
+def test_doctor_checks_the_form_of_the_token(live, server, quotes):
+    """A token with quotes around it fails before a request is made, also offline."""
+    ran = live(DOCTOR, "--offline", "--json", env={"REPLICATE_API_KEY": f"{quotes[0]}r8_marked{quotes[1]}"})
+
+    assert (4, []) == (ran.status, server.requests)
+    assert checks(ran)["credential"]["message"].startswith("the API token has quotes around it")
+
+
 def test_doctor_of_the_emulator(live, server):
     """Nothing of the API's settings is shown as if it were used: the emulator is asked, and all is allowed."""
     ran = live(DOCTOR, "--emulate", "--json")

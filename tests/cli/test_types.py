@@ -155,7 +155,7 @@ def test_a_models_own_types(kosmo, tmp_path):
     kind = "replicate.models.black_forest_labs.flux_schnell"
     assert f"---@class (exact) {kind}.Input\n---@field prompt string What to paint." in text
     assert "---@field num_outputs? integer How many. From 1 to 4. Default: 1.\n" in text
-    assert '---@field output_format? "png" File format. Default: "png".\n' in text
+    assert '---@field megapixels? "1"|"0.25" Without effect in the emulator. Default: "1".\n' in text
     assert f"---@alias {kind}.Output kosmolua.File[]\n" in text
     assert (
         f'---@param ref "{FLUX}"\n---@param input {kind}.Input\n---@param options? kosmolua.RunOptions\n'
