@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -43,12 +42,13 @@ def run(command: str, argv: list[str]) -> int:
         flag = _FLAGS.get(changed[0], changed[0])
         raise UsageError(f"--{flag} and --cassette cannot be combined", hint="leave one of them out")
     application = Player(parsed.cassette) if parsed.cassette else Emulator(**options)
-    serve(application, parsed.port, secure=parsed.https, proxy=parsed.proxy, tell=_tell_clients)
+    serve(application, parsed.port, secure=parsed.https, proxy=parsed.proxy, any_token=True)
     return 0
 
 
-def _tell_clients(url: str) -> None:
-    print("\n".join(["to use it, for", *(f"  {line}" for line in _clients(url))]), file=sys.stderr, flush=True)
+def _tell_clients(url: str, proxy: str = "", certificate: str = "", *, any_token: bool) -> None:
+    lines = [*_clients(url, any_token=any_token), *_certified(proxy, certificate, any_token=any_token)]
+    print("\n".join(["to use it, for", *(f"  {line}" for line in lines)]), file=sys.stderr, flush=True)
 
 
 def _parser(command: str) -> options_.Parser:
@@ -107,13 +107,22 @@ def _parser(command: str) -> options_.Parser:
     return made
 
 
-def _clients(url: str) -> list[str]:
-    """How clients are told to use the emulator."""
+def _clients(url: str, *, any_token: bool = True) -> list[str]:
+    """How clients are told to use it: with any token, or with their own."""
+    token, auth = (" REPLICATE_API_TOKEN=any", 'auth: "any", ') if any_token else ("", "")
     return [
-        f"kosmo:       export REPLICATE_URL={url} REPLICATE_API_TOKEN=any",
-        f"Python:      export REPLICATE_BASE_URL={url.removesuffix('/v1')} REPLICATE_API_TOKEN=any",
-        f'JavaScript:  new Replicate({{ auth: "any", baseUrl: "{url}" }})',
+        f"kosmo:       export REPLICATE_URL={url}{token}",
+        f"Python:      export REPLICATE_BASE_URL={url.removesuffix('/v1')}{token}",
+        f'JavaScript:  new Replicate({{ {auth}baseUrl: "{url}" }})',
     ]
+
+
+def _certified(proxy: str, certificate: str, *, any_token: bool) -> list[str]:
+    trust = f"export SSL_CERT_FILE={certificate} NODE_EXTRA_CA_CERTS={certificate}"
+    if proxy:
+        token = " REPLICATE_API_TOKEN=any" if any_token else ""
+        return [f"others:      export HTTPS_PROXY={proxy} NODE_USE_ENV_PROXY=1{token}", f"             {trust}"]
+    return [f"all:         {trust}"] if certificate else []
 
 
 def check_port(port: int) -> None:
@@ -140,29 +149,28 @@ def serve(
     *,
     secure: bool,
     proxy: bool,
-    tell: Callable[[str], None] = lambda _: None,
+    any_token: bool = False,
     **facts: str,
 ) -> None:
-    """Serve it until it is interrupted. The first line of output is its URL, with the facts. ``tell`` is called with
-    the URL then.
+    """Serve it until it is interrupted. The first line of output is its URL, with the facts.
+
+    How clients use it is written to standard error: with their own tokens, or with any.
     """
     try:
-        _serve(application, port, secure=secure, proxy=proxy, tell=tell, **facts)
+        _serve(application, port, secure=secure, proxy=proxy, any_token=any_token, **facts)
     except OSError as error:
         raise UsageError(
             f"cannot listen on port {port}: {error.strerror}", hint="choose another port, or --port 0 for a free one"
         ) from None
 
 
-def _serve(
-    application: Application, port: int, *, secure: bool, proxy: bool, tell: Callable[[str], None], **facts: str
-) -> None:
+def _serve(application: Application, port: int, *, secure: bool, proxy: bool, any_token: bool, **facts: str) -> None:
     from kosmolua.emulator import serve
 
     def ready(url: str, **more: str) -> None:
         own = {"proxy": url.removesuffix("/v1")} if proxy else {}
         output.write_text(output.to_json({"url": url, **own, **more, **facts}, indent=False) + "\n")
-        tell(url)
+        _tell_clients(url, **own, **more, any_token=any_token)
 
     if not secure and not proxy:
         serve(application, port=port, ready=ready)

@@ -114,6 +114,20 @@ def test_the_command_tells_how_clients_use_it(tmp_path):
     assert f'new Replicate({{ auth: "any", baseUrl: "{url}" }})\n' in told[3]
 
 
+@pytest.mark.parametrize("option", ["--https", "--proxy"])
+def test_the_command_tells_what_a_certificate_is_for(tmp_path, option):
+    """With one, standard error has the variables by which clients trust it and, as a proxy, find it."""
+    command = [sys.executable, "-m", "kosmolua", "emulator:serve", option]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        first = json.loads(process.stdout.readline())
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=20)
+
+    path = first["certificate"]
+    assert f"export SSL_CERT_FILE={path} NODE_EXTRA_CA_CERTS={path}\n" in told
+    assert (option == "--proxy") == (f"export HTTPS_PROXY={first.get('proxy')} " in told)
+
+
 def test_https_with_a_new_certificate(tmp_path):
     """`--https` prints the path of its certificate. Only clients that trust it are served; files have https URLs."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--speed", "10"]
