@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -175,15 +174,10 @@ def _serve(application: Application, port: int, *, secure: bool, proxy: bool, an
     if not secure and not proxy:
         serve(application, port=port, ready=ready)
         return
-    from tempfile import TemporaryDirectory
-
-    from kosmolua.emulator.certificate import make_certificate, server_context
+    from kosmolua.emulator.certificate import certified
     from kosmolua.emulator.tunnel import HOST
 
-    with TemporaryDirectory(prefix="kosmolua-emulator-") as directory:
-        certificate, key = make_certificate(directory, *([HOST] if proxy else []))
-        context = server_context(certificate, key)
-        os.remove(key)  # only this process has it now
+    with certified(*([HOST] if proxy else [])) as (certificate, context):
         named = partial(ready, certificate=certificate)
         tls, proxied = (None, context) if proxy else (context, None)
         serve(application, port=port, ready=named, secure=tls, proxied=proxied)

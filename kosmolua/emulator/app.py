@@ -62,7 +62,7 @@ class Emulator:
 
     ``faults`` are specifications for `parse_fault`. All emulators with the same ``seed`` have the same ids and secrets.
     ``capacity`` limits the total bytes of all POST requests, for an emulator that shares a process. Raises a UsageError
-    for an unknown fault.
+    for an unknown fault or an invalid option. A single fault or cog may be given as a text.
 
     ``models`` is a file or directory with documents of public models, as ``get_model`` and ``list_models`` return them.
     With ``outputs="data"`` files are in the outputs themselves, as data URLs. The last events of a stream have no id,
@@ -89,8 +89,9 @@ class Emulator:
         speed: float = 1.0,
         cogs: Iterable[str] = (),
     ) -> None:
+        _check(outputs, streams, speed, latency)
         self.clock: Clock = clock or SystemClock()
-        self._faults = FaultBox(faults, self.clock.time())
+        self._faults = FaultBox(_several(faults), self.clock.time())
         self._ids = IdSource(seed)
         self._world = seed_world(self._ids, self.clock.time(), Documents(models) if models else None)
         self._lock = RLock()
@@ -99,7 +100,7 @@ class Emulator:
         self._world.inline, self._world.speed = outputs == "data", speed
         self._latency, self._all_ids = latency, streams == "ids"
         self._capacity = capacity
-        add_cogs(self._world, cogs, self._lock, self.clock)
+        add_cogs(self._world, _several(cogs), self._lock, self.clock)
         self._taken = 0
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -117,7 +118,7 @@ class Emulator:
 
     def add_faults(self, faults: Iterable[str]) -> None:
         """Add faults while it runs. Raises a UsageError for an unknown one."""
-        self._faults.add(faults, self.clock.time())
+        self._faults.add(_several(faults), self.clock.time())
 
     def sign_download(self, file_id: str, expiry: int) -> dict[str, str]:
         """The query of a valid download link: owner, expiry (Unix seconds) and signature."""
@@ -217,6 +218,20 @@ class Emulator:
             response.headers["X-Request-Id"] = self._ids.request()
             response.headers.update(self._rates.count(request.method == "POST", self.clock.time()))
         return response
+
+
+def _several(given: Iterable[str]) -> Iterable[str]:
+    return [given] if isinstance(given, str) else given
+
+
+def _check(outputs: str, streams: str, speed: float, latency: float) -> None:
+    for name, value, known in (("outputs", outputs, ("url", "data")), ("streams", streams, ("guide", "ids"))):
+        if value not in known:
+            raise UsageError(f"{name}: expected {' or '.join(known)}, got {value!r}")
+    if not speed > 0:
+        raise UsageError(f"speed: expected a number above 0, such as 10, got {speed!r}")
+    if not latency >= 0:
+        raise UsageError(f"latency: expected seconds, such as 0.1, got {latency!r}")
 
 
 def match(request: ApiRequest) -> tuple[Operation, dict[str, Any]]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import ssl
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
 from kosmolua.errors import ConfigurationError, UsageError
 
@@ -13,6 +16,16 @@ _NAMES = ("DNS:localhost", "DNS:*.localhost", "IP:127.0.0.1", "IP:::1")
 _PERMITTED = ("DNS:localhost", "IP:127.0.0.1/255.255.255.255", f"IP:::1/{':'.join(['ffff'] * 8)}")
 _EXTENSIONS = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,digitalSignature,keyCertSign")
 _DAYS, _SECONDS = "7", 60
+
+
+@contextmanager
+def certified(*more: str) -> Iterator[tuple[str, ssl.SSLContext]]:
+    """The path of a new certificate while it is needed, and the context of its server, which alone has the key."""
+    with TemporaryDirectory(prefix="kosmolua-emulator-") as directory:
+        certificate, key = make_certificate(directory, *more)
+        context = server_context(certificate, key)
+        os.remove(key)
+        yield certificate, context
 
 
 def make_certificate(directory: str, *more: str) -> tuple[str, str]:

@@ -88,3 +88,53 @@ def test_without_the_fixture():
         assert (
             httpx.codes.OK == httpx.get(f"{one.url}/account", headers={"Authorization": f"Bearer {TOKEN}"}).status_code
         )
+
+
+@pytest.mark.replicate_emulator(proxy=True)
+def test_as_a_proxy(replicate_emulator):
+    """Programs that know the API by its own name alone reach the emulator too, by their environment."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    account = httpx.get("https://api.replicate.com/v1/account", headers=headers).json()
+    source = (
+        f"import httpx; print(httpx.get('https://api.replicate.com/v1/account', headers={headers}).json()['username'])"
+    )
+    program = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+
+    assert [account["username"], program.stdout] == ["emulator", "emulator\n"]
+
+
+@pytest.mark.replicate_emulator(faults="503:read")
+def test_a_single_fault(api):
+    """A text is one fault."""
+    assert [503, 200] == [api.get("/account").status_code for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            "modles='x'",
+            "replicate_emulator: unknown option 'modles'; did you mean models?\nhint: it takes models, faults,",
+        ),
+        (
+            "'models'",
+            "replicate_emulator: expected options by name, got 'models'\nhint: use replicate_emulator(models=…)\n",
+        ),
+        ("models='nosuch'", "cannot read nosuch: No such file or directory\nhint: "),
+        ("faults=['abort']", "unknown fault 'abort'; did you mean 'aborted'?\nhint: "),
+        ("speed=0", "speed: expected a number above 0, such as 10, got 0\n"),
+        ("latency=-1", "latency: expected seconds, such as 0.1, got -1\n"),
+        ("outputs='file'", "outputs: expected url or data, got 'file'\n"),
+        ("streams='id'", "streams: expected guide or ids, got 'id'\n"),
+    ],
+)
+def test_what_the_mark_cannot_be(tmp_path, options, message):
+    """The test fails at its setup with a message and a hint, and without a traceback."""
+    (tmp_path / "conftest.py").write_text('pytest_plugins = ["kosmolua.testing"]\n')
+    test = f"import pytest\n\n@pytest.mark.replicate_emulator({options})\ndef test_it(replicate_emulator): pass\n"
+    (tmp_path / "test_it.py").write_text(test)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", tmp_path, tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+
+    said = done.stdout.partition("ERROR at setup of test_it ")[2].partition("\n")[2]
+    assert (done.returncode, said.startswith(message)) == (1, True), done.stdout
