@@ -79,10 +79,11 @@ def measured(
         return
     from importlib.util import find_spec
 
-    if find_spec("prometheus_client") is None:
-        raise ConfigurationError(
-            "--metrics: prometheus-client is not installed", hint="install it: pip install 'kosmolua[serve]'"
-        )
+    for module, package in (("prometheus_client", "prometheus-client"), ("uvicorn", "uvicorn")):
+        if find_spec(module) is None:
+            raise ConfigurationError(
+                f"--metrics: {package} is not installed", hint="install it: pip install 'kosmolua[serve]'"
+            )
     from kosmolua.serve import metrics
     from kosmolua.worker.database import Database
 

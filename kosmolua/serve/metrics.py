@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
-from prometheus_client import CollectorRegistry, Counter, start_http_server
+from prometheus_client import CollectorRegistry, Counter, make_asgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from kosmolua.errors import ConfigurationError, KosmoError
+from kosmolua.inbound.server import Server
 from kosmolua.worker.database import Database
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
 
 HOST = "127.0.0.1"
+CONNECTIONS = 32  # more are answered with 503
+PATH = "/metrics"
 FRESH = 5.0  # seconds for which the figures of the database are cached
 STATES = ("scheduled", "ready", "running", "waiting", "done", "failed", "canceled")
 _POLL = "wait"  # who made a read that looks whether a job has ended
@@ -64,19 +68,38 @@ class Metrics:
 def serve(metrics: Metrics, port: int) -> Callable[[], None]:
     """Answer ``/metrics`` on loopback, in a thread. Returns what stops that. Raises a `ConfigurationError`."""
     try:
-        server, thread = start_http_server(port, HOST, metrics.registry)
+        opened = socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"--metrics: cannot listen on {HOST}:{port}: {getattr(error, 'strerror', None) or error}",
             hint="choose another port",
         ) from None
+    app = app_of(metrics.registry)
+    server = Server(app, server_header=False, lifespan="off", ws="none", limit_concurrency=CONNECTIONS)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [opened]}, name="kosmo-metrics", daemon=True)
+    thread.start()
 
     def stop() -> None:
-        server.shutdown()
-        server.server_close()
+        server.should_exit = True
         thread.join()
+        opened.close()
 
     return stop
+
+
+def app_of(registry: CollectorRegistry) -> Any:
+    """Answers the figures at one path, and 404 at all others."""
+    figures = make_asgi_app(registry)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == PATH and scope["method"] in {"GET", "HEAD"}:
+            await figures(scope, receive, send)
+            return
+        status = 405 if scope["path"] == PATH else 404
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    return app
 
 
 class _Stored:

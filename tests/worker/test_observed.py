@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import pytest
@@ -105,6 +105,41 @@ def test_figures_of_the_server_of_webhooks(url, database, tmp_path):
     counted = [found[f'kosmo_requests_total{{outcome="{each}"}}'] for each in ("started", "unauthorized")]
     assert ["2.0", "1.0"] == counted
     assert "2.0" == found['kosmo_runs{state="ready"}']
+
+
+def told(port, sent):
+    """The beginning of what the server answers, until it closes the connection."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        with suppress(ConnectionError):
+            client.sendall(sent)
+        found = b""
+        with suppress(ConnectionError):
+            while more := client.recv(65_536):
+                found += more
+    return found[:12]
+
+
+def test_the_port_of_the_figures_is_bounded(database):
+    """A long head, many connections and other paths are refused; the figures are still answered after that."""
+    port = free_port()
+    stop = metrics.serve(metrics.Metrics(database), port)
+    try:
+        long = told(port, b"GET /metrics HTTP/1.1\r\nhost: x\r\n" + b"x: " + b"a" * 200_000)
+        with ExitStack() as stack:
+            for _ in range(2 * metrics.CONNECTIONS):
+                stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+            busy = wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 503 or None)
+        others = [
+            httpx.request(method, f"http://127.0.0.1:{port}{path}").status_code
+            for method, path in (("GET", "/"), ("GET", "/metrics/x"), ("POST", "/metrics"))
+        ]
+        wait_until(lambda: httpx.get(f"http://127.0.0.1:{port}/metrics").status_code == 200)
+    finally:
+        stop()
+
+    assert (b"HTTP/1.1 431", True, [404, 404, 405]) == (long, busy, others)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
 
 
 def test_without_a_database(server, database, url):
