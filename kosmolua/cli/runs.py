@@ -17,6 +17,7 @@ from kosmolua.journal.records import is_of_the_api
 from kosmolua.journal.runs import Summary
 from kosmolua.journal.summaries import summaries
 from kosmolua.replicate.prices import Prices
+from kosmolua.replicate.token import hidden
 from kosmolua.settings import ages, config, paths
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -145,7 +146,7 @@ def _show(path: str, *, as_json: bool) -> int:
     facts = [
         ("name", one.name),
         ("run", one.id),
-        ("script", " ".join([one.script, *(["--", *one.args] if one.args else [])])),
+        ("script", hidden(" ".join([one.script, *(["--", *one.args] if one.args else [])]))),
         *([("arguments", _named(one.named))] if one.named else []),
         *([] if one.prompt else [("account", one.account)]),
         ("journal", one.path),

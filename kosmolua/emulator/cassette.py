@@ -95,7 +95,23 @@ def fits(recorded: Any, given: Any) -> bool:
             return recorded.keys() == given.keys() and all(fits(item, given[name]) for name, item in recorded.items())
         case list() if isinstance(given, list):
             return len(recorded) == len(given) and all(map(fits, recorded, given))
-    return bool(recorded == given) or (recorded == HIDDEN and isinstance(given, str))
+    if isinstance(recorded, str) and isinstance(given, str) and HIDDEN in recorded:
+        return _fits_around(recorded.split(HIDDEN), given)
+    return bool(recorded == given)
+
+
+def _fits_around(parts: list[str], given: str) -> bool:
+    """Whether a text consists of these parts, with anything between them."""
+    first, *between, last = parts
+    if len(given) < len(first) + len(last) or not (given.startswith(first) and given.endswith(last)):
+        return False
+    at = len(first)
+    for part in between:
+        found = given.find(part, at, len(given) - len(last))
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
 def _read(file: str) -> tuple[str, list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from kosmolua.errors import PermissionDeniedError
 from kosmolua.replicate.structs import FileContent, LocalFile
-from kosmolua.replicate.token import looks_like_token
+from kosmolua.replicate.token import hidden, looks_like_token
 from kosmolua.terminal.safe import visible
 
 if TYPE_CHECKING:
@@ -197,5 +197,6 @@ def _shown(value: Any) -> Any:
 def _text(value: str) -> str:
     if looks_like_token(value):
         return "[hidden]"
+    value = hidden(value)
     cut = value[:MAX_STRING].encode(errors="replace").decode()
     return cut if len(value) <= MAX_STRING else f"{cut}… ({len(value)} characters)"

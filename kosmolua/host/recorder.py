@@ -25,10 +25,11 @@ from kosmolua.emulator.call import ApiRequest
 from kosmolua.emulator.links import PLACE, Links
 from kosmolua.errors import UsageError
 from kosmolua.host.upstream import Passed, Upstream, UpstreamError
-from kosmolua.journal.cassette import FORMAT, HIDDEN, Call, Opening, cleaned
+from kosmolua.journal.cassette import FORMAT, Call, Opening, cleaned
 from kosmolua.replicate.body import TooMuch, check_values
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.redact import Redactor
+from kosmolua.replicate.token import HIDDEN
 from kosmolua.replicate.transfer import gets_token
 from kosmolua.replicate.urls import checked_url, is_loopback
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from kosmolua.replicate.structs import FileContent, LocalFile, extension
+from kosmolua.replicate.token import hidden
 
 if TYPE_CHECKING:
     from kosmolua.replicate.catalogue import Operation
@@ -51,6 +52,7 @@ def shown(arguments: bytes) -> str:
         text = msgspec.json.encode(_without_bytes(found), order="sorted").decode()
     except NO_DATA:  # sent by a script process, or written by another program
         return "invalid data"
+    text = hidden(text)
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

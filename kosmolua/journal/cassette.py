@@ -23,15 +23,14 @@ from kosmolua.journal.journal import AGAIN
 from kosmolua.journal.records import Head, Line, RecordedAnswer
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.structs import LocalFile, extension
+from kosmolua.replicate.token import HIDDEN, hidden
 
 if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
 
 FORMAT = 1
-HIDDEN = "[hidden]"
 _SECRET_NAME = re.compile(r"(.*[_-])?(api[_-]?key|api[_-]?token|access[_-]?token|auth[_-]?token|hf[_-]?token|token"
                           r"|secret|password|authorization)", re.IGNORECASE)  # fmt: skip
-_TOKEN = re.compile(r"r8_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{20,}|hf_[A-Za-z0-9]{20,}")
 _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -139,7 +138,7 @@ def cleaned(value: Any, name: str = "") -> Any:
         case str() if value and _SECRET_NAME.fullmatch(name):
             return HIDDEN
         case str():
-            return _TOKEN.sub(HIDDEN, value)
+            return hidden(value)
         case LocalFile():
             return {"file": value.path}
         case msgspec.msgpack.Ext():

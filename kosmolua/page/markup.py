@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterable
 from typing import LiteralString
 
+from kosmolua.replicate.token import HIDDEN, without_user_info
 from kosmolua.terminal.safe import safe
 
-HIDDEN = "[hidden]"
 _TOKEN = re.compile(r"\b(r8_|whsec_|hf_)[\w+/=-]{8,}")
 _BEARER = re.compile(r"\b(bearer\s+)[\w.~+/=-]{8,}", re.IGNORECASE)
 _NAMED = re.compile(
@@ -34,7 +34,7 @@ def masked(text: str) -> str:
     """The text without secrets, recognised by form or by the name before them."""
     if "bearer" in text.lower():
         text = _BEARER.sub(rf"\1{HIDDEN}", text)
-    return _NAMED.sub(rf"\1{HIDDEN}", _TOKEN.sub(r"\1…", text))
+    return _NAMED.sub(rf"\1{HIDDEN}", _TOKEN.sub(r"\1…", without_user_info(text)))
 
 
 def text(value: str | float) -> Html:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from kosmolua.errors import CredentialError
 
 TOKENS_PAGE = "https://replicate.com/account/api-tokens"
@@ -32,3 +34,18 @@ def quoted(text: str, most: int = 100) -> str:
 def looks_like_token(text: str) -> bool:
     """Whether a text may be a misplaced token, which no message should repeat."""
     return text.startswith("r8_")
+
+
+HIDDEN = "[hidden]"
+_SECRET = re.compile(r"r8_[A-Za-z0-9]{20,}|whsec_[A-Za-z0-9+/=]{20,}|hf_[A-Za-z0-9]{20,}")
+_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/?#@\"'<>]+@", re.IGNORECASE)
+
+
+def hidden(text: str) -> str:
+    """The text without what has the form of a secret: tokens, signing secrets, user and password of a URL."""
+    return _SECRET.sub(HIDDEN, without_user_info(text))
+
+
+def without_user_info(text: str) -> str:
+    """The text with URLs without user and password."""
+    return _USER_INFO.sub(rf"\1{HIDDEN}@", text) if "@" in text and "://" in text else text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,6 +31,13 @@ _SETTINGS = (
 )
 
 
+_ENCODED = r"(?:[^@/?#\[\]\s%{}]|%[0-9a-fA-F]{{2}})*"
+_URL = re.compile(
+    rf"postgres(?:ql)?://(?:{_ENCODED.format(':')}(?::{_ENCODED.format('')})?@)?[^@?#\s]*"
+    r"(?:\?\w+=[^&\s]*(?:&\w+=[^&\s]*)*)?"
+)
+
+
 class Unit:
     """A connection whose statements are committed one by one, until a transaction is begun. That ends with the unit."""
 
@@ -54,6 +62,7 @@ class Database:
     """
 
     def __init__(self, url: str, *, prepare: bool = False, size: int = 4) -> None:
+        check_url(url)
         self.url = url
         self._current = threading.local()  # the unit of this thread
         self._ahead = 0.0  # of the database's clock over time.monotonic
@@ -143,6 +152,17 @@ class Database:
             yield
         except psycopg.Error as error:
             raise unreachable(error) from None
+
+
+def check_url(url: str) -> None:
+    """Raise a `ConfigurationError` for a URL of which libpq would take a part of the password for something else, and
+    name it in its error.
+    """
+    if not _URL.fullmatch(url):
+        raise ConfigurationError(
+            "the URL of the database is invalid, or its user or password has characters that are not encoded",
+            hint="write postgresql://USER:PASSWORD@HOST/DATABASE with @ as %40, / as %2F, : as %3A, % as %25",
+        )
 
 
 def missing() -> ConfigurationError:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from kosmolua.errors import JournalError, UsageError
 from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
+from kosmolua.replicate.token import hidden
 from kosmolua.worker.database import Database
 from kosmolua.worker.store import add_run, new_id
 
@@ -185,11 +186,12 @@ def prints(database: Database, run: str, after: int = 0) -> list[tuple[int, int,
 
 def _shown(row: Sequence[Any]) -> Shown:
     fields = dict(zip(Shown.__struct_fields__, row, strict=True))
-    results = fields["results"]
+    results, packed = fields["results"], fields["args"]
+    args = ["(long)"] if packed is None else [hidden(one) for one in msgspec.msgpack.decode(packed)]
     return Shown(
         **{
             **fields,
-            "args": ["(long)"] if fields["args"] is None else msgspec.msgpack.decode(fields["args"]),
+            "args": args,
             "results": None if results is None else msgspec.msgpack.decode(results),
         }
     )

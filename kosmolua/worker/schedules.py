@@ -18,6 +18,7 @@ from msgspec import Struct
 from kosmolua.errors import KosmoError, UsageError
 from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
+from kosmolua.replicate.token import hidden
 from kosmolua.settings import cron
 from kosmolua.worker.database import Database
 from kosmolua.worker.runs import ENDED, enqueue
@@ -118,7 +119,9 @@ def add(database: Database, planned: Planned, *, replace: bool = False) -> str:
 
 
 def listed(database: Database, name: str | None = None) -> list[Schedule]:
-    """All schedules by name, or the one of that name. Raises a `UsageError` if it does not exist."""
+    """All schedules by name, or the one of that name, for people: arguments are without what looks like a secret.
+    Raises a `UsageError` if it does not exist.
+    """
     rows = database.rows(
         _SHOWN + "WHERE %(name)s::text IS NULL OR s.name = %(name)s ORDER BY s.name",
         {"name": name, "ended": list(ENDED)},
@@ -127,7 +130,11 @@ def listed(database: Database, name: str | None = None) -> list[Schedule]:
         raise _unknown(name)
     fields = Schedule.__struct_fields__
     found = [dict(zip(fields, row, strict=True)) for row in rows]
-    return [Schedule(**{**one, "args": msgspec.msgpack.decode(one["args"])}) for one in found]
+    return [Schedule(**{**one, "args": _shown_args(one["args"])}) for one in found]
+
+
+def _shown_args(packed: bytes) -> list[str]:
+    return [hidden(each) for each in msgspec.msgpack.decode(packed)]
 
 
 def remove(database: Database, name: str) -> None:

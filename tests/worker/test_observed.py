@@ -41,8 +41,8 @@ def scraped(port):
 
 
 @contextmanager
-def program(directory, *words):
-    """A command in a process; its log is a file."""
+def program(directory, *words, status=0):
+    """A command in a process, which ends with that status; its log is a file."""
     environment = {**os.environ, "KOSMO_STATE_DIR": str(directory / "state"), "KOSMO_CONFIG_DIR": str(directory)}
     with (directory / "log").open("wb") as log:
         made = subprocess.Popen([sys.executable, "-m", "kosmolua", *words], env=environment, stderr=log, stdout=log)
@@ -52,7 +52,7 @@ def program(directory, *words):
         raise AssertionError((directory / "log").read_text()[-4000:]) from None
     finally:
         made.send_signal(signal.SIGTERM)
-        assert 0 == made.wait(30), (directory / "log").read_text()
+        assert status == made.wait(30), (directory / "log").read_text()
 
 
 def test_figures_and_log_of_a_worker(url, database, tmp_path):
