@@ -357,11 +357,18 @@ def emulated(error: KosmoError) -> KosmoError:
         error.hint = re.sub(r", or always: kosmo [\w:]+ replicate --\w+ allow", "", error.hint)  # it is a flag's doing
     elif error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
         error.hint = None
-    elif error.hint and "kosmo model" in error.hint and "--emulate" not in error.hint:
-        import re
-
-        error.hint = re.sub(r"kosmo (model|models (search|show)) [\w./:-]+", r"\g<0> --emulate", error.hint)
+    elif error.hint:
+        error.hint = of_emulated_models(error.hint)
     return error
+
+
+def of_emulated_models(hint: str) -> str:
+    """The hint, with `--emulate` for commands that show models."""
+    if "kosmo model" not in hint or "--emulate" in hint:
+        return hint
+    import re
+
+    return re.sub(r"kosmo (model|models (search|show)) [\w./:-]+", r"\g<0> --emulate", hint)
 
 
 def failure_of(error: BaseException, doing: str) -> KosmoError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.check.gate import Policy, header
 from kosmolua.cli import options as options_
 from kosmolua.cli.versions import Versions
-from kosmolua.errors import EXIT_FAILED
+from kosmolua.errors import EXIT_FAILED, of_emulated_models
 from kosmolua.host import source
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def run(command: str, argv: list[str]) -> int:
 
     with Engine() as engine, Versions(options, online=parsed.online or options.emulate) as online:
         for file in parsed.files:
-            found += _checked(engine, online, parsed, options, file)
+            found += for_options(_checked(engine, online, parsed, options, file), options)
     return _show(found, parsed.files, as_json=options.json)
 
 
@@ -79,6 +79,15 @@ def _checked(
         needs=needs,
     )
     return [*misdeclared, *malformed, *check(program, world)]
+
+
+def for_options(found: Sequence[Problem], options: Options) -> list[Problem]:
+    """The problems, with hints that name the models of the emulator if that is used."""
+    if not options.emulate:
+        return [*found]
+    from msgspec.structs import replace
+
+    return [replace(one, hint=of_emulated_models(one.hint)) if one.hint else one for one in found]
 
 
 def _custom(parsed: argparse.Namespace) -> dict[str, frozenset[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
@@ -63,4 +64,6 @@ def of_model(text: str) -> Reference:
 def _flags(options: Options) -> str:
     """The flags that give `kosmo run` the same account or emulator."""
     account = account_flag(options.account)
-    return ("--emulate" if options.emulate else "--write allow") + account
+    models = f" --models {quote(options.models)}" if options.models else ""
+    cogs = "".join(f" --cog {quote(each)}" for each in options.cog)
+    return ("--emulate" if options.emulate else "--write allow") + models + cogs + account

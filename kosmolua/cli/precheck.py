@@ -31,7 +31,9 @@ def run(parsed: argparse.Namespace, options: Options, file: str, text: bytes) ->
     """Check a script that is about to run. Raises a `UsageError` for what is certain to fail, and prints warnings on
     standard error, each once.
     """
-    found = _look(parsed, options, file, text)
+    from kosmolua.cli.check import for_options
+
+    found = for_options(_look(parsed, options, file, text), options)
     if any(one.writes for one in found) and not options.json:
         found = _allow_saves(found, parsed)
     errors = [problem for problem in found if problem.severity == "error"]

@@ -1,5 +1,6 @@
 """The help of commands, of their actions, and of pages."""
 
+import re
 from importlib import import_module
 
 import pytest
@@ -111,3 +112,22 @@ def test_help_says_what_jq_needs(helped):
 def test_schedules_and_triggers_are_listed_by_default(kosmo):
     """A command with actions lists what there is if none is given: here there is no database."""
     assert [4, 4, 4] == [kosmo(command).status for command in ("schedule", "triggers", "workers")]
+
+
+def parsers():
+    """The parser of each command that has one, by its name."""
+    for command, (name, _) in COMMANDS.items():
+        make = getattr(import_module(f"kosmolua.cli.{name}"), "_parser", None)
+        if make and name not in ("reference", "mcp"):
+            yield pytest.param(make(command), id=command)
+
+
+@pytest.mark.parametrize("parser", [*parsers()])
+def test_a_default_in_the_help_is_the_default(parser):
+    """A number that the help names is the one that is used if the option is left out."""
+    told = [
+        (each.dest, each.default, re.search(r"\(default: ([0-9]+(?:\.[0-9]+)?)\)", each.help or ""))
+        for each in parser._actions
+    ]
+
+    assert [] == [(name, used, found[1]) for name, used, found in told if found and float(found[1]) != float(used)]

@@ -178,6 +178,27 @@ def test_what_another_emulator_had(kosmo, argv):
     assert f"; {ONLY_EMULATED}\n" in ran.err
 
 
+@pytest.mark.parametrize("command", [("lua", "--emulate"), ("check", "--emulate"), ("lua", "--emulate", "--no-check")])
+def test_a_model_of_the_emulator_is_shown_with_emulate(kosmo, tmp_path, command):
+    """The hint about a wrong input names the emulator's model, before the run and in it."""
+    (tmp_path / "f.lua").write_text("run('replicate/hello-world', { txt = 'a' })\n")
+    ran = kosmo(*command, "f.lua")
+
+    assert "ee its inputs: kosmo model replicate/hello-world --emulate" in ran.err + ran.out
+
+
+def test_the_example_of_a_model_has_the_flags(kosmo, tmp_path):
+    """A model of a directory runs with that directory only."""
+    found = kosmo("model", "replicate/hello-world", "--emulate", "--json").json
+    version = {"id": "5" * 64, "openapi_schema": {"components": {"schemas": {"Input": {"properties": {}}}}}}
+    made = {"owner": "a", "name": "b", "latest_version": version, "default_example": None, "url": found["model"]}
+    (tmp_path / "my models").mkdir()
+    (tmp_path / "my models" / "b.json").write_text(json.dumps(made))
+    shown = kosmo("model", "a/b", "--emulate", "--models", "my models", "--json").json
+
+    assert shown["example"].startswith("kosmo run --emulate --models 'my models' a/b")
+
+
 def test_a_refusal_with_emulate_names_flags_only():
     """The configuration has no effect on the emulator, so that no hint changes it."""
     hint = "allow it for this command: --write allow, or always: kosmo integrations:configure replicate --write allow"
