@@ -143,7 +143,8 @@ def show(job: Job, result: Result, pictures: Pictures) -> int:
         output.write_text((safe(line) if sys.stdout.isatty() else line) + "\n")
     pictures.draw()
     if found.get("urls") and not found.get("saved") and sys.stdout.isatty():
-        notice("output files are deleted after an hour; to keep them, add --save DIR/")
+        until = "with this command, as the emulator" if job.options.emulate else "after an hour"
+        notice(f"output files are deleted {until}; to keep them, add --save DIR/")
     notice(_ending(job, found["prediction"], result))
     return 0
 

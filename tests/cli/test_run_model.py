@@ -1,6 +1,8 @@
 """`kosmo run`: from a model and its inputs to the output, with the emulator and with test servers."""
 
+import base64
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -316,6 +318,23 @@ def test_on_a_terminal(terminal):
     assert f"{FLUX} succeeded" in screen.screen
     assert "\x1b[38;2;" in screen.screen
     assert "--save DIR/" in screen.screen
+
+
+@pytest.mark.parametrize(
+    ("environment", "carried"),
+    [
+        ({"TERM": "xterm-kitty"}, r"\x1b_G[^;]*m=[01];([^\x1b]*)\x1b\\"),
+        ({"TERM_PROGRAM": "iTerm.app"}, r"\x1b]1337;File=[^:]*;inline=1;size=[0-9]+:([^\x07]*)\x07"),
+        ({"TERM_PROGRAM": "WezTerm"}, r"\x1b]1337;File=[^:]*;inline=1;size=[0-9]+:([^\x07]*)\x07"),
+    ],
+    ids=["kitty", "iTerm2", "WezTerm"],
+)
+def test_the_picture_that_a_terminal_gets(terminal, tmp_path, environment, carried):
+    """The sequence on the screen holds exactly the picture that is saved."""
+    screen = terminal(FLUX, "prompt=fox", "seed=3", "--save", "fox.png", **environment)
+    assert 0 == screen.finish()
+
+    assert (tmp_path / "fox.png").read_bytes() == base64.b64decode("".join(re.findall(carried, screen.screen)))
 
 
 def test_the_state_is_seen_while_it_runs(terminal):

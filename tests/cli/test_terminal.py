@@ -51,7 +51,8 @@ class Terminal:
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.screen
             self._read(0.1)
-        self._read(0.1)
+        while self._read(0.1):
+            pass
         return self.process.returncode
 
     def close(self):
@@ -60,12 +61,14 @@ class Terminal:
         os.close(self._master)
 
     def _read(self, seconds):
-        ready, _, _ = select.select([self._master], [], [], seconds)
-        if ready:
-            try:
-                self.screen += os.read(self._master, 65536).decode(errors="replace")
-            except OSError:
-                return  # the program has gone, and its end of the terminal with it
+        """Read what is there. False if nothing is, or if the program has gone, and its end of the terminal with it."""
+        if not select.select([self._master], [], [], seconds)[0]:
+            return False
+        try:
+            self.screen += os.read(self._master, 65536).decode(errors="replace")
+        except OSError:
+            return False
+        return True
 
 
 @pytest.fixture
