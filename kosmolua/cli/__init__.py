@@ -28,47 +28,57 @@ if TYPE_CHECKING:
 COMMANDS = {
     "run": ("run", "run a model and print its output: run owner/name prompt=..."),
     "integrations:lua": ("lua", "run a Lua script against Replicate (short: lua)"),
-    "check": ("check", "report what is certain to fail in a script, without running it"),
     "repl": ("lua", "start an interactive prompt for Lua, with completion, help and the permission gate"),
+    "check": ("check", "report what is certain to fail in a script, without running it"),
+    "scripts": ("scripts", "keep Lua scripts by name, and run them: scripts run draw prompt=..."),
     "integrations:call": ("call", "call one function, such as replicate.get_account"),
     "integrations:replicate": ("call", "call one function without the prefix; list the functions if none is given"),
     "integrations:configure": ("configure", "store an API token, set permissions, manage accounts"),
     "integrations:doctor": ("doctor", "check whether a call would work, and print what to run if not"),
     "integrations:status": ("status", "show each setting in force and its source"),
-    "integrations:trust": ("status", "trust this project's config.toml, including settings that loosen policy"),
     "integrations:policy": ("policy", "explain which rule decides a call, or list the rules"),
-    "integrations:list": ("reference", "list the providers, or a provider's functions"),
+    "integrations:trust": ("status", "trust this project's config.toml, including settings that loosen policy"),
+    "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
+    "prices": ("prices", "list the prices of models, or import a price file"),
+    "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
+    "models": ("models", "search models, list them, or show one: models search upscale"),
+    "model": ("model", "show a model's inputs and output: model owner/name"),
+    "predictions": ("predictions", "list predictions, show, cancel or open one: predictions show ID"),
     "integrations:search": ("reference", "search functions, helpers of scripts, and topics"),
     "integrations:docs": ("reference", "show the documentation of a function, a helper, the provider or a topic"),
-    "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
+    "integrations:list": ("reference", "list the providers, or a provider's functions"),
     "integrations:examples": ("reference", "show an example of a function for each interface"),
-    "integrations:types": ("types", "write type stubs, so that an editor can complete and check scripts"),
+    "integrations:schema": ("reference", "print the JSON Schema of a function's arguments"),
     "integrations:fields": ("reference", "list a provider's configuration fields"),
-    "scripts": ("scripts", "keep Lua scripts by name, and run them: scripts run draw prompt=..."),
-    "skill": ("skill", "print or install a skill that teaches agents this version of kosmo"),
+    "integrations:types": ("types", "write type stubs, so that an editor can complete and check scripts"),
     "runs": ("runs", "list, show, resume, undo, export and prune runs that have a journal"),
-    "worker": ("worker", "work on submitted runs, on this machine or on many with one PostgreSQL"),
-    "workers": ("worker", "list the workers"),
-    "serve": ("serve", "serve pages about runs, approvals, schedules, budgets and workers"),
-    "submit": ("submit", "add a run for a worker to carry out"),
-    "schedule": ("schedule", "run a script on workers at recurring times: schedule add nightly '0 3 * * *' FILE"),
-    "approvals": ("approvals", "list the calls that wait for approval, approve or deny them"),
-    "prices": ("prices", "list the prices of models, or import a price file"),
-    "budget": ("budget", "set, show or remove a budget for all runs in a day, week or month"),
-    "models": ("models", "search models, list them, or show one: models search upscale"),
-    "predictions": ("predictions", "list predictions, show, cancel or open one: predictions show ID"),
-    "model": ("model", "show a model's inputs and output: model owner/name"),
-    "triggers": ("triggers", "start a script on workers by a request over HTTP"),
-    "webhooks:serve": ("hooks", "receive webhooks and requests that start runs"),
-    "webhooks:verify": ("webhooks", "verify that a webhook was signed by Replicate"),
     "audit": ("audit", "show the calls that were made or refused, and who decided"),
+    "approvals": ("approvals", "list the calls that wait for approval, approve or deny them"),
+    "skill": ("skill", "print or install a skill that teaches agents this version of kosmo"),
     "mcp:serve": ("mcp", "expose each function as an MCP tool, or one execute_lua tool instead (--code)"),
     "mcp:install": ("mcp", "register the server with an MCP client"),
     "mcp:uninstall": ("mcp", "remove the server from an MCP client"),
     "mcp:export": ("mcp", "print the configuration that mcp:install would write"),
-    "completion": ("completion", "print a completion script: completion bash, zsh or fish"),
-    "emulator:record": ("recording", "record what a program asks the API as a cassette, through a proxy on loopback"),
     "emulator:serve": ("emulator", "serve an offline Replicate API on loopback, for any client"),
+    "emulator:record": ("recording", "record what a program asks the API as a cassette, through a proxy on loopback"),
+    "submit": ("submit", "add a run for a worker to carry out"),
+    "worker": ("worker", "work on submitted runs, on this machine or on many with one PostgreSQL"),
+    "workers": ("worker", "list the workers"),
+    "schedule": ("schedule", "run a script on workers at recurring times: schedule add nightly @daily FILE"),
+    "triggers": ("triggers", "start a script on workers by a request over HTTP"),
+    "webhooks:serve": ("hooks", "receive webhooks and requests that start runs"),
+    "webhooks:verify": ("webhooks", "verify that a webhook was signed by Replicate"),
+    "serve": ("serve", "serve pages about runs, approvals, schedules, budgets and workers"),
+}
+# the first command of a section of the help -> its title
+_SECTIONS = {
+    "run": "run models and scripts",
+    "integrations:configure": "set up",
+    "models": "look up",
+    "runs": "look back",
+    "skill": "agents",
+    "emulator:serve": "without an account",
+    "submit": "workers, schedules and webhooks",
 }
 SHORT = {"lua": "integrations:lua"}
 # Python looks for cycles after 700 new objects, and an import makes thousands: a twentieth of a short run.
@@ -254,13 +264,20 @@ def _unknown(argv: list[str], pages: Iterable[str] = ()) -> UsageError:
 def _help() -> str:
     from kosmolua.terminal.text import table, wrapped
 
-    rows = table(((name, what) for name, (_, what) in COMMANDS.items()), styles=())
-    more = wrapped("Run kosmo COMMAND --help for the options of a command. To try one without an account:")
+    lines = table(((name, what) for name, (_, what) in COMMANDS.items()), styles=()).splitlines()
+    titles = {f"  {name} ": title for name, title in _SECTIONS.items()}
+    starts = [next((titles[head] for head in titles if f"{line} ".startswith(head)), None) for line in lines]
+    rows = "\n".join(f"\n{title}:\n{line}" if title else line for title, line in zip(starts, lines, strict=True))
+
+    more = wrapped(
+        "Run kosmo COMMAND --help for the options of a command, and kosmo help NAME for a function, a helper of "
+        "scripts or a topic, such as kosmo help permissions. To try one without an account:"
+    )
     return f"""usage: kosmo COMMAND [ARGUMENTS]
 
 {wrapped("LuaJIT workflows for the whole Replicate API, behind a permission gate.")}
-
 {rows}
 
 {more}
+  kosmo run --emulate meta/meta-llama-3-8b-instruct prompt='a poem about rain'
   kosmo lua --emulate --eval 'return integrations.replicate.get_account{{}}'"""

@@ -78,6 +78,16 @@ def test_help_for_an_unknown_name(helped, words, near):
     assert f"did you mean {near}?" in err
 
 
+def test_the_help_has_every_command_in_a_section(helped):
+    """Commands are listed by what they are for."""
+    out = helped("--help")[1]
+    names = re.findall(r"^  (\S+)(?:  |$)", out, re.MULTILINE)
+
+    assert [*COMMANDS] == [name for name in names if name in COMMANDS]
+    assert "\nrun models and scripts:\n  run  " in out
+    assert "\n\nset up:\n  integrations:configure  " in out
+
+
 def test_help_for_a_page(helped):
     """`kosmo help` shows the page of a topic, a helper of scripts or a function."""
     pages = ("permissions", "wait", "get_account", "replicate")
