@@ -28,7 +28,7 @@ ACTIONS = {
     "resume RUN [OPTIONS]": "continue a run; options and arguments are those of kosmo lua",
     "undo RUN": "cancel and delete what a run created, after asking; options: kosmo runs undo --help",
     "export RUN": "print the calls of a run as JSON Lines",
-    "prune [RUN ...]": "delete the journals and kept outputs of these runs, or of finished ones with --older-than",
+    "prune [RUN ...]": "delete these runs with their journals and kept outputs, or finished ones with --older-than",
     "logs RUN": "print what a submitted run printed",
     "cancel RUN": "cancel a submitted run",
 }
@@ -68,28 +68,16 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List, show, resume, undo, export or prune runs that have a journal. With --database, list, show, resume and "
-        "undo are for the runs of kosmo submit, as logs and cancel always are.",
+        "List, show, resume, undo, export or prune runs that have a journal. With --database, list, show, resume, "
+        "undo and prune are for the runs of kosmo submit, as logs and cancel always are.",
         f"kosmo {command} {_EXAMPLE}\n  kosmo {command} undo nightly --dry-run\n  kosmo {command} logs -f 1f2e3d4c5b6a",
     )
     options.add_action(made, ACTIONS)
     made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run; of a submitted run id or key")
-    made.add_argument(
-        "--older-than",
-        type=_age,
-        metavar="TIME",
-        help="prune: delete runs that finished at least TIME ago, such as 12h, 30d or 2w",
-    )
+    submitted.add_older_than(made)
     submitted.add_flags(made)
     options.add_json(made)
     return made
-
-
-def _age(text: str) -> float:
-    seconds = ages.seconds_of(text)
-    if seconds is None:
-        raise argparse.ArgumentTypeError(f"expected a time such as 12h, 30d or 2w, got {text!r}")
-    return seconds
 
 
 def _one(command: str, names: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ ACTIONS = {
     "logs RUN": "print what a run printed",
     "cancel RUN": "cancel a run",
     "resume RUN": "continue a run that failed or was canceled",
+    "prune [RUN ...]": "delete these runs, or with --older-than those that ended a while ago",
 }
 _LONGEST = 1000  # characters of a script's path and arguments
 _PAUSE = 0.5  # seconds between checks for new output
@@ -32,6 +34,12 @@ def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_intermixed_args(argv)
     if parsed.action == "list" and parsed.run:
         raise UsageError(f"list takes no run, got {parsed.run[0]!r}", hint=f"kosmo {command} show RUN --database")
+    if parsed.action == "prune":
+        return _prune(command, parsed)
+    if parsed.older_than is not None:
+        raise UsageError(
+            "--older-than needs the action prune", hint=f"kosmo {command} prune --database --older-than 30d"
+        )
     if parsed.action != "list" and len(parsed.run) != 1:
         raise UsageError(f"expected one run, got {len(parsed.run)}", hint=f"list them: kosmo {command} list --database")
     with opened(parsed.database) as database:
@@ -58,14 +66,58 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List submitted runs, show one with its calls, print what it printed, cancel it, or continue one that failed.",
+        "List submitted runs, show one with its calls, print what it printed, cancel it, continue one that failed, or "
+        "delete those that have ended.",
         f"kosmo {command} logs -f 1f2e3d4c5b6a",
     )
     options.add_action(made, ACTIONS)
     made.add_argument("run", nargs="*", metavar="RUN", help="id or key of a run")
     add_flags(made)
+    add_older_than(made)
     options.add_json(made)
     return made
+
+
+def add_older_than(made: options.Parser) -> None:
+    made.add_argument(
+        "--older-than",
+        "--older",
+        type=_age,
+        metavar="TIME",
+        help="prune: delete runs that ended at least TIME ago, such as 12h, 30d or 2w",
+    )
+
+
+def _age(text: str) -> float:
+    seconds = ages.seconds_of(text)
+    if seconds is None:
+        raise argparse.ArgumentTypeError(f"expected a time such as 12h, 30d or 2w, got {text!r}")
+    return seconds
+
+
+def _prune(command: str, parsed: argparse.Namespace) -> int:
+    if bool(parsed.run) == (parsed.older_than is not None):
+        raise UsageError(
+            "expected either runs to delete or --older-than TIME",
+            hint=f"for example: kosmo {command} prune --database --older-than 30d",
+        )
+    with opened(parsed.database) as database:
+        from kosmolua.worker import pruning, runs
+
+        named = [runs.find(database, name) for name in parsed.run]
+        for one in named:
+            pruning.check(database, one)
+        found = pruning.prune(database, parsed.older_than or 0.0, [one.id for one in named] if named else None)
+    if parsed.json:
+        output.show_json({"success": True, "removed": found.removed, "kept": found.kept})
+        return 0
+    output.write_text(f"removed {len(found.removed)} run{'s' * (len(found.removed) != 1)}\n")
+    for identifier in found.kept:
+        output.write_text(
+            f"kept {identifier}: a write of it, or one like it, is not settled; "
+            f"settle it: kosmo {command} resume {identifier} --database\n"
+        )
+    return 0
 
 
 def add_flags(made: options.Parser) -> None:

@@ -89,7 +89,7 @@ def submit(
         connection.execute("SET LOCAL synchronous_commit = on")
         if key is not None:
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (key,))
-            row = connection.execute("SELECT id, digest FROM runs WHERE key = %s", (key,)).fetchone()
+            row = earlier(connection, key)
             if row and row[1] != digest:
                 raise UsageError(
                     f"key {key!r} is that of run {row[0]}, which has another script, arguments, account, budget or "
@@ -104,6 +104,13 @@ def submit(
         if at is None:
             enqueue(connection, [(run, head.account)])
     return run, True
+
+
+def earlier(connection: Connection[Any], key: str | None) -> tuple[str, bytes] | None:
+    """The id and the digest of the run that has had the key, also if it was pruned since."""
+    text = "SELECT id, digest FROM runs WHERE key = %s UNION ALL SELECT run, digest FROM pruned WHERE key = %s"
+    found = connection.execute(text, (key, key)).fetchone()
+    return None if found is None else (found[0], bytes(found[1]))
 
 
 def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> None:

@@ -21,7 +21,7 @@ from kosmolua.journal.records import Head
 from kosmolua.replicate.token import hidden
 from kosmolua.settings import cron
 from kosmolua.worker.database import Database
-from kosmolua.worker.runs import ENDED, enqueue
+from kosmolua.worker.runs import ENDED, earlier, enqueue
 from kosmolua.worker.store import add_run, new_id
 
 if TYPE_CHECKING:
@@ -223,9 +223,9 @@ def _submitted(
 ) -> str:
     """The id of the run of a slot; the one that the slot has had before, if a schedule of that name was added again."""
     key = None if slot is None else f"{PREFIX}{name}:{slot.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    earlier = connection.execute("SELECT id FROM runs WHERE key = %s", (key,)).fetchone()
-    if earlier:
-        return str(earlier[0])
+    before = earlier(connection, key)
+    if before:
+        return before[0]
     run, digest = new_id(), hashlib.sha256(msgspec.msgpack.encode((source, args, account, caps))).digest()
     head = Head(script=script, source=source, args=msgspec.msgpack.decode(args), account=account)
     add_run(connection, run, head, key=key, digest=digest, caps=caps, submitted_by=by, started_by=PREFIX + name)

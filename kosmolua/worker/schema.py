@@ -10,7 +10,7 @@ from kosmolua.errors import ConfigurationError
 if TYPE_CHECKING:
     from psycopg import Connection
 
-VERSION = 5
+VERSION = 6
 _LOCK = 0x6B6F736D  # of the session that migrates
 _TABLES = """
 CREATE TABLE workers (
@@ -109,8 +109,13 @@ _APPROVERS = """
 ALTER TABLE runs ADD COLUMN approvers text[];
 ALTER TABLE approvals ADD COLUMN approvers text[], ADD COLUMN own boolean;
 """
+# Keys of runs that were deleted: what was submitted once, or delivered to a trigger, does not run again.
+_PRUNED = """
+CREATE TABLE pruned (
+  key text PRIMARY KEY, run text NOT NULL, digest bytea NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
+"""
 # version -> the statements that lead to it from the one before
-_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED, 4: _PLACES, 5: _APPROVERS}
+_STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED, 4: _PLACES, 5: _APPROVERS, 6: _PRUNED}
 
 
 def prepare(connection: Connection[Any]) -> None:

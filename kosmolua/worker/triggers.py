@@ -19,7 +19,7 @@ from kosmolua.errors import UsageError
 from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
 from kosmolua.worker.database import Database
-from kosmolua.worker.runs import enqueue
+from kosmolua.worker.runs import earlier, enqueue
 from kosmolua.worker.store import add_run, new_id
 
 if TYPE_CHECKING:
@@ -142,9 +142,9 @@ def submit(database: Database, request: Request, most: int = QUEUE) -> tuple[str
         ).fetchone()
         if row is None:
             raise UsageError(f"no trigger {name[:100]!r}", hint="list them: kosmo triggers list")
-        earlier = connection.execute("SELECT id FROM runs WHERE key = %s", (key,)).fetchone()
-        if earlier:
-            return str(earlier[0]), False
+        before = earlier(connection, key)
+        if before:
+            return before[0], False
         _check_queue(connection, name, most)
         script, source, account, caps, by = row
         run, args = new_id(), [msgspec.json.encode(request).decode()]

@@ -1,0 +1,71 @@
+"""Deletes runs that have ended, with their journals and output. What money depends on stays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from kosmolua.errors import UsageError
+from kosmolua.settings import ages
+from kosmolua.worker.runs import ENDED
+
+if TYPE_CHECKING:
+    from kosmolua.worker.database import Database
+    from kosmolua.worker.runs import Shown
+
+LEAST = 3600.0  # seconds since the end: until then the search for an interrupted call of another run may meet its jobs
+BATCH = 500  # runs in a transaction
+_UNSETTLED = """
+(EXISTS (SELECT 1 FROM intents i WHERE i.run = r.id AND i.open)
+ OR EXISTS (SELECT 1 FROM outcomes o WHERE o.run = r.id AND o.state = 'unsure' AND NOT o.cut))
+"""
+# An interrupted call of another run looks for its result: it must know that what this run created is taken.
+_SOUGHT = """
+EXISTS (SELECT 1 FROM intents mine JOIN intents other ON other.essence = mine.essence AND other.open
+  WHERE mine.run = r.id AND other.run <> r.id)
+"""
+_OLD = "r.state = ANY(%(ended)s) AND r.ended <= clock_timestamp() - make_interval(secs => %(age)s)"
+_CHOSEN = "(%(runs)s::text[] IS NULL OR r.id = ANY(%(runs)s))"
+_DELETE = f"""
+WITH old AS (SELECT r.id, r.key, r.digest FROM runs r
+    WHERE {_CHOSEN} AND {_OLD} AND NOT {_UNSETTLED} AND NOT {_SOUGHT} ORDER BY r.ended LIMIT %(most)s
+    FOR UPDATE SKIP LOCKED),
+  kept AS (INSERT INTO pruned (key, run, digest) SELECT key, id, digest FROM old WHERE key IS NOT NULL
+    ON CONFLICT (key) DO NOTHING)
+DELETE FROM runs WHERE id IN (SELECT id FROM old) RETURNING id
+"""  # noqa: S608 - constants
+_LEFT = f"SELECT r.id FROM runs r WHERE {_CHOSEN} AND {_OLD} AND ({_UNSETTLED} OR {_SOUGHT}) ORDER BY r.ended"  # noqa: S608
+
+
+class Pruned(Struct, frozen=True):
+    """The ids of the runs that were deleted, and of those that were not, because a write of them is unsettled."""
+
+    removed: list[str]
+    kept: list[str]
+
+
+def prune(database: Database, age: float, runs: Sequence[str] | None = None) -> Pruned:
+    """Delete all runs, or those of these ``runs``, that ended at least ``age`` seconds ago, but at least an hour."""
+    given = {"ended": list(ENDED), "age": max(age, LEAST), "most": BATCH, "runs": None if runs is None else list(runs)}
+    removed: list[str] = []
+    while True:
+        with database.explained(), database.transaction() as connection:
+            found = [identifier for (identifier,) in connection.execute(_DELETE, given)]
+        removed += found
+        if len(found) < BATCH:
+            return Pruned(removed, [identifier for (identifier,) in database.rows(_LEFT, given)])
+
+
+def check(database: Database, one: Shown) -> None:
+    """Raise a `UsageError` for a run that cannot be deleted by name."""
+    see = f"see it: kosmo runs show {one.id} --database"
+    if one.state not in ENDED:
+        raise UsageError(f"run {one.id} is {one.state}; only a run that has ended can be pruned", hint=see)
+    left = LEAST - (database.now() - (one.ended or 0.0))
+    if left > 0:
+        raise UsageError(
+            f"run {one.id} ended less than an hour ago; other runs may still look for what it created",
+            hint=f"prune it after {ages.local_time(database.now() + left)}",
+        )
