@@ -38,7 +38,7 @@ EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, only seen by its 
 NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})  # of an OSError: no file descriptors
 RAISE_LIMIT = "raise the limit before the program starts (ulimit -n 8192), or run fewer scripts at once"
 ONLY_EMULATED = (
-    "--emulate begins anew with each command, with the models of kosmo models list --emulate; "
+    "with --emulate each command starts with a new emulator and the models of kosmo models list --emulate; "
     "to keep what is created, start an emulator of your own: kosmo emulator:serve"
 )
 ISSUES_URL = "https://github.com/kosmolua/kosmolua/issues"
@@ -264,7 +264,7 @@ class ScriptError(KosmoError):
 
 
 class ExitError(ScriptError):
-    """The script called ``exit`` with a ``status`` from 1 to 255; exit status 0 is no error."""
+    """The script called ``exit`` with a ``status`` from 1 to 255; exit status 0 is not an error."""
 
     code = "exited"
 

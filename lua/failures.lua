@@ -186,7 +186,7 @@ function M.run(f)
   return finished(main, resume(main))
 end
 
---- The coroutine of the main chunk, which scripts do not see as one.
+--- The coroutine of the main chunk, which is hidden from scripts.
 function M.main() return main end
 
 --- The text of a line, named as "file:line", if its source is known.

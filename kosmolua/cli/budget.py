@@ -17,7 +17,7 @@ from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
 ACTIONS = {
-    "show [NAME]": "show budgets, and what of them is spent",
+    "show [NAME]": "show budgets, and how much of each is spent",
     "set NAME": "add or change a budget; needs --cost or --predictions, and --per",
     "remove NAME": "remove a budget",
 }

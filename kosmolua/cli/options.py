@@ -48,7 +48,7 @@ FLAGS = {
     "json": (None, "print one JSON envelope"),
     "jq": (
         "EXPR",
-        "print the results of a jq expression over the JSON; needs the extra jq (without: --json | jq EXPR)",
+        "print the results of a jq expression over the JSON; needs the extra jq (without it: --json | jq EXPR)",
     ),
     "force": (None, "bypass the permission policy; other checks still apply"),
     "dry_run": (None, "print the request instead of sending it"),

@@ -112,7 +112,7 @@ def failure(error: KosmoError) -> dict[str, Any]:
 
 
 def print_error(error: KosmoError, excerpt: str | None = None) -> None:
-    """Print the error for a person: where, what, and the hint. A closed pipe, as in `kosmo … | head`, is no error."""
+    """Print the error for a person: place, message, hint. A closed pipe, as in `kosmo … | head`, is not an error."""
     if isinstance(error, OutputError) and error.gone:
         return
     where = getattr(error, "where", None)

@@ -96,7 +96,7 @@ def _time(one: Mapping[str, Any], name: str) -> str:
 
 def _seconds(one: Mapping[str, Any]) -> str:
     seconds = mapping(one.get("metrics")).get("predict_time")
-    return f"{seconds:.1f}" if isinstance(seconds, int | float) and seconds >= 0 else ""  # the API may err
+    return f"{seconds:.1f}" if isinstance(seconds, int | float) and seconds >= 0 else ""  # the API's times may be wrong
 
 
 def _line(found: Any) -> str:

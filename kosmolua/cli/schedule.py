@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ACTIONS = {
     "list [NAME]": "list the schedules",
     "add [NAME] ['CRON'] FILE": "add a schedule for a script; arguments of the script follow --",
-    "remove NAME": "remove a schedule; its runs go on",
+    "remove NAME": "remove a schedule; its runs continue",
     "pause NAME": "start no runs until it is resumed",
     "resume NAME": "start runs again",
     "run NAME": "start a run now",

@@ -88,7 +88,7 @@ def wants_file(shape: Shape | None) -> bool:
 
 
 def _of_kind(kind: str, shape: Shape, text: str) -> Any:
-    """The value of this type, or `_MISSING` if the text is no such value."""
+    """The value of this type, or `_MISSING` if the text does not have this type."""
     match kind:
         case "array":
             found = _document(text, (list,))

@@ -1,4 +1,4 @@
-"""Inputs of well-known models that the emulator's own take too, so that a command for Replicate works here as it is."""
+"""Inputs of well-known models that the emulator accepts too, so that a command for Replicate works unchanged."""
 
 from __future__ import annotations
 

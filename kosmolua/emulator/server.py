@@ -38,7 +38,7 @@ class Application(Protocol):
     def close(self) -> None: ...
 
 
-# At most so many bytes of a rejected upload are read, so that the client can read the error.
+# The maximum of a rejected upload that is read, so that the client can read the error.
 MOST_DISCARDED = 256 * 1024 * 1024
 
 

@@ -1,7 +1,7 @@
 """CONNECT for programs that cannot set the address of the API: the server is their proxy for that one host.
 
 The TLS of ``api.replicate.com`` ends here, with a certificate made for this process. Nothing is passed on: a request
-for any other host is refused, so that a program that uses one says so instead of bypassing what is tested or recorded.
+for any other host is refused, so that such a program fails visibly instead of bypassing the test or the recording.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 HOST = urlsplit(SERVER).hostname or ""
 TARGET = f"{HOST}:443"
 _REFUSED = f"Only {TARGET} is served here; name other hosts in NO_PROXY"
-_WITHOUT = "This server is no proxy; start it with --proxy"
+_WITHOUT = "This server is not a proxy; start it with --proxy"
 
 
 def refusal(target: str, context: ssl.SSLContext | None) -> str:

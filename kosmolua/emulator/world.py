@@ -37,7 +37,7 @@ class Version:
     accepts: Mapping[str, Any] | None = None  # an input that the API accepted, even if it does not match the schema
 
     def trained(self, version_id: str, created: float) -> Version:
-        """What a training makes of it."""
+        """The version that a training makes from this one."""
         return Version(version_id, created, self.behaviour, self.schema, self.trainer)
 
     def show(self) -> dict[str, Any]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def may_decide(journal: Journal, named: list[str] | None) -> bool:
-    """Whether the user may decide the approvals of the run, of which ``named`` narrows the approvers."""
+    """Whether the user may decide the approvals of the run, whose approvers ``named`` narrows."""
     settings, user = config.load(os.environ).approvals, approvers.current()
     before = ApprovalFile(os.environ).narrowed(journal.facts["id"])
     return local_rules(settings, named, before).objection(user, user) is None

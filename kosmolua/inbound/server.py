@@ -26,7 +26,7 @@ class Server(uvicorn.Server):
     """A server whose signals are handled by whoever starts it."""
 
     def __init__(self, app: Any, *, seconds: float = SECONDS, **options: Any) -> None:
-        """A request has to arrive in so many ``seconds``; ``options`` are those of `uvicorn.Config`."""
+        """A request has to arrive within ``seconds``; ``options`` are those of `uvicorn.Config`."""
         protocol: Any = partial(_Bounded, seconds=seconds)
         super().__init__(uvicorn.Config(app, http=protocol, access_log=False, log_level="warning", **options))
 

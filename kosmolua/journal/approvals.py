@@ -114,7 +114,7 @@ def check_anybody(function: str, rules: Rules, submitted_by: str | None) -> None
     shown = "; ".join(approvers.listed(approvers.short(name) for name in each) for each in lists)
     except_ = f", and not {submitted_by}, who submitted the run" if submitted_by and not rules.submitters else ""
     raise PermissionDeniedError(
-        f"{function}: nobody may approve it: expected somebody among each of: {shown}{except_}",
+        f"{function}: nobody may approve it: expected a person who is in each of: {shown}{except_}",
         hint=f"name other {approvers.FLAG}, or change approvals.approvers in config.toml",
         function=function,
     )
@@ -144,7 +144,7 @@ def undecidable(found: Approval) -> UsageError | None:
 
 
 def check_open(count: int) -> None:
-    """Raise a `LimitError` if a run with so many open questions may not ask more."""
+    """Raise a `LimitError` if a run with that many open questions may not ask more."""
     if count >= MAX_OPEN:
         raise LimitError(
             f"{MAX_OPEN} questions of this run are open; it may not ask more at once",

@@ -94,7 +94,7 @@ class ApprovalFile:
             ) from None
 
     def listed(self, *, decided: bool = False, run: str | None = None, limit: int = 1000) -> list[Approval]:
-        """The newest open approvals, oldest first; those that are ``decided``, too; of all runs or of one."""
+        """The newest open approvals of all runs or of one, oldest first; with ``decided`` the other ones too."""
         where = "" if run is None else "WHERE run = :run"
         text = f"SELECT * FROM ({_SHOWN} {where}) ORDER BY asked_at DESC, id LIMIT :limit"  # noqa: S608 - constants
         found = self._found(text, {"run": run, "limit": limit if decided else -1})

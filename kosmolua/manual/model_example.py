@@ -36,7 +36,7 @@ def example(reference: Reference, model: Mapping[str, Any], version: Version, fl
 
 
 def _words(work: Mapping[str, Any]) -> list[str]:
-    """Inputs as name=value; those that are no files as one JSON object if `kosmo run` could read one differently."""
+    """Inputs as name=value; those that are not files as one JSON object if `kosmo run` could read one differently."""
     rest = {name: value for name, value in work.items() if not isinstance(value, _File)}
     if all(_is_plain(name, value) for name, value in rest.items()):
         return [f"{name}={_word(value)}" for name, value in work.items()]

@@ -83,8 +83,8 @@ class LuaRun:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def wait(self, work: Work, seconds: float) -> dict[str, Any] | None:
-        """Wait for the end, at most so many seconds while no question is open. None if it still runs; 0 waits without a
-        limit. If the client cancels the call meanwhile, the run ends.
+        """Wait for the end, at most that many seconds while no question is open. None if it still runs; 0 waits without
+        a limit. If the client cancels the call meanwhile, the run ends.
         """
         with self._attached(work):
             until = time.monotonic() + seconds

@@ -187,7 +187,8 @@ def _job(kind: str, job: Table, width: int) -> str:
 def _took(job: Table) -> str:
     metrics = job.get("metrics")
     seconds = metrics.get("predict_time") if isinstance(metrics, Table) else None
-    return f" in {seconds:.2f} s" if isinstance(seconds, int | float) and seconds >= 0 else ""  # the API may err
+    # a time sent by the API may be negative
+    return f" in {seconds:.2f} s" if isinstance(seconds, int | float) and seconds >= 0 else ""
 
 
 def _model(kind: str, model: Table, width: int) -> str:

@@ -14,7 +14,7 @@ def output_kind(document: Any) -> dict[str, Any]:
 
     ``kind`` is "text", "concatenate" (a list of strings that are one text), "file" (a URL), "files" (a list of them) or
     "json", which is anything else, also for an unreadable schema. ``files`` are the places of URLs within, each a list
-    of names; "*" stands for every item. Text that looks like a URL is not taken for one.
+    of names; "*" stands for every item. Text that looks like a URL is not treated as one.
     """
     shape = shape_of(document, "Output") or Shape()
     files = [list(place) for place in _files(shape)]

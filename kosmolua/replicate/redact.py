@@ -53,7 +53,7 @@ class Redactor:
         return found if count else body
 
     def written(self, data: bytes) -> bytes:
-        """JSON that is kept, without the token, also in JSON that is a text of it."""
+        """JSON without the token, also in texts that are JSON themselves."""
         again = {form.replace(b"\\", b"\\\\").replace(b'"', b'\\"') for form in self._usual}
         forms = sorted(self._usual | again, key=len, reverse=True)
         return reduce(

@@ -59,7 +59,7 @@ Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Call(_Frame, tag="call", frozen=True):
-    """It is carried out ``after`` so many seconds, but at once in a run with a journal."""
+    """It is carried out ``after`` that many seconds, but at once in a run with a journal."""
 
     id: int
     alone: bool

@@ -199,8 +199,8 @@ class State:
         self._lua.execute(b"if jit then jit.off() jit.flush() end")
 
     def watch_cpu(self, seconds: float) -> None:
-        """Let Lua report the script's line when SIGPROF says that this process has used so much CPU time. Needs LuaJIT.
-        Call it before seccomp is applied.
+        """Let Lua report the script's line when SIGPROF says that this process has used that much CPU time. Needs
+        LuaJIT. Call it before seccomp is applied.
         """
         self._lua.execute(_WATCH_CPU, self._use, seconds)
 

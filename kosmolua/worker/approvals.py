@@ -59,7 +59,7 @@ _LOCK = "SELECT 1 FROM runs WHERE id IN (SELECT run FROM approvals WHERE id = AN
 
 
 def listed(database: Database, *, decided: bool = False, run: str | None = None, limit: int = 1000) -> list[Approval]:
-    """The newest open approvals, oldest first; those that are ``decided``, too; of all runs or of one."""
+    """The newest open approvals of all runs or of one, oldest first; with ``decided`` the other ones too."""
     where = "WHERE true " if decided else _OPEN
     of_run = "AND a.run = %s " if run is not None else ""
     text = f"{_SHOWN} {where} {of_run} ORDER BY a.asked_at DESC, a.id LIMIT %s"

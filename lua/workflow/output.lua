@@ -115,7 +115,7 @@ function M.kind_of(prediction)
   return type(link) == "string" and find(link, "/trainings/", 1, true) and "training" or "prediction"
 end
 
---- Its name in messages: its id with its page, if any; and its page alone.
+--- Its name in messages: its id, with the URL of its page if there is one; and that URL.
 function M.about(prediction)
   local urls = prediction.urls
   local web = type(urls) == "table" and urls.web

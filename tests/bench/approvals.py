@@ -2,7 +2,7 @@
 
 python tests/bench/approvals.py [runs] [parallel] [--count N]
 
-"runs" are so many runs with one call each, "parallel" is one run that asks for all calls at once. There are two workers
+"runs" are N runs with one call each, "parallel" is one run that asks for all calls at once. There are two workers
 of eight slots. Afterwards each call was sent exactly once.
 """
 

@@ -1,4 +1,4 @@
-"""A server for measuring fan-out: every create makes a prediction that takes so many seconds, from its creation on.
+"""A server for measuring fan-out: every create makes a prediction that takes SECONDS, from its creation on.
 
     python tests/bench/busy_server.py SECONDS
 

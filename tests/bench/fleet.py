@@ -117,7 +117,7 @@ def short(fleet, count):
 
 
 def created(fleet, count):
-    """The ids of so many predictions that do not end."""
+    """The ids of that many predictions that do not end."""
     connection = http.client.HTTPConnection(urlsplit(fleet.api).netloc)
     body = json.dumps({"input": {"prompt": "x"}})
     heads = {"Authorization": "Bearer r8_fleet", "Content-Type": "application/json"}

@@ -117,7 +117,7 @@ def tasks_that_sleep(tasks):
 
 
 def one_large_event(size):
-    """Milliseconds to decode an event of so many kB that comes in pieces of 16 kB."""
+    """Milliseconds to decode an event of that many kB that comes in pieces of 16 kB."""
     decoder, pieces = Decoder(), [b"data: ", *[b"x" * 16_000] * (size // 16), b"\n\n"]
     return cpu(lambda: [decoder.feed(piece) for piece in pieces]) * 1000
 
@@ -179,7 +179,7 @@ def files():
 
 
 def an_upload(size):
-    """MiB that the process holds, for a file of so many MB."""
+    """MiB that the process holds, for a file of that many MB."""
     with files() as (directory, environment):
         Path(directory, "up.bin").write_bytes(bytes(size * 10**6))
         command = ["integrations:call", "replicate.create_file", "--path", f"{directory}/up.bin", "--write", "allow"]
@@ -187,7 +187,7 @@ def an_upload(size):
 
 
 def a_download(size):
-    """MiB that the process holds, for a file of so many MB."""
+    """MiB that the process holds, for a file of that many MB."""
     with files() as (directory, environment):
         url = environment["REPLICATE_URL"].removesuffix("/v1") + f"/files/{size * 10**6}"
         script = ["lua", "--allow-write", directory, "--eval", f"download(args[1], '{directory}/a.bin')", "--", url]
@@ -195,7 +195,7 @@ def a_download(size):
 
 
 def all_pages(pages):
-    """MiB that the process holds, for so many pages of 100 predictions of 2 kB."""
+    """MiB that the process holds, for that many pages of 100 predictions of 2 kB."""
     text = "x" * 2000
     with running(Emulator()) as url, tempfile.TemporaryDirectory() as directory:
         environment = {"REPLICATE_URL": url, "REPLICATE_API_KEY": "x", "KOSMO_STATE_DIR": directory}
@@ -209,7 +209,7 @@ HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 
 
 def a_page_of_the_emulator(predictions):
-    """Milliseconds for the first page among so many predictions."""
+    """Milliseconds for the first page among that many predictions."""
     with Host(emulate=True) as host:
         for _ in range(predictions):
             host.call("create_prediction", {"version": HELLO, "input": {"text": "x"}})

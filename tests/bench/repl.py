@@ -77,7 +77,7 @@ def start_up(rounds):
 
 
 def timed(action, rounds=20):
-    """The median and the worst of so many."""
+    """The median and the worst of that many."""
     found = []
     for _ in range(rounds):
         began = time.perf_counter()

@@ -100,7 +100,7 @@ def javascript(peers):
         return {}
     program = peers / "client.mjs"
     program.write_text(JAVASCRIPT)
-    # npm's bun moves its program out of the package of the platform, where that is allowed.
+    # npm's bun moves its program out of the package of the platform, if that is allowed.
     buns = (*packages.glob("@oven/*/bin/bun"), *packages.glob("bun/bin/bun.exe"))
     found = {"Deno": next(packages.glob("@deno/*/deno"), None), "Bun": next(iter(buns), None)}
     flags = {"Deno": ["run", "--allow-all", "--node-modules-dir=manual"], "Bun": []}

@@ -116,7 +116,7 @@ def test_help_says_what_jq_needs(helped):
     """`--jq` names the extra that it needs, and the way without it."""
     out = " ".join(helped("run", "--help")[1].split())
 
-    assert "needs the extra jq (without: --json | jq EXPR)" in out
+    assert "needs the extra jq (without it: --json | jq EXPR)" in out
 
 
 def test_schedules_and_triggers_are_listed_by_default(kosmo):

@@ -171,7 +171,7 @@ def test_a_deployment_that_was_used(kosmo, tmp_path):
     ids=" ".join,
 )
 def test_what_another_emulator_had(kosmo, argv):
-    """Something that does not exist with `--emulate`: the hint says that each command begins anew."""
+    """Something that does not exist with `--emulate`: the hint says that each command starts with a new emulator."""
     ran = kosmo(*argv, "--emulate")
 
     assert 1 == ran.status

@@ -21,7 +21,7 @@ def signed(stamp, body=BODY):
 
 @pytest.fixture
 def arguments():
-    """The flags of a valid webhook of this moment."""
+    """The flags of a valid webhook that was sent now."""
     stamp = int(time.time())
     return ["--id", "msg_1", "--timestamp", str(stamp), "--signature", signed(stamp)]
 

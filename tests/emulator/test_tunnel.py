@@ -93,7 +93,7 @@ def test_without_the_option_it_refuses_to_be_a_proxy():
         with pytest.raises(httpx.ProxyError) as refused:
             api.get(f"{API}/account")
 
-    assert str(refused.value) == "403 This server is no proxy; start it with --proxy"
+    assert str(refused.value) == "403 This server is not a proxy; start it with --proxy"
 
 
 def test_nested_tunnels_are_refused(certificate):
@@ -108,7 +108,7 @@ def test_nested_tunnels_are_refused(certificate):
         answer = outer.getresponse()
         outer.close()
 
-    assert (answer.status, answer.reason) == (403, "This server is no proxy; start it with --proxy")
+    assert (answer.status, answer.reason) == (403, "This server is not a proxy; start it with --proxy")
 
 
 def test_a_client_that_does_not_trust_the_certificate(certificate):

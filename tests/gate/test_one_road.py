@@ -47,7 +47,7 @@ OTHER = {
     "dots that lead nowhere": "http://{host}:{port}/a/%2e%2e/b",
     "encoded without end": "http://{host}:{port}/%2525252525252576",
     "no host": "https:///v1/account",
-    "a host that is no name": "https://xn--/",
+    "an invalid host name": "https://xn--/",
     "a user": "http://user@{host}:{port}/delivery/x",
     "another port": "http://{host}:1/v1/account",
     "another name of the machine": "http://localhost:{port}/v1/account",
@@ -295,7 +295,7 @@ def test_the_token_is_masked_in_what_is_fetched(server, session, cut):
 
 
 def test_an_answer_without_the_token_has_no_note(server, session):
-    """A part of the token is not taken for the whole."""
+    """A part of the token is not treated as the token."""
     server.default = Answer(200, b'{"id": "r8_Marked", "logs": "\\u0041 50%|"}')
     made = session(token=TOKEN)
 

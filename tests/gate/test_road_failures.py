@@ -297,7 +297,7 @@ def test_a_create_that_is_answered_without_an_id(road, server, answer):
 
 
 def test_an_error_of_the_api_is_not_a_bug(road, server):
-    """An expected error is not taken for a bug."""
+    """An expected error is not treated as a bug."""
     server.default = Answer(404, b"{}")
     with pytest.raises(ApiError):
         road().call("get_account", {})

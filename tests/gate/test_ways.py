@@ -170,7 +170,7 @@ def by_host(server, ground, policy):
     ) as host:  # fmt: skip
         result = host.run(script(policy, server))
         if policy == "needs":
-            return  # a header is a script's
+            return  # only scripts have a header
         with suppress(KosmoError):
             host.fetch(str(result.value), 1000)
 

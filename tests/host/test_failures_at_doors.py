@@ -19,10 +19,10 @@ DEEP = b"[" * 960 + b"99999999999999999999999" + b"]" * 960
 ODD = {
     "deep": DEEP,
     "a list for a page": b"[]",
-    "items that are no objects": b'{"results": [1, null, "x", [2]], "next": 5}',
-    "results that are no list": b'{"results": {"a": 1}}',
+    "items that are not objects": b'{"results": [1, null, "x", [2]], "next": 5}',
+    "results that are not a list": b'{"results": {"a": 1}}',
     "a number": b"12345678901234567890123",
-    "an id that is no text": b'{"id": [1], "status": {"a": 1}, "urls": 7, "metrics": []}',
+    "an id that is not text": b'{"id": [1], "status": {"a": 1}, "urls": 7, "metrics": []}',
     "year one": json.dumps(YEAR_ONE).encode(),
     "year 9999": json.dumps({**YEAR_ONE, "created_at": "9999-12-31T23:59:59-23:59"}).encode(),
 }

@@ -427,7 +427,7 @@ tests["of several failures the first task's is raised"] = function(use)
   end
 end
 
--- What a loop that starts tasks holds at most, in kilobytes, after so many rounds of each kind.
+-- What a loop that starts tasks holds at most, in kilobytes, after that many rounds of each kind.
 local function most_held(round)
   local most = 0
   for i = 1, 60000 do

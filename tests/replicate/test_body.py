@@ -100,7 +100,7 @@ def test_another_coding_is_named(server, client, coding):
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_truncated_compression_is_an_error(coding):
-    """It is not taken for complete."""
+    """It is not treated as complete."""
     data = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](DOCUMENT)
     with pytest.raises(Garbled):
         gathered(decoded([data[:-9]], {"content-encoding": coding}), 1 << 20)

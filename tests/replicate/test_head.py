@@ -152,7 +152,7 @@ def test_repeated_fields_are_joined():
 
 
 def test_bytes_after_the_answer_end_the_connection():
-    """They would be taken for the next answer."""
+    """They would be read as the next answer."""
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.sendall(OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n")

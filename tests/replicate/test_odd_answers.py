@@ -44,7 +44,7 @@ NO_HTTP = {
     "chunk cut short": OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{}",
     "last chunk missing": OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n",
     "endless header": OK + b"A: " + b"a" * 70_000 + b"\r\n\r\n{}",
-    "a line that is no header": OK + b"no colon\r\nContent-Length: 2\r\n\r\n{}",
+    "a line that is not a header": OK + b"no colon\r\nContent-Length: 2\r\n\r\n{}",
     "two lengths": OK + b"Content-Length: 2\r\ncontent-length: 40\r\n\r\n{}",
     "a head that breaks off": OK + b"Content-Type: application/json\r\n",
     "too many headers": OK + b"A: b\r\n" * 200 + b"\r\n{}",

@@ -219,7 +219,7 @@ def test_a_question_that_nobody_could_answer(fleet, tmp_path, config, worker, of
     (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
     fleet.finish()
 
-    assert f"nobody may approve it: expected somebody among each of: {lists}" in refused(fleet, run)
+    assert f"nobody may approve it: expected a person who is in each of: {lists}" in refused(fleet, run)
     assert [] == approvals.listed(fleet.database, decided=True)
 
 

@@ -1,4 +1,4 @@
-"""A job on a cog server: unlike others not a function of time, but what the server has reported so far."""
+"""A job on a cog server: its state is what the server has reported so far, not a function of time."""
 
 from __future__ import annotations
 

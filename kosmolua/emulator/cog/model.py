@@ -34,17 +34,17 @@ class CogVersion(Version):
     """A server as it was when its schema was read. A prediction runs on the server as it is when it starts."""
 
     server: CogServer
-    teacher: CogServer | None = None  # runs trainings
+    training_server: CogServer | None = None  # runs trainings
     cog_version: str
     grows: bool
 
     def runner(self, kind: Kind) -> CogServer | None:
-        return self.server if kind is PREDICTION else self.teacher
+        return self.server if kind is PREDICTION else self.training_server
 
     def trained(self, version_id: str, created: float) -> Version:
-        """It runs on the same server, which knows nothing of the weights."""
+        """It runs on the same server, which does not have the weights."""
         made = CogVersion(version_id, created, self.behaviour, self.schema, self.trainer)
-        made.server, made.teacher = self.server, self.teacher
+        made.server, made.training_server = self.server, self.training_server
         made.cog_version, made.grows = self.cog_version, self.grows
         return made
 
@@ -61,11 +61,11 @@ class CogModel(Model):
     """A model with a version for each schema that its server has had. It runs by name and by version."""
 
     server: CogServer
-    teacher: CogServer | None = None
+    training_server: CogServer | None = None
     looked: float = 0.0
 
     def close(self) -> None:
-        for server in (self.server, self.teacher):
+        for server in (self.server, self.training_server):
             if server:
                 server.close()
 
@@ -109,22 +109,22 @@ def add_cogs(world: World, cogs: Iterable[str], lock: threading.RLock, clock: Cl
         about = {"description": f"A cog server at {server.wire.url}"}
         model = CogModel(owner, name, clock.time(), about, official=True)
         model.server, model.looked = server, time.monotonic()
-        model.teacher = _teacher(second, server, lock, clock) if comma else None
+        model.training_server = _training_server(second, server, lock, clock) if comma else None
         model.versions.append(_version(model, server.facts, clock.time()))
         model.readme = f"# {owner}/{name}\n\nRuns on the cog server at {server.wire.url}.\n"
         world.models.put(model)
         world.cogs[model.slug] = model
 
 
-def _teacher(url: str, server: CogServer, lock: threading.RLock, clock: Clock) -> CogServer:
+def _training_server(url: str, server: CogServer, lock: threading.RLock, clock: Clock) -> CogServer:
     if url.rstrip("/") == server.wire.url:
         raise UsageError(
             f"--cog: {url} cannot run both predictions and trainings", hint=f"start a second server: {TRAINS}"
         )
-    teacher = _connected(url, lock, clock, TRAINING)
-    if not resolve(teacher.facts.schema, TRAINING.input):
+    trainer = _connected(url, lock, clock, TRAINING)
+    if not resolve(trainer.facts.schema, TRAINING.input):
         raise UsageError(f"--cog: cog at {url} has no train function", hint="add train: to cog.yaml")
-    return teacher
+    return trainer
 
 
 def _connected(url: str, lock: threading.RLock, clock: Clock, kind: Kind = PREDICTION) -> CogServer:
@@ -144,7 +144,7 @@ def _version(model: CogModel, facts: Facts, now: float) -> CogVersion:
     behaviour = Behaviour(_unused, runs=lambda _: 1.0, streams=streams)
     name = hashlib.sha256(_sorted([server.wire.url, facts.version, facts.schema])).hexdigest()
     version = CogVersion(name, now, behaviour, facts.schema)
-    version.server, version.teacher = server, model.teacher
+    version.server, version.training_server = server, model.training_server
     version.cog_version, version.grows = facts.version, grows
     if resolve(facts.schema, TRAINING.input):
         version.trainer = Behaviour(_unused, runs=lambda _: 1.0)

@@ -12,14 +12,14 @@ _LISTS = ("allOf", "anyOf", "oneOf")
 
 
 def is_deep(value: Any, left: int = MOST_DEPTH) -> bool:
-    """Whether a document is nested more deeply than anything that is made of it may be."""
+    """Whether a document has more than `MOST_DEPTH` levels."""
     if not isinstance(value, dict | list):
         return False
     return left == 0 or any(is_deep(item, left - 1) for item in (value.values() if isinstance(value, dict) else value))
 
 
 def fault_of(document: Mapping[str, Any]) -> str | None:
-    """The first keyword of a schema that has the wrong type, with its place; None for a sound one."""
+    """The first keyword of a schema that has the wrong type, with its place; None for a valid one."""
     components = document.get("components", {})
     shapes = components.get("schemas", {}) if isinstance(components, Mapping) else None
     if not isinstance(shapes, Mapping):

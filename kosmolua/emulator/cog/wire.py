@@ -63,7 +63,7 @@ class Wire:
             connection.close()
 
     def predict(self, path: str, body: bytes, *, respond_async: bool, wait: Callable[[], bool]) -> CogAnswer | None:
-        """Start a prediction and wait for the answer. ``wait`` is called until then; None if it says to stop."""
+        """Start a prediction and wait for the answer. ``wait`` is called until then; None if it returns false."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
         try:
             connection.request("PUT", path, body, _HEADERS | ({"Prefer": "respond-async"} if respond_async else {}))
@@ -128,7 +128,7 @@ def _ended_after(connection: http.client.HTTPConnection, seconds: float) -> Iter
         yield
     finally:
         timer.cancel()
-    if late.is_set():  # http.client takes what has arrived for a whole head
+    if late.is_set():  # http.client treats a partial head as complete
         raise TimeoutError("the answer arrives too slowly")
 
 
