@@ -271,7 +271,7 @@ def _help() -> str:
 
     more = wrapped(
         "Run kosmo COMMAND --help for the options of a command, and kosmo help NAME for a function, a helper of "
-        "scripts or a topic, such as kosmo help permissions. To try one without an account:"
+        "scripts or a topic, such as kosmo help permissions. To try commands without an account:"
     )
     return f"""usage: kosmo COMMAND [ARGUMENTS]
 

@@ -15,6 +15,7 @@ from recording_server import Answer
 
 from kosmolua.cli import COMMANDS, SHORT, call, options
 from kosmolua.cli.completion import knowledge
+from kosmolua.cli.reference import has_page
 from kosmolua.errors import ONLY_EMULATED, KosmoError, PermissionDeniedError, emulated
 from kosmolua.gate.functions import resolve
 from kosmolua.host import unfinished
@@ -71,6 +72,9 @@ def fault(command, words):
     if " ".join([command, *words[:1]]) in PROSE or f"kosmo {command}" in PARTS or command.endswith("X"):
         return None
     command = SHORT.get(command, command)
+    if command == "help":
+        page = words[0].rstrip(".")
+        return None if page == "NAME" or page in COMMANDS or has_page(page) else f"unknown page {page}"
     if command not in COMMANDS:
         return "unknown command"
     for word in words:
