@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -25,14 +26,15 @@ if TYPE_CHECKING:
     from kosmolua.host.result import Result
 
 MAX_CALLS = 64  # direct calls at once
+MAX_STARTS = 4  # runs that are begun at once, which opens their journals
 _T = TypeVar("_T")
 
 
 class AsyncHost:
     """A `kosmolua.Host` whose methods are awaited. It takes the same options; use it in an ``async with``.
 
-    Its prompter's `ask` and its functions may be async: they then run on the loop that made the host. Each run has a
-    thread of its own, not one of the loop's.
+    Its prompter's `ask` and its functions may be async: they then run on the loop that made the host. A run has a
+    thread of its own, not one of the loop's, and none while its script only waits.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -42,6 +44,7 @@ class AsyncHost:
         asks = _AsyncPrompter(prompter, self._submit) if is_deferred(getattr(prompter, "ask", None)) else prompter
         self._host = Host.of(HostOptions(**options, functions=functions, prompter=asks))
         self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="kosmolua-call")
+        self._starts = ThreadPoolExecutor(MAX_STARTS, thread_name_prefix="kosmolua-start")
 
     # Calling ------------------------------------------------------------------------------------------------------
 
@@ -95,12 +98,13 @@ class AsyncHost:
     ) -> AsyncHandle:
         """Start a run, and return its handle."""
         begin = partial(self._host.start, source, args, name=name, journal=journal, fresh=fresh, **options)
-        return AsyncHandle(await self._in_thread(begin))
+        return AsyncHandle(await self._in_thread(begin, threads=self._starts))
 
     async def close(self) -> None:
         """Stop all runs, and release all processes, threads, connections and descriptors."""
         await self._in_thread(self._host.close)
-        self._threads.shutdown(wait=False)
+        for each in (self._threads, self._starts):
+            each.shutdown(wait=False)
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -111,10 +115,16 @@ class AsyncHost:
 
     # ------------------------------------------------------------------------------------------------------------
 
-    async def _in_thread(self, action: Callable[[], _T], cancel: Callable[[], None] | None = None) -> _T:
+    async def _in_thread(
+        self,
+        action: Callable[[], _T],
+        cancel: Callable[[], None] | None = None,
+        *,
+        threads: ThreadPoolExecutor | None = None,
+    ) -> _T:
         """The result of an action. If this task is canceled, ``cancel`` it and wait for its end."""
         self._loop = self._loop or asyncio.get_running_loop()
-        future = asyncio.get_running_loop().run_in_executor(self._threads, action)
+        future = asyncio.get_running_loop().run_in_executor(threads or self._threads, action)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -175,11 +185,22 @@ class AsyncHandle:
 
     async def events(self) -> AsyncIterator[Event]:
         """All events from the first one, as they happen, until the run has ended."""
-        loop = asyncio.get_running_loop()
-        found = self._handle.events()
-        with ThreadPoolExecutor(1, thread_name_prefix="kosmolua-events") as thread:
-            while (event := await loop.run_in_executor(thread, next, found, None)) is not None:
-                yield event
+        loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+        def tell() -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(changed.set)
+
+        seen, over = 0, False
+        with self._handle.told(tell):
+            while not over:
+                changed.clear()
+                found, seen, over = self._handle.since(seen)
+                for event in found:
+                    yield event
+                if not found and not over:
+                    await changed.wait()
+                over = over and not found
 
     async def _ended(self) -> None:
         loop = asyncio.get_running_loop()

@@ -1,11 +1,11 @@
-"""A run in its own thread: its state, events and result, and how to stop it."""
+"""A run that was started: its state, events and result, and how to stop it."""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from kosmolua.host.events import Event
@@ -13,6 +13,7 @@ from kosmolua.host.events import Event
 if TYPE_CHECKING:
     from kosmolua.host.result import Result
     from kosmolua.host.script import ScriptRun
+    from kosmolua.runtime.resting import WaitingRoom
 
 State = Literal["running", "succeeded", "failed", "stopped"]
 MAX_EVENTS = 10_000  # kept for `events`; the oldest are dropped first
@@ -23,13 +24,14 @@ class Handle:
 
     def __init__(self, tags: Mapping[str, str]) -> None:
         self.tags = tags
-        self._changed = threading.Condition()
+        self._changed = threading.Condition()  # reentrant
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._count = 0
         self._result: Result | None = None
         self._raised: BaseException | None = None
         self._is_done = False
         self._waiting: list[Callable[[], None]] = []
+        self._told: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
         return f"<Handle {self.id} {self.state}>"
@@ -70,12 +72,28 @@ class Handle:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._count > seen or self._is_done)  # noqa: B023 - called at once
-                seen = max(seen, self._count - len(self._events))
-                found = [*self._events][seen - self._count :] if self._count > seen else []
-                seen, is_done = self._count, self._is_done
+                found, seen, is_done = self.since(seen)
             yield from found
             if is_done and not found:
                 return
+
+    def since(self, seen: int) -> tuple[list[Event], int, bool]:
+        """The events after the first ``seen``, how many there were in all, and whether the run has ended."""
+        with self._changed:
+            seen = max(seen, self._count - len(self._events))
+            found = [*self._events][seen - self._count :] if self._count > seen else []
+            return found, self._count, self._is_done
+
+    @contextmanager
+    def told(self, action: Callable[[], None]) -> Iterator[None]:
+        """Inside this context ``action`` is called after each event, and at the end, in the thread of the event."""
+        with self._changed:
+            self._told.append(action)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._told.remove(action)
 
     def when_done(self, action: Callable[[], None]) -> None:
         """Call ``action`` in the thread of the run when it ends, or now if it has ended."""
@@ -93,21 +111,42 @@ class Handle:
             self._events.append(event)
             self._count += 1
             self._changed.notify_all()
+            told = [*self._told]
+        for action in told:
+            action()
 
-    def begin(self, run: ScriptRun, until: AbstractContextManager[object]) -> None:
-        """Start the thread. ``until`` is an entered context that ends with the run."""
+    def begin(self, run: ScriptRun, until: ExitStack, room: WaitingRoom) -> None:
+        """Start the run in a thread. While it only waits it has none, and is in the ``room``. ``until`` is entered, and
+        ends with the run.
+        """
         self._run = run
-        threading.Thread(target=self._work, args=(until,), name=f"kosmolua-{run.id}", daemon=True).start()
+        self._steps = run.steps(rests=True)
+        self._until = until
+        self._room = room
+        self._go()
 
-    def _work(self, until: AbstractContextManager[object]) -> None:
-        result = raised = None
+    def _go(self) -> None:
+        threading.Thread(target=self._work, name=f"kosmolua-{self._run.id}", daemon=True).start()
+
+    def _work(self) -> None:
+        """Carry out a step of the run."""
         try:
-            with until:
-                result = self._run.result()
+            pause = next(self._steps)
+            self._room.add(pause, self._go)
+        except StopIteration as end:
+            self._end(end.value, None)
         except BaseException as error:  # noqa: BLE001 - raised by `result`
-            result, raised = self._run.outcome, error
+            self._steps.close()
+            self._end(self._run.outcome, error)
+
+    def _end(self, result: Result | None, raised: BaseException | None) -> None:
+        try:
+            self._until.close()
+        except BaseException as error:  # noqa: BLE001 - raised by `result`
+            result, raised = self._run.outcome, raised or error
         with self._changed:
             self._result, self._raised, self._is_done = result, raised, True
             self._changed.notify_all()
-        for action in self._waiting:
+            told = [*self._told]
+        for action in (*self._waiting, *told):
             action()

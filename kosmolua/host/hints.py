@@ -28,6 +28,7 @@ _HOMES = {
     "Result": "kosmolua.host.result.Result",
     "Session": "kosmolua.gate.session.Session",
     "Sessions": "kosmolua.host.sessions.Sessions",
+    "Steps": "kosmolua.runtime.resting.Steps",
     "Versions": "kosmolua.replicate.versions.Versions",
     "Watcher": "kosmolua.gate.run.Watcher",
 }

@@ -24,6 +24,7 @@ from kosmolua.host.shared import Shared
 from kosmolua.host.variables import variables
 from kosmolua.replicate import catalogue
 from kosmolua.runtime import forks
+from kosmolua.runtime.resting import WaitingRoom
 from kosmolua.runtime.run import Script
 from kosmolua.runtime.stop import Stop
 from kosmolua.settings import config
@@ -89,6 +90,7 @@ class Host(DirectCalls):
         self._told: set[str] = set()
         self._on_notice = quiet(options.on_notice, "on_notice", log) if options.on_notice else log
         self._runs = Runs()
+        self._room = WaitingRoom()
         self._closing = Stop()
         self._lock = threading.RLock()
         self._calls: Session | None = None
@@ -159,13 +161,16 @@ class Host(DirectCalls):
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Handle:
-        """Start a run in a thread of its own, and return its handle at once. It takes what `run` takes."""
+        """Start a run, and return its handle at once. It takes what `run` takes. The run has a thread of its own while
+        its script does not only wait.
+        """
         from kosmolua.host.handle import Handle
 
         handle, told = Handle(options.get("tags") or {}), options.get("on_event")
         options["on_event"] = both(handle.note, told) if told else handle.note
         stack = ExitStack()
-        handle.begin(stack.enter_context(self._ready(source, args, name, journal, fresh=fresh, options=options)), stack)
+        run = stack.enter_context(self._ready(source, args, name, journal, fresh=fresh, options=options))
+        handle.begin(run, stack, self._room)
         return handle
 
     @contextmanager
@@ -250,6 +255,7 @@ class Host(DirectCalls):
         """Stop all runs, and release all processes, threads, connections and descriptors."""
         self._closing.set(closed())
         self._runs.close()
+        self._room.close()
         with self._lock:
             if self._calls:
                 self._calls.close()
@@ -276,6 +282,7 @@ class Host(DirectCalls):
         if made:
             made.clients.abandon()
         self._runs.renew()
+        self._room = WaitingRoom()
         if self._plan.prepared:
             self._plan.prepared.renew()
 

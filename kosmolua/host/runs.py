@@ -20,7 +20,7 @@ class Runs:
     """The active runs. Thread-safe."""
 
     def __init__(self) -> None:
-        self._under_way: dict[ScriptRun, int] = {}  # run -> the id of its thread
+        self._under_way: dict[ScriptRun, int | None] = {}  # run -> the id of its thread; None while it has none
         self._expected = 0
         self._changed = threading.Condition()
         self._closed = False
@@ -61,6 +61,12 @@ class Runs:
             with self._changed:
                 self._under_way.pop(run, None)
                 self._changed.notify_all()
+
+    def move(self, run: ScriptRun, thread: int | None) -> None:
+        """The run goes on in that thread, or pauses without one."""
+        with self._changed:
+            if run in self._under_way:
+                self._under_way[run] = thread
 
     def close(self) -> None:
         """Allow no new run, stop the active ones, and wait for their end. The run that closes the host itself, in a

@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -36,7 +36,8 @@ from kosmolua.host.runs import Runs
 from kosmolua.runtime import marshal
 from kosmolua.runtime.descriptors import explanation_of
 from kosmolua.runtime.meter import Meter
-from kosmolua.runtime.run import Script, isolation_of, run
+from kosmolua.runtime.resting import carried_out
+from kosmolua.runtime.run import Script, isolation_of, steps
 from kosmolua.runtime.stop import Stop
 from kosmolua.settings.paths import cache_directory, record_of
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.body import Room
     from kosmolua.runtime.parking import Parking
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.runtime.resting import Steps
     from kosmolua.services.keeping import Keeping
 
 
@@ -123,6 +125,10 @@ class ScriptRun:
         Raises KeyboardInterrupt, and exceptions of callbacks; ``outcome`` then holds the result. After an exception of
         ``on_call`` the script gets its answer, and ends at its next call.
         """
+        return carried_out(self.steps(attach))
+
+    def steps(self, attach: Attach | None = None, *, rests: bool = False) -> Steps[Result]:
+        """The same in steps. If it ``rests``, its script waits without a thread."""
         with self._lock:
             if self._begun is not None:
                 raise UsageError("the run has already begun", hint="make a new one for each run")
@@ -134,7 +140,7 @@ class ScriptRun:
             try:
                 self._events.tell("begun")
                 with self._outer.on_set(self._follow) if self._outer else nullcontext():
-                    ended = self._run()
+                    ended = yield from self._moving(self._run(rests=rests))
             except BaseException as error:
                 ended = self._broken(error, time.perf_counter() - self._begun)
                 if not isinstance(error, Exception) or error is self._output.raised:
@@ -177,13 +183,26 @@ class ScriptRun:
         if self._outer and self._outer.error:
             self._stop.set(self._outer.error)
 
-    def _run(self) -> Result:
+    def _moving(self, made: Steps[Result]) -> Steps[Result]:
+        """The steps, each in the thread that carries it out."""
+        with closing(made):
+            while True:
+                try:
+                    pause = next(made)
+                except StopIteration as end:
+                    found: Result = end.value
+                    return found
+                self._runs.move(self, None)
+                yield pause
+                self._runs.move(self, threading.get_ident())
+
+    def _run(self, *, rests: bool) -> Steps[Result]:
         from kosmolua.services.lanes import lane_of
 
         plan, options = self._plan, self._plan.options
         if self._given.keep_outputs and self._journal and outputs.are_missing(self._journal):
             self._opened()
-        ended = run(
+        ended = yield from steps(
             self._script,
             self._handler,
             self._output,
@@ -200,6 +219,7 @@ class ScriptRun:
             cache=cache_directory(os.environ),
             watch=self._handler.watch,
             parking=self._parking,
+            rests=rests,
         )
         return Result(**msgspec.structs.asdict(ended))
 

@@ -15,10 +15,12 @@ from kosmolua.runtime import confine
 from kosmolua.runtime.bell import Bell
 from kosmolua.runtime.bytecode_file import MADE, MAKE, NONE, BytecodeFile
 from kosmolua.runtime.limits import MAX_FRAME, Limits, fixed, reached
+from kosmolua.runtime.pipes import drained, pipes
 from kosmolua.runtime.process import LOST, Spawned, program, resident_bytes
+from kosmolua.runtime.resting import Resting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Literal
 
     from kosmolua.runtime.pending import Pending
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
 
 BOOT = program("kosmolua.runtime.worker")
 _LOOK_UP = 250  # milliseconds between checks whether the run was ended
+_REST = 50  # milliseconds in which nothing comes, after which a run may rest
+_SHORT = 0.1  # seconds; for a sleep that ends within them it does not rest
 # Maximum of unread answers. A script that starts many tasks reads only once it waits; before it has started so many,
 # it reaches its memory limit.
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 200_000, 4 * MAX_FRAME
@@ -80,8 +84,10 @@ class Child:
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
         self._blocked = False  # the child's pipe is full
+        self.rests = False  # whether `run` ends while the script only waits
+        self._between = False  # nothing of the next frame has been read
         self._bell: Bell | None = None  # rung when there is an answer
-        (child_in, self._to_child), (self._from_child, child_out), (self._stderr, child_err) = _pipes(3)
+        (child_in, self._to_child), (self._from_child, child_out), (self._stderr, child_err) = pipes(3)
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
         self._bytecode: BytecodeFile | None = None
         self._process: Spawned | Forked
@@ -118,16 +124,41 @@ class Child:
             os.close(file)
 
     def run(self, first: bytes, port: Port) -> None:
-        """Run a script, given as its first frame; the result is in ``port.done``. Raises an error if the child died."""
+        """Run a script, given as its first frame; the result is in ``port.done``. Raises an error if the child died.
+        If it ``rests``, raises `Resting` when the script only waits; then `resume` continues.
+        """
         confine.conceal()  # before the script: until then the child runs only this package
         self._port = port
+        self._run(lambda: self._serve(first, port), port)
+
+    def resume(self, port: Port) -> None:
+        """Continue a run that rested."""
+        self._run(lambda: self._serve_until_done(port), port)
+
+    def _run(self, serve: Callable[[], None], port: Port) -> None:
         try:
-            self._serve(first, port)
-        finally:
+            serve()
+        except Resting:
+            port.pending.rest()
+            raise
+        except BaseException:
             port.stop()
             self.close()
+            raise
+        port.stop()
+        self.close()
         if port.done is None:
             raise port.failure or self._explain()
+
+    @property
+    def outlives_thread(self) -> bool:
+        """Whether it continues to run when the thread ends that started it."""
+        return not isinstance(self._process, Spawned)
+
+    @property
+    def signals(self) -> tuple[int, ...]:
+        """The descriptors that are readable when a run that rests has something to do."""
+        return (self._from_child, *([self._bell.descriptor] if self._bell else []))
 
     def open(self, first: bytes, port: Port) -> None:
         """Begin an interactive run, given its first frame; continue with `exchange`."""
@@ -163,7 +194,7 @@ class Child:
             self._status, self.cpu_seconds, self._peak = self._process.wait()
         if self._bell:
             self._bell.close()
-        self._last_words = _drain(self._stderr)
+        self._last_words = drained(self._stderr)
         self._close_pipes()
 
     def _close_pipes(self) -> None:
@@ -218,7 +249,9 @@ class Child:
     def _receive(self) -> bytes | None:
         """The next frame; None at the end."""
         if not self._buffer:
+            self._between = True
             piece = self._piece(4)
+            self._between = False
             if int.from_bytes(piece[:4]) == len(piece) - 4:  # a script that waits for its answer has sent nothing more
                 return piece[4:]
             self._buffer += piece
@@ -274,15 +307,22 @@ class Child:
                 self._bell.hush()
             if self._from_child in events:
                 break
+            if not events and self.rests and self._only_waits():
+                raise Resting
         self.has_turn = False
         self.turns += 1
+
+    def _only_waits(self) -> bool:
+        pending = self._pending()
+        return self._between and not self._unsent and pending is not None and pending.is_idle(_SHORT)
 
     def _until(self) -> int:
         """Milliseconds until there is something to do even if the child sends nothing."""
         pending = self._pending()
         self.has_turn = not (pending and pending.open)
         wait = pending.timeout() if pending else None
-        return _LOOK_UP if wait is None else min(_LOOK_UP, int(wait * 1000) + (wait > 0))
+        most = _REST if self.rests else _LOOK_UP
+        return most if wait is None else min(most, int(wait * 1000) + (wait > 0))
 
     def _hand_over(self) -> None:
         """Send the answers from other threads."""
@@ -392,26 +432,6 @@ class Child:
         """Whether it had used up its memory limit, which may crash LuaJIT."""
         limit = self.limits.memory
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
-
-
-def _pipes(count: int) -> list[tuple[int, int]]:
-    """That many pipes, or none if there are not enough descriptors."""
-    made: list[tuple[int, int]] = []
-    try:
-        for _ in range(count):
-            made.append(os.pipe())  # noqa: PERF401 - what was made before a failure is closed
-    except OSError:
-        for descriptor in (each for pipe in made for each in pipe):
-            os.close(descriptor)
-        raise
-    return made
-
-
-def _drain(descriptor: int) -> bytes:
-    try:
-        return os.read(descriptor, 1 << 16)
-    except BlockingIOError:
-        return b""
 
 
 def _explain_signal(number: int) -> ScriptError:

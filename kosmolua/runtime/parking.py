@@ -5,20 +5,23 @@ journal when one of them is over.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from msgspec import Struct
 
+from kosmolua.runtime.resting import Pause
+
 if TYPE_CHECKING:
     from kosmolua.runtime.port import Port
+    from kosmolua.runtime.resting import Steps
     from kosmolua.runtime.stop import Stop
 
 AFTER = 15.0  # seconds; keeping a child costs less CPU than starting it again and replaying a short journal
 SOON = 5.0  # a sleep that ends within this many seconds keeps the child
 LONG = 5.0  # a longer sleep does not block the loop, so that its child can end
 REPLAY = 1.0  # seconds of CPU; a child that used more is kept, since each continuation would use as much again
-_LOOK = 1.0  # seconds between checks whether the run was stopped
 
 Watch = Callable[[str, bytes, Callable[[], None]], Callable[[], None] | None]
 """Gets a function, its arguments as MessagePack and ``ready``: watches for the event that the call waits for, and calls
@@ -102,8 +105,8 @@ class Parking:
     def can_leave(self) -> bool:
         return self._leave is not None
 
-    def waits(self, port: Port, stop: Stop) -> bool:
-        """Wait without a child until one of the open waits has ended and is recorded. False if the run was left.
+    def waits(self, port: Port, stop: Stop) -> Steps[bool]:
+        """Pause without a child until one of the open waits has ended and is recorded. False if the run was left.
         Raises if it was stopped.
         """
         self.times += 1
@@ -111,21 +114,24 @@ class Parking:
         if self._leave and self._leave(port.waiting(), self.printed):
             self.left = True
             return False
-        came = threading.Event()
-        port.pending.wake = came.set
-        with stop.on_set(came.set):
-            self._await(port, came, stop)
+        pause = Pause()
+        port.pending.wake = pause.wake
+        with stop.on_set(pause.wake):
+            yield from self._await(port, pause, stop)
         port.pending.drop()
         self._journal.rewind()
         return True
 
-    def _await(self, port: Port, came: threading.Event, stop: Stop) -> None:
+    def _await(self, port: Port, pause: Pause, stop: Stop) -> Steps[None]:
         got: list[Any] = []
         while not got or not port.pending.is_idle(0.0):
             stop.check()
-            came.clear()
+            pause.clear()
             answers = port.pending.take()
             got += answers
             if not answers:
                 left = port.pending.timeout()
-                came.wait(_LOOK if left is None else min(left, _LOOK))
+                pause.until = None if left is None else time.monotonic() + left
+                if port.pending.is_idle(0.0):
+                    port.pending.rest()
+                yield pause

@@ -144,6 +144,12 @@ class Pending:
         waits = self.open == self._asleep + len(self._waiting)
         return waits and not self._ready and (not self._sleeps or self._sleeps[0][0] - self._now() > seconds)
 
+    def rest(self) -> None:
+        """End the threads of calls, of which none runs. The next call starts new ones."""
+        lanes, self._lanes = self._lanes, {}
+        for lane in lanes.values():
+            lane.close()
+
     def drop(self) -> None:
         """Forget the requests that only wait."""
         while self._waiting:

@@ -165,6 +165,13 @@ class Port:
             self._block()
         return found
 
+    def rests_until(self) -> float | None:
+        """By `time.monotonic`, when there is something to do although nothing has come: a sleep ends, or it parks."""
+        sleep, now = self.pending.timeout(), time.monotonic()
+        parks = self._quiet + self._parking.after if self._blocked and self._parking else now
+        moments = [*([] if sleep is None else [now + sleep]), *([parks] if parks > now else [])]
+        return min(moments, default=None)
+
     def _block(self) -> None:
         self._blocked, self._quiet = True, time.monotonic()
 

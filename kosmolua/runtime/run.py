@@ -18,12 +18,14 @@ from kosmolua.runtime.isolate import Child
 from kosmolua.runtime.limits import Limits, reached
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.port import Parked, Port
+from kosmolua.runtime.resting import Pause, Resting, carried_out
 from kosmolua.runtime.stop import Stop
 from kosmolua.runtime.watchdog import Watchdog, processor_seconds
 
 if TYPE_CHECKING:
     from kosmolua.runtime.parking import Parking, Watch
     from kosmolua.runtime.prepared import Prepared
+    from kosmolua.runtime.resting import Steps
     from kosmolua.runtime.tape import Journal
 
 Isolation = Literal["standard", "strict", "none"]
@@ -64,7 +66,12 @@ class Result(Struct, frozen=True, kw_only=True):
     isolation: dict[str, Any]
 
 
-def run(  # noqa: PLR0913 - options of a run, each with a default
+def run(script: Script, handler: Handler, output: Output, **options: Any) -> Result:
+    """Carry out `steps` in this thread."""
+    return carried_out(steps(script, handler, output, **options))
+
+
+def steps(  # noqa: PLR0913 - options of a run, each with a default
     script: Script,
     handler: Handler,
     output: Output,
@@ -83,13 +90,15 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     cache: str | None = None,
     watch: Watch | None = None,
     parking: Parking | None = None,
-) -> Result:
+    rests: bool = False,
+) -> Steps[Result]:
     """Run a script to its end. ``child`` is a child started for this run only, or a prepared process that forks
     one; ``python`` and ``cache`` are those of `Child`. ``stop`` ends the run from another thread; ``lane`` is that of
     `Port`; ``ending`` is called when the script has ended, before its remaining calls are waited for; ``waits`` is that
     of `Port.close`. Recorded requests are answered from the ``journal``. The ``meter`` adds this process's CPU time to
-    the script's. With ``watch`` and ``parking`` (`kosmolua.runtime.parking`) a run with a journal waits without a
-    child. Raises KeyboardInterrupt, and exceptions of handler and output other than `KosmoError`.
+    the script's. With ``watch`` and ``parking`` (`kosmolua.runtime.parking`), a journaled run waits without a child.
+    If it ``rests``, it pauses while its script only waits. Raises KeyboardInterrupt, and exceptions of handler and
+    output other than `KosmoError`.
     """
     limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
     began, values = time.perf_counter(), list[Any]()
@@ -102,8 +111,11 @@ def run(  # noqa: PLR0913 - options of a run, each with a default
     try:
         start = _start(script, journal)
         start.cpu = limits.cpu if isolation == "strict" else None  # Lua checks the clock itself, and reports the line
-        while not parted.serve(start, limits, stop, meter):
-            if not parking or not parking.waits(parted.port, stop):
+        while (state := parted.serve(start, limits, stop, meter, rests=rests)) != "ended":
+            if state == "rests":
+                yield from parted.resting(stop)
+                continue
+            if not parking or not (yield from parking.waits(parted.port, stop)):
                 raise ScriptError("the run is parked", code="interrupted")
             parted.renew(waits)
         values, error = _outcome(parted.port, limits)
@@ -155,28 +167,49 @@ class _Parts:
         self._earlier = 0.0  # CPU seconds of earlier children
         self._new_port = port
         self._new_child = child
+        self._watchdog: Watchdog | None = None  # of a script that has begun
 
-    def serve(self, start: Start, limits: Limits, stop: Stop, meter: Meter) -> bool:
-        """Whether the script has ended, rather than parked."""
-        port = self.port
+    def serve(
+        self, start: Start, limits: Limits, stop: Stop, meter: Meter, *, rests: bool
+    ) -> Literal["ended", "parked", "rests"]:
+        """Begin or continue the script, until it has ended, is parked, or rests."""
+        port, begun = self.port, self._watchdog is not None
         child = self.child = self.child or self._new_child()
+        watchdog = self._watchdog = self._watchdog or Watchdog(limits, port, child, stop=stop, meter=meter)
         if child:
             port.spent = partial(processor_seconds, child.pid)
-        watchdog = Watchdog(limits, port, child, stop=stop, meter=meter)
+            child.rests = rests and child.outlives_thread
         try:
             with descriptors.explained(), meter.working(), stop.running(port, child), watchdog:
-                _serve(start, port, limits, child)
+                if child and begun:
+                    child.resume(port)
+                else:
+                    _serve(start, port, limits, child)
+        except Resting:
+            return "rests"
         except Parked:
-            return False
-        finally:
             self.close()
-        return True
+            return "parked"
+        except BaseException:
+            self.close()
+            raise
+        self.close()
+        return "ended"
+
+    def resting(self, stop: Stop) -> Steps[None]:
+        """Pause until the script can continue."""
+        watchdog = self._watchdog
+        made = Pause(self.child.signals if self.child else (), watchdog.look if watchdog else None)
+        until = [self.port.rests_until(), watchdog.deadline if watchdog else None]
+        made.until = min((each for each in until if each is not None), default=None)
+        with stop.on_set(made.wake):
+            yield made
 
     def renew(self, waits: Callable[[float], bool] | None) -> None:
         """Begin the next part."""
         self.port.close(waits)
         self._earlier = self.cpu or 0.0
-        self.port, self.child = self._new_port(), None
+        self.port, self.child, self._watchdog = self._new_port(), None, None
 
     def close(self) -> None:
         if self.child:

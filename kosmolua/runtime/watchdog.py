@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import failure_of
@@ -56,15 +57,30 @@ class Watchdog:
         self._seen: tuple[int, float] = (0, 0.0)
 
     def __enter__(self) -> None:
+        """Watch in a thread. A run that pauses leaves, and enters again when it continues."""
         if self._child or self._deadline or self._limits.cpu is not None:
-            started(threading.Thread(target=self._watch, name="kosmolua-watchdog", daemon=True))
+            over = self._over = threading.Event()
+            started(threading.Thread(target=self._watch, args=(over,), name="kosmolua-watchdog", daemon=True))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._over.set()
 
-    def _watch(self) -> None:
+    @property
+    def deadline(self) -> float | None:
+        """When the run has to end, by `time.monotonic`."""
+        return self._deadline
+
+    def look(self) -> None:
+        """Check once, while the run pauses."""
+        self._guard(self._finding)
+
+    def _watch(self, over: threading.Event) -> None:
+        self._guard(lambda: self._awaited(over))
+
+    def _guard(self, check: Callable[[], KosmoError | None]) -> None:
+        """End the run if the check finds a reason."""
         try:
-            error = self._awaited()
+            error = check()
         except Exception as fault:  # noqa: BLE001 - a run without limits must not continue
             error = failure_of(fault, "checking the limits of the run")
         if error:
@@ -74,9 +90,9 @@ class Watchdog:
             if self._stop:
                 self._stop.set(error)  # nothing more is sent for the run
 
-    def _awaited(self) -> KosmoError | None:
-        """The limit that was reached; None if the run ended before."""
-        while not self._over.wait(self._pause()):
+    def _awaited(self, over: threading.Event) -> KosmoError | None:
+        """The limit that was reached; None if the run ended or paused before."""
+        while not over.wait(self._pause()):
             error = self._finding()
             if error:
                 return error

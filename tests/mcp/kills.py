@@ -36,6 +36,7 @@ from kosmolua.emulator import Emulator, running  # noqa: E402
 from kosmolua.journal.local_approvals import ApprovalFile  # noqa: E402
 
 MAX_STARTS = 60
+FRESH = 20  # rounds of one emulator; after an hour of its clock it forgets inputs, as the API does
 LONGEST = 0.7  # seconds until a kill; a start takes 0.2 to 0.6
 LOOK = "0.3"  # seconds after which a call returns while its script continues
 VERSION = "2025-06-18"
@@ -206,13 +207,14 @@ class Round:
 def go(directory, rounds, seed, kinds=(Streams, Streams, Streams, Http), tell=lambda _: None):
     """Run that many rounds. Returns how often servers were killed, and calls asked about, approved, denied and sent."""
     dice, events = random.Random(seed), Counter()
-    server = Doors(Emulator(clock=HurryingClock(5), faults=["slow:create_prediction:seconds=0.3:times=*"]))
-    with running(server) as url:
-        for number in range(rounds):
-            place = Path(directory) / str(number)
-            place.mkdir()
-            Round(place, url, server, dice, events, kinds[number % len(kinds)]).go()
-            tell(f"{number + 1} rounds, {dict(events)}")
+    for begun in range(0, rounds, FRESH):
+        server = Doors(Emulator(clock=HurryingClock(5), faults=["slow:create_prediction:seconds=0.3:times=*"]))
+        with running(server) as url:
+            for number in range(begun, min(rounds, begun + FRESH)):
+                place = Path(directory) / str(number)
+                place.mkdir()
+                Round(place, url, server, dice, events, kinds[number % len(kinds)]).go()
+                tell(f"{number + 1} rounds, {dict(events)}")
     return events
 
 
