@@ -16,7 +16,7 @@ _READ_ONLY = {"readOnlyHint": True, "openWorldHint": False}
 DEFINITIONS: dict[str, dict[str, Any]] = {
     SEARCH: {
         "title": "Search docs",
-        "description": "Search functions of the Replicate API and pages by name or purpose.",
+        "description": "Search Replicate functions and pages by name or purpose.",
         "inputSchema": {
             "type": "object",
             "properties": {"query": {"type": "string", "description": "Such as: cancel training"}},
