@@ -218,8 +218,8 @@ def _serve_http(parsed: argparse.Namespace, options: Options, tell: Callable[[Un
 
     endpoint, is_made = _endpoint(parsed)
 
-    def make() -> Service:
-        current = Current()
+    def make(shared: bool) -> Service:
+        current = Current(shared=shared)
         return Service(_host(parsed, current), current, options)
 
     def announce(url: str) -> None:

@@ -58,19 +58,23 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class Sessions:
-    """The services of all sessions. ``make`` makes one; ``tell`` gets what may still run when one has ended."""
+    """The services of all sessions. ``make`` makes one, which is shared or for one client; ``tell`` gets what may still
+    run when one has ended.
+    """
 
-    def __init__(self, make: Callable[[], Service], tell: Callable[[Unfinished], None]) -> None:
+    def __init__(self, make: Callable[[bool], Service], tell: Callable[[Unfinished], None]) -> None:
         self._make = make
         self._tell = tell
         self._services: dict[str, Service] = {}
         self._used: dict[str, float] = {}
 
     def of(self, key: str) -> Service:
-        """The service of a session; requests without one share a service."""
+        """The service of a session. Requests without one share a service: with a budget for each of them there would be
+        none.
+        """
         self._used[key] = time.monotonic()
         if key not in self._services:
-            self._services[key] = self._make()
+            self._services[key] = self._make(not key)
         return self._services[key]
 
     def idle(self) -> list[str]:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua._version import __version__
-from kosmolua.errors import KosmoError, failure_of
+from kosmolua.errors import KosmoError, UsageError, failure_of
 from kosmolua.gate.custom import entries, texts
 from kosmolua.manual import pages
 from kosmolua.mcp import code, content, docs, kept, resources, tools
@@ -214,6 +214,10 @@ class Service:
             more = texts(self._host.functions) if self._host.functions else {}
             return content.of_answer(resources.page(given["name"], more), limit)
         if name == code.RUNS:
+            if self._current.shared and "id" not in given:
+                raise UsageError(
+                    "the runs of clients without a session are not listed", hint='give an id: runs {"id": "..."}'
+                )
             return self._runs.look(work, given.get("id"))
         if "id" in given:
             return self._runs.resume(work, given["id"], given.get("source"))

@@ -158,11 +158,15 @@ class Crew:
 
 
 class Current:
-    """The work of the current thread, or of the context that a thread was started with. It is the host's prompter."""
+    """The work of the current thread, or of the context that a thread was started with. It is the host's prompter.
+
+    If it is ``shared`` by clients that cannot be told apart, an answer to one of them is for its call alone.
+    """
 
     absent = ABSENT
 
-    def __init__(self) -> None:
+    def __init__(self, *, shared: bool = False) -> None:
+        self.shared = shared
         self._work: ContextVar[Work | None] = ContextVar("work", default=None)
 
     @property
@@ -174,4 +178,5 @@ class Current:
         self._work.set(work)
 
     def ask(self, question: Question) -> Answer | None:
-        return self.work.ask(question) if self.work else None
+        answer = self.work.ask(question) if self.work else None
+        return "once" if answer == "run" and self.shared else answer

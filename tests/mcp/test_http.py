@@ -239,6 +239,45 @@ def test_a_budget_cannot_be_evaded_with_a_new_session(serving, server):
     assert 1 == len(server.requests)
 
 
+@pytest.mark.parametrize(("mode", "questions"), [("legacy", 1), ("auto", 2)])
+def test_an_answer_for_the_run_is_of_one_client(serving, server, mode, questions):
+    """Without sessions clients cannot be told apart, so that each call of a single tool is asked about."""
+    server.default = Answer(201, b'{"id": "p1"}')
+    asked = []
+
+    async def elicit(_context, params):
+        asked.append(params.message)
+        return ElicitResult(action="accept", content={"answer": "run"})
+
+    async def main(served):
+        async with served.client(mode=mode, elicitation_callback=elicit) as client:
+            return [(await client.call_tool(*CREATE)).structured_content["success"] for _ in range(2)]
+
+    with serving("--write", "ask") as served:
+        assert [True, True] == asyncio.run(main(served))
+
+    assert (questions, 2) == (len(asked), len(server.requests))
+
+
+def test_runs_without_a_session_are_not_listed(serving, server):
+    """Their ids are known to their clients only, which look them up with these."""
+
+    async def main(served):
+        found = {}
+        for mode in ("legacy", "auto"):
+            async with served.client(mode=mode) as client:
+                begun = (await client.call_tool("execute_lua", {"source": "sleep(1) return 7"})).structured_content
+                listed = (await client.call_tool("runs", {})).structured_content
+                looked = begun
+                while looked.get("status") == "running":
+                    looked = (await client.call_tool("runs", {"id": begun["id"]})).structured_content
+                found[mode] = listed["success"], looked["result"]
+        return found
+
+    with serving("--code", "--return-after", "0.2") as served:
+        assert {"legacy": (True, 7), "auto": (False, 7)} == asyncio.run(main(served))
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it(serving, number):
     """It does not wait for a running script, and leaves no child."""
