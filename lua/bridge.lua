@@ -379,6 +379,7 @@ end
 
 local function fail(report)
   if ended then return end
+  guard.stop()
   local limited = guard.reached() or no_memory(report)
   done(false, limited and limit_report(guard.place() or report.where) or encode(report))
 end
@@ -409,6 +410,13 @@ local function run(start)
   return finish(failures.run(function() return task.finish(main_chunk(unpack(start.args))) end))
 end
 
+-- The guard can raise its error once more between the script's end and its own.
+local function guarded(start)
+  local ok, failure = pcall(run, start)
+  guard.stop()
+  return ok, failure
+end
+
 --- Run one script. The first frame from the port is a map of `source`, `name`, `args`, `provider`, `functions` (a list
 --- of lists of names) and `accounts`, and of `cpu` and `memory` in a shared process.
 --- An `interactive` frame has no source; inputs follow.
@@ -425,8 +433,9 @@ function M.serve(the_port)
     guard.report_with(function() port.leave_with(outcome(false, limit_report(guard.place()))) end)
   end
   guard.limit(start.cpu, start.memory, port.alive)
-  local ok, failure = pcall(run, start)
+  local returned, ok, failure = pcall(guarded, start)
   guard.stop()
+  if not returned then ok, failure = false, ok end
   if not ok then fail({ code = "script_error", message = error_text(failure) }) end
 end
 

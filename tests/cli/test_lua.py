@@ -297,7 +297,7 @@ def test_the_help_of_the_prompt_is_its_own(kosmo):
     """It lists only options that the prompt accepts."""
     shown = kosmo("repl", "--help").out
 
-    assert shown.startswith("usage: kosmo repl [-h]")
+    assert shown.startswith("usage: kosmo repl [OPTIONS] [FILE]")
     assert all(f"{flag} " in shown for flag in ("--keys", "--journal", "--memory-limit", "--write", "--isolation"))
     assert not [
         flag

@@ -3,6 +3,8 @@
 import pytest
 
 from kosmolua.errors import UsageError
+from kosmolua.runtime.limits import Limits
+from kosmolua.runtime.run import Script, run
 
 
 @pytest.mark.parametrize(
@@ -109,6 +111,14 @@ def test_exit_ends_a_run_from_a_task(lua):
     result = lua("spawn(function() sleep(60) end) spawn(function() coroutine.wrap(exit)(4) end) sleep(60)")
 
     assert ("exited", 4) == (result.error.code, result.error.exit_status)
+
+
+def test_exit_wherever_the_limits_are_checked(host):
+    """In a shared process limits are checked every 1,000 instructions; each of these is once the first after exit."""
+    for padding in range(1000):
+        script = Script(source=f"for i = 1, {padding} do end exit(4)".encode(), name="flow.lua")
+        error = run(script, host, host, limits=Limits(cpu=5.0), isolation="none").error
+        assert ("exited", 4) == (error.code, error.exit_status)
 
 
 @pytest.mark.parametrize("code", ["-1", "256", "1.5", "'x'", "{}"])
