@@ -1,0 +1,26 @@
+"""An emulator stays small: idle, with many predictions at once, and with all public models."""
+
+from __future__ import annotations
+
+import emulator_size
+from emulator_size import crowd, serving
+from test_official_clients import public_models
+
+__all__ = ["public_models"]
+
+
+def test_idle_and_with_two_hundred_predictions():
+    """Under 60 MiB when idle, and under 300 MiB with 200 predictions at once whose pictures are fetched."""
+    with serving() as served:
+        idle = served.memory()
+        crowd(served.url, 128)
+        most = served.memory("VmHWM")
+
+    assert (idle < 60, most < 300) == (True, True), (idle, most)
+
+
+def test_with_all_public_models(public_models):
+    """They load in under 0.3 s of CPU time and 60 MiB until one is asked for."""
+    seconds, size = min(emulator_size.load(public_models) for _ in range(3))
+
+    assert (seconds < 0.3, size < 60) == (True, True), (seconds, size)
