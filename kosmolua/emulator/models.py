@@ -10,9 +10,9 @@ from typing import Any
 
 from kosmolua.emulator import familiar, text
 from kosmolua.emulator.identifiers import number
-from kosmolua.emulator.painting import compose, paint
-from kosmolua.emulator.picture import enlarge, write_animation
-from kosmolua.terminal.png import PictureError, read_png, write_png
+from kosmolua.emulator.painting import compose, paint, painted
+from kosmolua.emulator.picture import enlarged, write_animation
+from kosmolua.terminal.png import PictureError, read_png, write_rows
 
 Schema = familiar.Schema
 
@@ -147,7 +147,7 @@ def _paint(work: Work) -> Outcome:
     width, height = familiar.sides(given["width"], given["height"], given["aspect_ratio"])
 
     def picture(index: int) -> bytes:
-        return write_png(paint(compose(given["prompt"], work.seed + index), width, height))
+        return write_rows(painted(compose(given["prompt"], work.seed + index), width, height), width, height, 3)
 
     files = {
         f"out-{index}.png": ("image/png", Content(partial(picture, index))) for index in range(given["num_outputs"])
@@ -214,7 +214,8 @@ def _upscale(work: Work) -> Outcome:
         picture = read_png(source.read(), most_pixels=MOST_PIXELS_OUT // scale**2)
     except PictureError as error:
         raise ModelError(f"cannot read the image: {error}") from error
-    content = Content(lambda: write_png(enlarge(picture, scale)))
+    size = picture.width * scale, picture.height * scale
+    content = Content(lambda: write_rows(enlarged(picture, scale), *size, picture.channels))
     return Outcome(FileRef("out.png"), {"out.png": ("image/png", content)})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
@@ -79,16 +80,19 @@ def _ridge(chance: Random, far: int) -> tuple[float, tuple[tuple[float, float, f
 
 def paint(scene: Scene, width: int, height: int, moment: float = 0.0) -> Picture:
     """Paint the scene. ``moment`` from 0 to 1 moves clouds and sun through one cycle."""
+    return Picture(width, height, 3, list(painted(scene, width, height, moment)))
+
+
+def painted(scene: Scene, width: int, height: int, moment: float = 0.0) -> Iterator[bytes]:
+    """The rows of the picture, one at a time: many pictures may be painted at once."""
     turn = 2 * math.pi * moment
     across, down, slant = (_wave(one, width, height, turn) for one in scene.waves)
     ridges = [_heights(ridge, width, height) for ridge in scene.ridges]
-    rows = []
     for y in range(height):
         tone = 40 + 190 * y // height + down[y]
         sky = [scene.sky[_bounded(tone + a + b)] for a, b in zip(across[:width], slant[y : y + width], strict=True)]
         _put_sun(sky, scene, (width, height), y, moment)
-        rows.append(b"".join(_put_hills(sky, scene.hills, ridges, y)))
-    return Picture(width, height, 3, rows)
+        yield b"".join(_put_hills(sky, scene.hills, ridges, y))
 
 
 def _bounded(tone: int) -> int:

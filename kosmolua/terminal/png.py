@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -32,20 +32,26 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-def header(picture: Picture) -> bytes:
+def header(width: int, height: int, channels: int) -> bytes:
     """The IHDR chunk: size and sample format."""
-    colour_type = _COLOUR_TYPES[picture.channels]
-    return chunk(b"IHDR", struct.pack(">IIBBBBB", picture.width, picture.height, 8, colour_type, 0, 0, 0))
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0))
 
 
-def packed(picture: Picture) -> bytes:
-    """The compressed samples."""
+def packed(rows: Iterable[bytes]) -> bytes:
+    """The compressed samples. One row at a time is held."""
     # Filter 0 on every row: unfiltered samples. Compression level 1 saves most of the time.
-    return zlib.compress(b"".join(b"\0" + row for row in picture.rows), 1)
+    compressor = zlib.compressobj(1)
+    parts = [compressor.compress(b"\0" + row) for row in rows]
+    return b"".join([*parts, compressor.flush()])
+
+
+def write_rows(rows: Iterable[bytes], width: int, height: int, channels: int) -> bytes:
+    """A PNG file of rows, which may be made as they are written."""
+    return SIGNATURE + header(width, height, channels) + chunk(b"IDAT", packed(rows)) + chunk(b"IEND", b"")
 
 
 def write_png(picture: Picture) -> bytes:
-    return SIGNATURE + header(picture) + chunk(b"IDAT", packed(picture)) + chunk(b"IEND", b"")
+    return write_rows(picture.rows, picture.width, picture.height, picture.channels)
 
 
 def read_png(data: bytes, *, most_pixels: int = 4_000_000) -> Picture:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 import zlib
 
 import pytest
 
-from kosmolua.emulator.painting import compose, paint
-from kosmolua.emulator.picture import enlarge, write_animation
-from kosmolua.terminal.png import SIGNATURE, Picture, PictureError, chunk, read_png, write_png
+from kosmolua.emulator.painting import compose, paint, painted
+from kosmolua.emulator.picture import enlarge, enlarged, write_animation
+from kosmolua.terminal.png import SIGNATURE, Picture, PictureError, chunk, read_png, write_png, write_rows
 
 SMALL = Picture(2, 2, 3, [bytes([0, 0, 0, 90, 90, 90]), bytes([30, 60, 120, 255, 255, 255])])
 
@@ -103,3 +104,18 @@ def test_a_colour_in_the_prompt_colours_the_sky():
 
     assert red[0] > red[2]
     assert blue[2] > blue[0]
+
+
+@pytest.mark.parametrize("enlarging", [False, True])
+def test_a_picture_is_written_row_by_row(enlarging):
+    """Its samples are never held at once, so that many pictures can be made at the same time."""
+    side = 512
+    small = paint(compose("the sea", 1), side // 4, side // 4)
+    tracemalloc.start()
+    rows = enlarged(small, 4) if enlarging else painted(compose("the sea", 1), side, side)
+    made = write_rows(rows, side, side, 3)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert most < side * side * 3
+    assert read_png(made).rows == (enlarge(small, 4) if enlarging else paint(compose("the sea", 1), side, side)).rows
