@@ -44,7 +44,7 @@ COMMANDS = {
     "models": ("models", "search models, list them, or show one: models search upscale"),
     "model": ("model", "show a model's inputs and output: model owner/name"),
     "predictions": ("predictions", "list predictions, show, cancel or open one: predictions show ID"),
-    "integrations:search": ("reference", "search functions, helpers of scripts, and topics"),
+    "integrations:search": ("reference", "search functions, helpers of scripts, topics and commands"),
     "integrations:docs": ("reference", "show the documentation of a function, a helper, the provider or a topic"),
     "integrations:list": ("reference", "list the providers, or a provider's functions"),
     "integrations:examples": ("reference", "show an example of a function for each interface"),

@@ -90,14 +90,15 @@ def _function_table(functions: list[dict[str, Any]], indent: str = "") -> str:
 # Search -----------------------------------------------------------------------------------------------------------
 
 
+_MOST_COMMANDS = 5
 _MODELS = "To search models: kosmo models search WORDS"
 
 
 def _search_parser(command: str) -> argparse.ArgumentParser:
     made = _parser(
         command,
-        "Search functions of the API, helpers of scripts, and topics, by name or by what they do. Print the best match "
-        "first.",
+        "Search functions of the API, helpers of scripts, topics and commands, by name or by what they do. Print the "
+        "best match first.",
         '"cancel prediction" --json',
     )
     made.add_argument("query", nargs="+", metavar="QUERY", help="words to search for")
@@ -125,7 +126,22 @@ def _search(parsed: argparse.Namespace) -> dict[str, Any]:
         "query": query,
         "count": len(found),
         "results": [_result(each) for each in found[: parsed.limit]],
+        "commands": _commands(query)[: parsed.limit or _MOST_COMMANDS],
     }
+
+
+def _commands(query: str) -> list[dict[str, str]]:
+    """The commands whose name and summary have all words of the query, best first."""
+    from kosmolua.cli import COMMANDS
+    from kosmolua.manual.search import MAX_QUERY, words_of, worth
+
+    words = words_of(query[:MAX_QUERY])
+    found = []
+    for name, (_, what) in COMMANDS.items():
+        scores = [worth(word, frozenset(words_of(name)), frozenset(words_of(what)), frozenset()) for word in words]
+        if scores and all(scores):
+            found.append((-sum(scores), {"command": f"kosmo {name}", "summary": what}))
+    return [command for _, command in sorted(found, key=lambda each: each[0])]
 
 
 def _result(found: Found) -> dict[str, Any]:
@@ -140,6 +156,15 @@ def _result(found: Found) -> dict[str, Any]:
 
 
 def _show_search(data: dict[str, Any], _: argparse.Namespace) -> str:
+    pages = _shown_pages(data)
+    if not data["commands"]:
+        return pages
+    rows = [(each["command"], each["summary"]) for each in data["commands"]]
+    commands = f"{heading('commands')}\n{table(rows)}"
+    return f"{pages}\n\n{commands}" if data["results"] else commands
+
+
+def _shown_pages(data: dict[str, Any]) -> str:
     if not data["results"]:
         return f"nothing found for {data['query']!r}; list all functions: kosmo integrations:list {PROVIDER}\n{_MODELS}"
     is_topic = all(each["access"] == "topic" for each in data["results"])

@@ -20,6 +20,7 @@ _CUTOFF = 0.74  # similarity of a mistyped word, up to 1
 _SURELY = 0.85  # similarity of a mistyped name, up to 1
 MAX_QUERY = 200  # characters
 MAX_WORDS = 16
+_LONG = 6  # letters; shorter words in -ing, such as string, are no verbs
 _MIN_START = 3  # letters that match the start of a word
 
 
@@ -120,8 +121,9 @@ def worth(word: str, names: frozenset[str], summary: frozenset[str], rest: froze
 
 
 def _in(word: str, words: frozenset[str]) -> bool:
-    """Whether the words contain this one, in singular or plural."""
-    return word in words or f"{word}s" in words or word.removesuffix("s") in words
+    """Whether the words contain this one, in singular or plural, or the verb of a word such as spending."""
+    verb = word.removesuffix("ing") if len(word) > _LONG else word
+    return not words.isdisjoint((word, f"{word}s", word.removesuffix("s"), verb, f"{verb}e"))
 
 
 @cache

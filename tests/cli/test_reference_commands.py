@@ -303,6 +303,7 @@ def test_nothing_slow_is_loaded():
         ("run", "run"),
         ("regular expression", "regex"),
         ("budget", "budgets"),
+        ("limit spending", "budgets"),
     ],
 )
 def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
@@ -310,6 +311,25 @@ def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
     _, found = as_json(capfd, "integrations:search", query, "--json")
 
     assert name == found["results"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("query", "command"),
+    [
+        ("schedule a script", "kosmo schedule"),
+        ("approve", "kosmo approvals"),
+        ("mcp", "kosmo mcp:serve"),
+        ("store a token", "kosmo integrations:configure"),
+        ("resume runs", "kosmo runs"),
+    ],
+)
+def test_commands_are_found_too(query, command, capfd):
+    """What only a command does is listed after the pages."""
+    _, found = as_json(capfd, "integrations:search", query, "--json")
+    _, out, _ = answer(capfd, "integrations:search", query)
+
+    assert command == found["commands"][0]["command"]
+    assert f"  {command}  " in out
 
 
 @pytest.mark.parametrize(
