@@ -303,8 +303,8 @@ def _opened_journal(parsed: argparse.Namespace, options: Options, head: Head, st
 
         return Journal(os.path.join(stack.enter_context(TemporaryDirectory()), "run.journal"), head)
     lookup = Lookup(settling=parsed.settling_time, adopt=parsed.adopt, again=parsed.send_again)
-    anew = runs.Anew("--fresh", wanted=parsed.fresh)
-    return runs.begin(os.environ, parsed.journal, head, print_notice, anew, cut=parsed.from_here, lookup=lookup)
+    fresh_start = runs.FreshStart("--fresh", wanted=parsed.fresh)
+    return runs.begin(os.environ, parsed.journal, head, print_notice, fresh_start, cut=parsed.from_here, lookup=lookup)
 
 
 def _parser(command: str) -> options_.Parser:

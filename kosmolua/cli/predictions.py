@@ -16,7 +16,7 @@ from kosmolua.errors import UsageError
 from kosmolua.host.host import Host
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import quoted
-from kosmolua.services.progress import told_as_text
+from kosmolua.services.progress import as_text
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table
 
@@ -116,7 +116,7 @@ def _shown(found: Any) -> str:
     ]
     parts = [f"{heading(listing.text_of(one.get('id')))}\n{table([row for row in facts if row[1]])}"]
     for name in ("input", "output", "error", "logs"):
-        text = safe(told_as_text(one.get(name) or None) or "")
+        text = safe(as_text(one.get(name) or None) or "")
         if text:
             parts.append(f"{heading(name)}\n" + "\n".join(f"  {line}" for line in text.rstrip().split("\n")))
     return "\n\n".join(parts)

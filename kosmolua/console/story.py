@@ -14,7 +14,7 @@ from kosmolua.journal.cassette import cleaned
 from kosmolua.journal.journal import spent
 from kosmolua.journal.records import operation_of
 from kosmolua.page.details import figures
-from kosmolua.services.progress import Progress, told_as_text
+from kosmolua.services.progress import Progress, as_text
 from kosmolua.worker import approvals, overview
 from kosmolua.worker.overview import LIVE, Asked, Detail
 from kosmolua.worker.store import PostgresStore
@@ -136,7 +136,7 @@ def results_of(detail: Detail) -> str | None:
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
         return "not readable"
     only = found[0] if isinstance(found, list) and len(found) == 1 else found
-    return told_as_text(only) if found not in ([], None) else "none"
+    return as_text(only) if found not in ([], None) else "none"
 
 
 def figures_of(database: Database, detail: Detail, prices: Prices, now: float) -> list[str]:

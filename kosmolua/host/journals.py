@@ -51,12 +51,12 @@ def opened(
         account=account or options.account,
         emulated=options.emulate,
     )
-    anew = runs_.Anew("fresh=True", wanted=fresh)
+    fresh_start = runs_.FreshStart("fresh=True", wanted=fresh)
     with ExitStack() as stack:
         with explained("opening the journal"):
             needed.load_in_thread(emulate=options.emulate)
             stack.enter_context(descriptors.explained(stack.enter_context(runs.expecting())))
-            found = runs_.begin(os.environ, journal, head, tell, anew)
+            found = runs_.begin(os.environ, journal, head, tell, fresh_start)
             stack.callback(_close, found)
         yield found
 

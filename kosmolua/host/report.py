@@ -108,7 +108,7 @@ def write(path: str, run: FinishedRun, host: Host, kept: KeptOutputs | None = No
 
 
 def _ask_about_rest(session: Session, progress: Progress) -> None:
-    for job in progress.untold()[:MAX_ASKED_ABOUT]:
+    for job in progress.unreported()[:MAX_ASKED_ABOUT]:
         try:
             reply = session.call(f"get_{job.kind}", {f"{job.kind}_id": job.id}, job.account)
         except KosmoError:

@@ -215,7 +215,7 @@ class Cassette:
 
     def begin(self, asked: Any, seen: int) -> Any:  # noqa: ARG002 - a journal's signature
         raise JournalError(
-            f"{self.path} has no further call, but the script asks for {_told(*_request(asked))}",
+            f"{self.path} has no further call, but the script asks for {_request_text(*_request(asked))}",
             hint="record it again: kosmo lua --record FILE",
         )
 
@@ -235,8 +235,8 @@ class Cassette:
         return self._differs(self._calls[order - 1], asked)
 
     def _differs(self, call: Call, asked: Any) -> JournalError:
-        was = _told(call.function, call.account, _canonical(call.arguments))
-        now = _told(*_request(asked)) if asked else "nothing more"
+        was = _request_text(call.function, call.account, _canonical(call.arguments))
+        now = _request_text(*_request(asked)) if asked else "nothing more"
         return JournalError(
             f"the script differs from {self.path} at task {call.task}, request {call.request}\n"
             f"  the cassette: {was}\n  the script:   {now}",
@@ -255,7 +255,7 @@ def _request(asked: Any) -> tuple[str, str, bytes]:
     return asked.function, asked.account, _canonical(cleaned(_decoded(asked.arguments)))
 
 
-def _told(function: str, account: str, arguments: bytes) -> str:
+def _request_text(function: str, account: str, arguments: bytes) -> str:
     where = f" on account {account}" if account else ""
     return f"{function}{where} {arguments[:400].decode(errors='replace')}"
 

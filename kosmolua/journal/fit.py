@@ -9,7 +9,7 @@ import msgspec
 
 from kosmolua.errors import JournalError
 from kosmolua.journal.arguments import MAX_SHOWN
-from kosmolua.journal.records import Began, Head, is_of_a_prompt, place_of
+from kosmolua.journal.records import CallStart, Head, is_of_a_prompt, place_of
 
 _sorted = msgspec.msgpack.Encoder(order="sorted").encode
 
@@ -20,7 +20,7 @@ def check(path: str, facts: Mapping[str, Any], head: Head) -> None:
     then, today = (facts["args"], facts.get("named")), (head.args, head.named)
     if _sorted(then) != _sorted(today):
         raise JournalError(
-            f"{path} belongs to a run with the arguments {_told(*then)}; now they are {_told(*today)}",
+            f"{path} belongs to a run with the arguments {_as_given(*then)}; now they are {_as_given(*today)}",
             hint="pass the same arguments, or choose another journal",
         )
     if bool(facts["emulated"]) != head.emulated:
@@ -35,7 +35,7 @@ def check(path: str, facts: Mapping[str, Any], head: Head) -> None:
         )
 
 
-def _told(args: list[str], named: Mapping[str, Any] | None) -> str:
+def _as_given(args: list[str], named: Mapping[str, Any] | None) -> str:
     return str(args if named is None else named)[:MAX_SHOWN]
 
 
@@ -55,7 +55,7 @@ def of_a_script(path: str, facts: Mapping[str, Any]) -> JournalError:
     )
 
 
-def mismatch(path: str, was: Began, now: Began | None, *, prompt: bool) -> JournalError:
+def mismatch(path: str, was: CallStart, now: CallStart | None, *, prompt: bool) -> JournalError:
     here, there = (place_of(each.task, each.request, prompt=prompt) if each else "" for each in (was, now))
     elsewhere = f"{there}: " if there not in {"", here} else ""
     who = "input" if prompt else "script"

@@ -18,7 +18,7 @@ from kosmolua.journal.lock import Holder
 from kosmolua.journal.records import (
     AWAIT,
     SPAN,
-    Began,
+    CallStart,
     Facts,
     Head,
     Intent,
@@ -277,16 +277,16 @@ class Journal:
             raise JournalError(f"the journal {self.path} is closed")
         return self._store
 
-    def _began(self, asked: Request, at: float = 0.0, seen: int = 0) -> Began:
+    def _began(self, asked: Request, at: float = 0.0, seen: int = 0) -> CallStart:
         digest, arguments = digested(asked.arguments)
-        return Began(_task_of(asked), asked.number, asked.function, asked.account, digest, arguments, at, seen)
+        return CallStart(_task_of(asked), asked.number, asked.function, asked.account, digest, arguments, at, seen)
 
     def _recorded(self, row: Row) -> RecordedAnswer:
         store = self._opened()
         with store.hold():
             return RecordedAnswer(row.order, row.state == "ok", store.value(row.number))
 
-    def _diverge(self, turn: int, was: Began, now: Began | None) -> None:
+    def _diverge(self, turn: int, was: CallStart, now: CallStart | None) -> None:
         """Script and journal diverge: discard the rest of the journal, or raise."""
         if not self._cut:
             raise fit.mismatch(self.path, was, now, prompt=self._prompt)
@@ -309,7 +309,7 @@ class Journal:
         self._numbers = [row.number for row in loaded.rows]
         self._rows = {(row.began.task, row.began.request): row for row in loaded.rows}
         self.last = len(self._numbers)
-        self._open: dict[tuple[int, int], list[Began]] = {}
+        self._open: dict[tuple[int, int], list[CallStart]] = {}
         self._attempts: dict[tuple[int, int], list[Intent]] = {}
         for began, intent in loaded.attempts:
             place = (began.task, began.request)

@@ -47,7 +47,7 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
         case "repeat":
             return None
         case "unknown":
-            _check_told(operation, ticket)
+            _check_decided(operation, ticket)
             return None
         case "gone":
             return None if _shown(read, proof.read, _place(proof, given)) else Found(None)
@@ -62,7 +62,7 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
             return _among(read, base_url, operation, proof, given, ticket)
 
 
-def _check_told(operation: Operation, ticket: Ticket) -> None:
+def _check_decided(operation: Operation, ticket: Ticket) -> None:
     """Raise a `JournalError` unless a person decided: whether the function was executed is unknown."""
     if not ticket.lookup.again:
         raise JournalError(

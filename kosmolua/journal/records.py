@@ -95,7 +95,7 @@ class Intent(Struct, frozen=True):
     uptime: float
 
 
-class Began(Struct, frozen=True):
+class CallStart(Struct, frozen=True):
     """A request that is carried out, or an attempt at one. ``seen`` is the last row that the script had seen."""
 
     task: int
@@ -107,7 +107,7 @@ class Began(Struct, frozen=True):
     at: float = 0.0
     seen: int = 0
 
-    def asks_like(self, other: Began) -> bool:
+    def asks_like(self, other: CallStart) -> bool:
         return (self.function, self.account, self.digest) == (other.function, other.account, other.digest)
 
     def __str__(self) -> str:
@@ -145,7 +145,7 @@ class Row(Struct, frozen=True):
     number: int
     order: int
     state: str
-    began: Began
+    began: CallStart
 
 
 class Loaded(Struct, frozen=True):
@@ -154,7 +154,7 @@ class Loaded(Struct, frozen=True):
     """
 
     rows: list[Row]
-    attempts: list[tuple[Began, Intent]]
+    attempts: list[tuple[CallStart, Intent]]
     answered: list[tuple[str, bytes]]
 
 
@@ -187,7 +187,7 @@ class Sent(Struct, frozen=True):
 class Line(Struct, frozen=True):
     """One entry for people and cassettes: a request with its answer, or an attempt without one (state "open")."""
 
-    began: Began
+    began: CallStart
     model: str | None
     state: str
     value: bytes | None = None

@@ -41,25 +41,30 @@ def path_of(environment: Mapping[str, str], given: str) -> str:
     return os.path.abspath(given)
 
 
-class Anew(Struct, frozen=True):
-    """Whether a new run is ``wanted`` instead of the existing one, and ``how`` a person asks for that."""
+class FreshStart(Struct, frozen=True):
+    """Whether a new run is ``wanted`` instead of the existing one, and ``how`` a person requests that."""
 
     how: str
     wanted: bool = False
 
 
 def begin(
-    environment: Mapping[str, str], given: str, head: Head, tell: Callable[[str], None], anew: Anew, **how: Any
+    environment: Mapping[str, str],
+    given: str,
+    head: Head,
+    tell: Callable[[str], None],
+    fresh_start: FreshStart,
+    **how: Any,
 ) -> Journal:
     """Open the journal of that name or file for a run. ``tell`` gets a notice about its existing content."""
-    if anew.wanted:
+    if fresh_start.wanted:
         retire(environment, path_of(environment, given), tell)
     journal = opened(environment, given, head, tell, **how)
     path = journal.path
     if journal.finished is not None and not journal.script_changed:
         tell(
             f"this run finished at {ages.local_time(journal.finished)}; nothing is sent, and its results are those "
-            f"in {path}. To start a new run: {anew.how}"
+            f"in {path}. To start a new run: {fresh_start.how}"
         )
     elif journal.last:
         changed = "; the script has changed since" if journal.script_changed else ""

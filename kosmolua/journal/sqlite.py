@@ -21,7 +21,7 @@ import msgspec
 from kosmolua.errors import JournalError
 from kosmolua.journal.arguments import NO_DATA
 from kosmolua.journal.lock import holder_of
-from kosmolua.journal.records import MOST_SECONDS, Began, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
+from kosmolua.journal.records import MOST_SECONDS, CallStart, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
 MARK = 0x6B6F736D  # "kosm", in SQLite's header: the file is a journal
@@ -117,7 +117,12 @@ class SqliteStore:
     # Its calls ----------------------------------------------------------------------------------------------------
 
     def intend(
-        self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float], approvals: Sequence[str] = ()
+        self,
+        began: CallStart,
+        model: str | None,
+        essence: bytes,
+        boot: tuple[str, float],
+        approvals: Sequence[str] = (),
     ) -> None:
         self._do("PRAGMA synchronous = FULL")
         intent = (*msgspec.structs.astuple(began), model, essence, *boot)
@@ -148,7 +153,7 @@ class SqliteStore:
         """Whether a call of this run has used that approval."""
         return self._do("SELECT 1 FROM facts WHERE name = ?", f"{_APPROVAL}{approval}").fetchone() is not None
 
-    def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+    def finish(self, began: CallStart, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
         fields = (*msgspec.structs.astuple(began), model, state, value, time.time(), sent)
         return self._do(_FINISH, *fields).lastrowid or 0
 
@@ -178,11 +183,12 @@ class SqliteStore:
     def load(self) -> Loaded:
         kept = f"SELECT {_REQUEST}, number, state FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
         rows = [
-            Row(number, order, state, Began(*began)) for order, (*began, number, state) in enumerate(self._do(kept), 1)
+            Row(number, order, state, CallStart(*began))
+            for order, (*began, number, state) in enumerate(self._do(kept), 1)
         ]
         meant = f"SELECT {_REQUEST}, number, essence, boot, uptime FROM intents WHERE {_OPEN} ORDER BY number"  # noqa: S608
         attempts = [
-            (Began(*fields), Intent(number, fields[6], essence, boot, uptime))
+            (CallStart(*fields), Intent(number, fields[6], essence, boot, uptime))
             for *fields, number, essence, boot, uptime in self._do(meant)
         ]
         answered = self._do("SELECT function, value FROM outcomes WHERE state = 'ok' AND sent AND value IS NOT NULL")
@@ -230,9 +236,9 @@ class SqliteStore:
         value = "value" if answers else "NULL"
         rows = f"SELECT {_REQUEST}, model, state, {value}, ended FROM outcomes WHERE NOT cut ORDER BY number"  # noqa: S608
         for *began, model, state, kept, ended in self._do(rows):
-            yield Line(Began(*began), model, state, kept, ended)
+            yield Line(CallStart(*began), model, state, kept, ended)
         for *began, model in self._do(f"SELECT {_REQUEST}, model FROM intents WHERE {_OPEN} ORDER BY number"):  # noqa: S608
-            yield Line(Began(*began), model, "open")
+            yield Line(CallStart(*began), model, "open")
 
     def _do(self, text: str, *values: Any) -> sqlite3.Cursor:
         return self._connection.execute(text, values)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from kosmolua.journal.records import Began, Counts, Facts, Head, Line, Loaded, Sent
+from kosmolua.journal.records import CallStart, Counts, Facts, Head, Line, Loaded, Sent
 
 
 class Store(Protocol):
@@ -34,7 +34,12 @@ class Store(Protocol):
         """What a resumed run needs."""
 
     def intend(
-        self, began: Began, model: str | None, essence: bytes, boot: tuple[str, float], approvals: Sequence[str] = ()
+        self,
+        began: CallStart,
+        model: str | None,
+        essence: bytes,
+        boot: tuple[str, float],
+        approvals: Sequence[str] = (),
     ) -> None:
         """Record that a write is about to be sent, and that it uses these approvals, on disk and both or neither.
         Raises a `JournalError` if an approval was used for something else.
@@ -46,7 +51,7 @@ class Store(Protocol):
     def is_used(self, approval: str) -> bool:
         """Whether a call of this run has used that approval."""
 
-    def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+    def finish(self, began: CallStart, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
         """Record the next answer. Returns its number."""
 
     def value(self, number: int) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from kosmolua.errors import JournalError
 from kosmolua.gate.policy import model_of
 from kosmolua.journal.arguments import essence_of
-from kosmolua.journal.records import Began, Intent
+from kosmolua.journal.records import CallStart, Intent
 
 if TYPE_CHECKING:
     from kosmolua.gate.run import Found
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Ticket:
     """A request that is being made. ``open`` are earlier attempts at it whose outcome is unknown."""
 
-    def __init__(self, journal: Journal, began: Began, found: Sequence[Intent]) -> None:
+    def __init__(self, journal: Journal, began: CallStart, found: Sequence[Intent]) -> None:
         self.open: Sequence[Intent] = found
         self.afterwards: list[Callable[[], None]] = []
         self.sent = False

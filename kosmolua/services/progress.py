@@ -169,7 +169,7 @@ class Progress:
         models = (self._models | set(self._creating.values())) - {""}
         return models.pop() if len(models) == 1 else ""
 
-    def untold(self) -> list[Job]:
+    def unreported(self) -> list[Job]:
         """The jobs of this run whose end the API has not reported."""
         with self._lock:
             return [job for job in self.jobs if job.own and not job.end_reported]
@@ -225,7 +225,7 @@ class Progress:
             self._streams[made.stream] = made
         if self._keep and len(self.jobs) < MAX_JOBS:
             self.jobs.append(made)
-            made.input = told_as_text(data.get("input") or given.get("input"))
+            made.input = as_text(data.get("input") or given.get("input"))
             made.web = _text(urls, "web") or None
         return made
 
@@ -241,9 +241,9 @@ class Progress:
             job.seconds = seconds_of(data)
             self._spent += job.seconds or 0.0 if job.own else 0.0
             if self._keep:
-                job.output = told_as_text(data.get("output"))
+                job.output = as_text(data.get("output"))
                 job.files = list(_files(data.get("output")))
-                job.error = told_as_text(data.get("error"))
+                job.error = as_text(data.get("error"))
         return job
 
     def _move(self, job: Job, status: str) -> None:
@@ -326,7 +326,7 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def told_as_text(value: Any) -> str | None:
+def as_text(value: Any) -> str | None:
     """A value for a person: text unchanged, lists of texts joined, other values as JSON; truncated if long."""
     if value is None:
         return None

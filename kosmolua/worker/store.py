@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import JournalError
-from kosmolua.journal.records import Began, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
+from kosmolua.journal.records import CallStart, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
 from kosmolua.worker.database import AwayError, away
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class PostgresStore:
 
     def intend(
         self,
-        began: Began,
+        began: CallStart,
         model: str | None,
         essence: bytes,
         boot: tuple[str, float],  # noqa: ARG002 - the clock of the database counts
@@ -180,7 +180,7 @@ class PostgresStore:
         del fields[6]
         self._write(_INTEND, *fields, _text(model), essence)
 
-    def finish(self, began: Began, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+    def finish(self, began: CallStart, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
         """The outcome of a write is on disk when this is committed."""
         number = self._write(_FINISH, *_fields(began), _text(model), state, value, sent)
         changed = self._do(
@@ -194,7 +194,7 @@ class PostgresStore:
         self.newest_numbers = [number]
         return number
 
-    def _consume(self, began: Began, approvals: Sequence[str]) -> None:
+    def _consume(self, began: CallStart, approvals: Sequence[str]) -> None:
         """Use approvals for a write, once. An interrupted attempt at the same call has used them already."""
         given = list(approvals)
         row = self._do(_CONSUME, given, self._run, began.task, began.request, began.task, began.request).fetchone()
@@ -256,7 +256,7 @@ class PostgresStore:
         kept = f"SELECT {_REQUEST}, number, state, {small} FROM outcomes WHERE run = %s AND NOT cut ORDER BY number"  # noqa: S608
         rows = []
         for order, (*began, number, state, value) in enumerate(self._do(kept, _SMALL, self._run), 1):
-            rows.append(Row(number, order, state, Began(*began)))
+            rows.append(Row(number, order, state, CallStart(*began)))
             if value is not None:
                 self._values[number] = value
         # A request may have left until its worker was dead, which it was when the run was started next.
@@ -266,7 +266,7 @@ class PostgresStore:
             "WHERE run = %s AND open AND NOT cut ORDER BY number"
         )
         attempts = [
-            (Began(*fields), Intent(number, fields[6], essence, BOOT, at))
+            (CallStart(*fields), Intent(number, fields[6], essence, BOOT, at))
             for *fields, number, essence, at in self._do(meant, self._run)
         ]
         answered = self._do(
@@ -344,10 +344,10 @@ class PostgresStore:
             f"SELECT {_REQUEST}, model, state, {value}, ended FROM outcomes WHERE run = %s AND NOT cut ORDER BY number"  # noqa: S608
         )
         for *began, model, state, kept, ended in self._do(rows, self._run):
-            yield Line(Began(*began), model, state, kept, ended)
+            yield Line(CallStart(*began), model, state, kept, ended)
         left = f"SELECT {_REQUEST}, model FROM intents WHERE run = %s AND open AND NOT cut ORDER BY number"  # noqa: S608
         for *began, model in self._do(left, self._run):
-            yield Line(Began(*began), model, "open")
+            yield Line(CallStart(*began), model, "open")
 
     # ------------------------------------------------------------------------------------------------------------
 
@@ -406,7 +406,7 @@ def new_id() -> str:
     return os.urandom(6).hex()
 
 
-def _fields(began: Began) -> tuple[Any, ...]:
+def _fields(began: CallStart) -> tuple[Any, ...]:
     fields = msgspec.structs.astuple(began)
     return (*fields[:2], _text(fields[2]), _text(fields[3]), *fields[4:])
 

@@ -106,7 +106,7 @@ def test_a_stream_shows_the_end(told, event, data, status):
     told.progress.followed("https://stream.replicate.com/2", event, data)
 
     assert {status: 1} == told.progress.summary().states
-    assert told.progress.jobs == told.progress.untold()
+    assert told.progress.jobs == told.progress.unreported()
 
 
 def test_downloads(told):
