@@ -82,7 +82,7 @@ class Asking:
 
     def __init__(self, approvals: Approvals) -> None:
         self.approvals = approvals
-        self._here = _Here()
+        self._here = _ThreadTicket()
 
     @contextmanager
     def at(self, ticket: Ticket | None) -> Iterator[None]:
@@ -114,7 +114,7 @@ class Asking:
         raise _denied(ask, found)
 
 
-class _Here(threading.local):
+class _ThreadTicket(threading.local):
     ticket: Ticket | None = None
 
 

@@ -34,7 +34,7 @@ class Waiting:
 
     def __init__(self, tell: Tell) -> None:
         self._tell = tell
-        self._told = False
+        self._warned = False
 
     def __call__(self, seconds: float, writes: Sequence[Entry], *, busy: bool = False) -> bool:
         """Whether to keep waiting after this many seconds. ``busy``: other work, such as cleanup, is unfinished."""
@@ -43,8 +43,8 @@ class Waiting:
         patience = PATIENCE if creations else PATIENCE_FOR_WRITES
         if seconds >= patience or not (writes or busy):
             return False
-        if writes and seconds >= SILENCE and not self._told:
-            self._told = True
+        if writes and seconds >= SILENCE and not self._warned:
+            self._warned = True
             names = " and ".join(dict.fromkeys(entry.function for entry in writes))
             self._tell(f"waiting up to {patience:g} s for the answer to {names}")
         return True

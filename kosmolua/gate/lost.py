@@ -31,7 +31,7 @@ SLACK = 2.0  # the same for an answer with a date
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
 
-class Shown(Protocol):
+class ListAnswer(Protocol):
     """The part of an answer needed to read lists."""
 
     @property
@@ -184,7 +184,7 @@ def _ahead(date: str, now: float) -> float | None:
 
 
 def listed(
-    read: Callable[[str, Mapping[str, Any]], Shown],
+    read: Callable[[str, Mapping[str, Any]], ListAnswer],
     base_url: str,
     name: str,
     arguments: Mapping[str, Any],

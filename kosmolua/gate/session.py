@@ -28,7 +28,7 @@ from kosmolua.gate.question import Stopping
 from kosmolua.gate.record import Record
 from kosmolua.gate.run import Reply, Run, Ticket, Watcher
 from kosmolua.gate.sender import Sender
-from kosmolua.gate.spending import Spending, Standing
+from kosmolua.gate.spending import PersistentBudgets, Spending
 from kosmolua.gate.uploads import Uploads
 from kosmolua.gate.webhooks import with_webhook
 from kosmolua.replicate import catalogue, structs
@@ -60,8 +60,8 @@ class Session:
     """Calls functions of the API, each through the gate. Thread-safe.
 
     ``connect`` returns the client of an account; it is called once per account and raises a `ConfigurationError` if the
-    account is not configured. ``lent`` clients are not closed. ``force`` bypasses only the policy. ``standing`` are the
-    persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each ended
+    account is not configured. ``lent`` clients are not closed. ``force`` bypasses only the policy. ``persistent`` has
+    the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each ended
     call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
@@ -86,7 +86,7 @@ class Session:
         lent: bool = False,
         on_call: Callable[[Entry], None] | None = None,
         watcher: Watcher | None = None,
-        standing: Standing | None = None,
+        persistent: PersistentBudgets | None = None,
         stop: Callable[[], Stopping | None] = lambda: None,
         customs: Mapping[str, Custom] = MappingProxyType({}),
         asking: Asking | None = None,
@@ -95,7 +95,7 @@ class Session:
         self._webhook, self.customs, self.watcher = webhook, customs, watcher
         self.run = run or Run()
         self.record = Record((audit.write if audit else None, on_call))
-        self.spending = Spending(budget or Budget(), standing, look=self._look_at, pause=self._pause)
+        self.spending = Spending(budget or Budget(), persistent, look=self._look_at, pause=self._pause)
         self.creations, self.conversions = Creations(), Conversions()
         self._connect, self._account, self._audit = connect, account, audit
         self._force, self._dry_run, self._lent = force, dry_run, lent

@@ -30,7 +30,7 @@ Look = Callable[[str, str, str], Any]
 """Reads a prediction or training by kind, id and account; raises a `KosmoError` on failure."""
 
 
-class Standing:
+class PersistentBudgets:
     """The persistent budgets that apply to one session, in their ledger. ``tell`` gets one warning per budget when 80 %
     of it is used.
     """
@@ -69,13 +69,13 @@ class Spending:
     def __init__(
         self,
         budget: Budget,
-        standing: Standing | None = None,
+        persistent: PersistentBudgets | None = None,
         *,
         look: Look,
         pause: Callable[[str, float], None] = lambda _, seconds: time.sleep(seconds),
     ) -> None:
         self.budget = budget
-        self.standing = standing
+        self.persistent = persistent
         self._look = look
         self._pause = pause
         self._looking = threading.Lock()
@@ -83,18 +83,18 @@ class Spending:
 
     def close(self) -> None:
         """Close the ledger. It reopens on the next use."""
-        if self.standing:
-            self.standing.ledger.close()
+        if self.persistent:
+            self.persistent.ledger.close()
 
     def described(self, account: str) -> list[str]:
         """One line for each persistent budget that counts calls on the account."""
-        budgets = self.standing.of(account) if self.standing else []
-        totals = self.standing.ledger.totals(budgets) if self.standing and budgets else []
+        budgets = self.persistent.of(account) if self.persistent else []
+        totals = self.persistent.ledger.totals(budgets) if self.persistent and budgets else []
         return [f"{described(total)}: {standing_of(total)}; {renewal(total)}" for total in totals]
 
     def objection(self, operation: Operation, given: Mapping[str, Any], account: str) -> str:
         """Why a person has to approve a call that the policy allows; empty if not needed."""
-        if self.standing is None and self.budget.caps.cost is None:
+        if self.persistent is None and self.budget.caps.cost is None:
             return ""
         bound = "--max-cost is given" if self.budget.caps.cost is not None else self._bound_by(account)
         if not bound:
@@ -111,7 +111,7 @@ class Spending:
         return None if cost is None else float(cost)
 
     def _bound_by(self, account: str) -> str:
-        budgets = self.standing.of(account) if self.standing else []
+        budgets = self.persistent.of(account) if self.persistent else []
         return next((f"budget {each.name!r} limits the cost" for each in budgets if each.cost is not None), "")
 
     def reserve(
@@ -130,9 +130,9 @@ class Spending:
             job = self.budget.reserve(operation, given, account)
         except GuessedLimitError as limit:
             job = self._reserve_after_a_look(limit, operation, given, account)
-        if job and self.standing and not later:
+        if job and self.persistent and not later:
             try:
-                self._charge(self.standing, job, account, given, ticket)
+                self._charge(self.persistent, job, account, given, ticket)
             except BaseException:
                 self.budget.give_back(operation, job)
                 raise
@@ -144,9 +144,9 @@ class Spending:
         """Note in the journal that a write is about to be sent, and reserve the ``job`` in the persistent budgets: in
         one transaction if they share a database, else both or none.
         """
-        if job and self.standing and self.standing.of(account):
+        if job and self.persistent and self.persistent.of(account):
             write = partial(ticket.send, operation, given)
-            self._charge(self.standing, job, account, given, ticket, write)
+            self._charge(self.persistent, job, account, given, ticket, write)
         else:
             ticket.send(operation, given)
 
@@ -155,26 +155,26 @@ class Spending:
         persistent budgets are updated with the journal, if there is a ``ticket`` and they share a database.
         """
         ended = self.budget.settle(job, data, refused=True) if refused else self.budget.settle(job, data)
-        standing = self.standing
-        if standing and (job or ended):
-            if ticket and standing.ledger.joins:
-                ticket.afterwards.append(lambda: self._note(standing, job, ended, refused=refused))
+        persistent = self.persistent
+        if persistent and (job or ended):
+            if ticket and persistent.ledger.joins:
+                ticket.afterwards.append(lambda: self._note(persistent, job, ended, refused=refused))
             else:
-                self._note(standing, job, ended, refused=refused)
+                self._note(persistent, job, ended, refused=refused)
         return ended
 
-    def _note(self, standing: Standing, job: Job | None, ended: list[Job], *, refused: bool) -> None:
+    def _note(self, persistent: PersistentBudgets, job: Job | None, ended: list[Job], *, refused: bool) -> None:
         if job and job.charge is not None and refused:
-            standing.ledger.release(job.charge)
+            persistent.ledger.release(job.charge)
         elif job and job.charge is not None and job.id and job not in ended:
-            standing.ledger.name(job.charge, job.id)
+            persistent.ledger.name(job.charge, job.id)
         for each in ended:
-            self._settle(standing, each)
+            self._settle(persistent, each)
 
-    def _settle(self, standing: Standing, job: Job) -> None:
-        charge = job.charge if job.charge is not None or job.id is None else standing.ledger.charge_of(job.id)
+    def _settle(self, persistent: PersistentBudgets, job: Job) -> None:
+        charge = job.charge if job.charge is not None or job.id is None else persistent.ledger.charge_of(job.id)
         if charge is not None:
-            standing.ledger.settle(charge, job.paid if job.paid is not None else job.cost(job.began), job.id)
+            persistent.ledger.settle(charge, job.paid if job.paid is not None else job.cost(job.began), job.id)
 
     # Reading jobs before a refusal ------------------------------------------------------------------------------
 
@@ -214,7 +214,7 @@ class Spending:
 
     def _charge(
         self,
-        standing: Standing,
+        persistent: PersistentBudgets,
         job: Job,
         account: str,
         given: Mapping[str, Any],
@@ -222,37 +222,37 @@ class Spending:
         write: Callable[[Callable[[], None]], None] = lambda reserve: reserve(),
     ) -> None:
         """Reserve the job, inside of ``write``: nothing is reserved if that raises."""
-        budgets = standing.of(account)
+        budgets = persistent.of(account)
         if not budgets:
             return
         from kosmolua.gate.ledger import Charge
 
         cost = job.cost(job.began)
         charge = Charge(
-            standing.origin, account, job.kind, model_of(given), ticket.identity if ticket else None,
+            persistent.origin, account, job.kind, model_of(given), ticket.identity if ticket else None,
             again=bool(ticket and ticket.open),
         )  # fmt: skip
-        attempt = _Attempt(standing.ledger, budgets, cost, charge)
+        attempt = _Attempt(persistent.ledger, budgets, cost, charge)
         reserved = attempt.carry_out(write)
-        if reserved.refused and self._look_at_others(standing, [total.budget for total in reserved.refused]):
+        if reserved.refused and self._look_at_others(persistent, [total.budget for total in reserved.refused]):
             reserved = attempt.carry_out(write)
         if reserved.refused:
             raise exceeded(reserved.refused[0], cost)
         job.charge = reserved.charge
-        standing.warn(reserved.totals)
+        persistent.warn(reserved.totals)
 
-    def _look_at_others(self, standing: Standing, budgets: Sequence[Allowance]) -> bool:
+    def _look_at_others(self, persistent: PersistentBudgets, budgets: Sequence[Allowance]) -> bool:
         """Settle reservations of other runs that were killed or did not wait. Returns whether any was settled."""
         settled = False
         with self._looking:
-            for one in standing.ledger.unsettled(budgets):
+            for one in persistent.ledger.unsettled(budgets):
                 try:
                     data = self._look(one.kind, one.prediction, one.account)
                 except KosmoError:
                     continue
                 ended, cost = self.budget.appraised(data, one.model)
                 if ended:
-                    standing.ledger.settle(one.charge, cost)
+                    persistent.ledger.settle(one.charge, cost)
                     settled = True
         return settled
 

@@ -87,7 +87,7 @@ class Host(DirectCalls):
     def _begin(self, options: HostOptions, shared: Shared | None = None) -> None:
         self._options = options
         self._shared = shared
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._on_notice = quiet(options.on_notice, "on_notice", log) if options.on_notice else log
         self._runs = Runs()
         self._room = WaitingRoom()
@@ -318,8 +318,8 @@ class Host(DirectCalls):
 
     def _tell(self, notice: str) -> None:
         """Report a notice once, although settings are read for each run."""
-        if notice not in self._told:
-            self._told.add(notice)
+        if notice not in self._reported:
+            self._reported.add(notice)
             self._on_notice(notice)
 
 

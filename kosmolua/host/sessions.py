@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.prompt import Prompter
     from kosmolua.gate.run import Watcher
     from kosmolua.gate.session import Session
-    from kosmolua.gate.spending import Standing
+    from kosmolua.gate.spending import PersistentBudgets
     from kosmolua.replicate.prices import Prices
     from kosmolua.runtime.run import Script
 
@@ -85,7 +85,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
             dry_run=options.dry_run,
             run=run,
             budget=budget,
-            standing=self._standing(settings, identifier, script.name if script else None),
+            persistent=self._persistent(settings, identifier, script.name if script else None),
             audit=log,
             remember=None if options.emulate else self._remember,
             lent=True,
@@ -110,16 +110,16 @@ class Sessions(Struct, frozen=True, kw_only=True):
             return lambda: pricelist.in_force(settings, os.environ)
         return lambda: pricelist.in_force(config.load(os.environ), os.environ)  # so that costs can be rehearsed
 
-    def _standing(self, settings: config.Settings, run: str, script: str | None) -> Standing | None:
+    def _persistent(self, settings: config.Settings, run: str, script: str | None) -> PersistentBudgets | None:
         """The persistent budgets, if there are any. Imports SQLite only if needed."""
         if not settings.budgets or self.options.dry_run:
             return None
         from kosmolua.gate.ledger import Ledger, Origin, file_of
-        from kosmolua.gate.spending import Standing
+        from kosmolua.gate.spending import PersistentBudgets
 
         budgets = [budget for _, budget in settings.budgets]
         ledger = self.shared.ledger() if self.shared else Ledger(file_of(os.environ))
-        return Standing(budgets, ledger, Origin(run, script, self.options.caller), self.tell)
+        return PersistentBudgets(budgets, ledger, Origin(run, script, self.options.caller), self.tell)
 
     def files(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
         """The directories that a script may use: those of the options, else those of the settings. ``own`` are files of

@@ -15,7 +15,7 @@ from kosmolua.gate.ledger import Ledger, Origin
 from kosmolua.gate.policy import policy_of
 from kosmolua.gate.prompt import Scripted
 from kosmolua.gate.session import Session
-from kosmolua.gate.spending import Standing
+from kosmolua.gate.spending import PersistentBudgets
 from kosmolua.replicate.client import Client
 from kosmolua.replicate.prices import Price, Prices
 from kosmolua.settings import config
@@ -40,16 +40,18 @@ def session(server, tmp_path):
     opened = []
 
     def make(prompter=None, *, caps=None, prices=PRICES, clock=None, budgets=(), origin=None, told=None, **options):
-        standing = None
+        persistent = None
         if budgets:
             ledger = Ledger(str(tmp_path / "ledger.sqlite"))
-            standing = Standing(budgets, ledger, origin or Origin(), (told if told is not None else []).append)
+            persistent = PersistentBudgets(
+                budgets, ledger, origin or Origin(), (told if told is not None else []).append
+            )
         made = Session(
             lambda _: Client(token="r8_token", base_url=server.url),
             policy_of(config.load({}, write="allow")),
             prompter,
             budget=Budget(caps, prices, clock or time.monotonic),
-            standing=standing,
+            persistent=persistent,
             **options,
         )
         opened.append(made)
@@ -288,7 +290,7 @@ def test_a_rejected_create_is_released(server, session):
     for _ in range(2):
         with pytest.raises(Exception, match=r"create_prediction|server|422"):
             made.call(*CREATE)
-    found = made.spending.standing.ledger.totals([DAY])[0]
+    found = made.spending.persistent.ledger.totals([DAY])[0]
 
     assert (Decimal("0.25"), 1) == (found.reserved, found.predictions)
 
@@ -304,7 +306,7 @@ def test_reservations_of_killed_runs_are_read_before_a_refusal(server, session):
     server.default = prediction("b", "succeeded", metrics='{"image_output_count": 2}')
     made = session(budgets=[DAY])
     made.call("create_prediction", {"version": "owner/images", "input": {"num_outputs": 2}})
-    found = made.spending.standing.ledger.totals([DAY])[0]
+    found = made.spending.persistent.ledger.totals([DAY])[0]
 
     assert ["POST", "GET", "POST"] == [request.method for request in server.requests]
     assert (Decimal(1), Decimal(0)) == (found.spent, found.reserved)
