@@ -18,7 +18,7 @@ from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
 
 if TYPE_CHECKING:
-    from kosmolua.worker.schedules import Planned, Schedule
+    from kosmolua.worker.schedules import NewSchedule, Schedule
 
 ACTIONS = {
     "list [NAME]": "list the schedules",
@@ -98,7 +98,7 @@ def _check_words(command: str, parsed: argparse.Namespace, args: list[str]) -> N
 
 
 def _add(command: str, parsed: argparse.Namespace, args: list[str]) -> int:
-    planned = _planned(command, parsed, args)
+    planned = _new_schedule(command, parsed, args)
     with opened(parsed.database) as database:
         from kosmolua.worker import schedules
 
@@ -111,11 +111,11 @@ def _add(command: str, parsed: argparse.Namespace, args: list[str]) -> int:
     return 0
 
 
-def _planned(command: str, parsed: argparse.Namespace, args: list[str]) -> Planned:
+def _new_schedule(command: str, parsed: argparse.Namespace, args: list[str]) -> NewSchedule:
     name, expression, file = _divided(command, parsed.words)
     script, text, needs = valid_source(file)
     from kosmolua.journal.records import Head
-    from kosmolua.worker.schedules import NAME, Planned
+    from kosmolua.worker.schedules import NAME, NewSchedule
 
     declared = needs.schedule
     if expression is None and declared is None:
@@ -132,7 +132,7 @@ def _planned(command: str, parsed: argparse.Namespace, args: list[str]) -> Plann
         )
     head = Head(script=script, source=text, args=args, account=parsed.account)
     caps = options_.caps(parsed)
-    return Planned(
+    return NewSchedule(
         name=name,
         cron=header if expression is None else " ".join(expression.split()),
         zone=parsed.tz or (zone if expression is None else "UTC"),

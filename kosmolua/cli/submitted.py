@@ -16,7 +16,7 @@ from kosmolua.terminal.text import table
 
 if TYPE_CHECKING:
     from kosmolua.worker.database import Database
-    from kosmolua.worker.runs import Shown
+    from kosmolua.worker.runs import RunInfo
 
 ACTIONS = {
     "list": "list the submitted runs",
@@ -125,7 +125,7 @@ def add_flags(made: options.Parser) -> None:
     made.add_argument("--follow", "-f", action="store_true", help="logs: print new output until the run has ended")
 
 
-def _report(one: Shown, state: str, *, as_json: bool) -> int:
+def _report(one: RunInfo, state: str, *, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "run": one.id, "state": state})
     else:
@@ -134,7 +134,7 @@ def _report(one: Shown, state: str, *, as_json: bool) -> int:
     return 0
 
 
-def _list(found: list[Shown], *, as_json: bool) -> int:
+def _list(found: list[RunInfo], *, as_json: bool) -> int:
     if as_json:
         output.show_json({"success": True, "runs": found})
     elif not found:
@@ -157,7 +157,7 @@ def _list(found: list[Shown], *, as_json: bool) -> int:
     return 0
 
 
-def _show(database: Database, one: Shown, *, as_json: bool) -> int:
+def _show(database: Database, one: RunInfo, *, as_json: bool) -> int:
     from kosmolua.journal.runs import entry
     from kosmolua.worker.store import PostgresStore
 
@@ -194,7 +194,7 @@ def _call(entry: dict[str, Any]) -> tuple[str, ...]:
     return (ages.local_time(entry["at"]), f"{entry['task']}.{entry['request']}", *(safe(word) for word in words))
 
 
-def _logs(database: Database, one: Shown, *, follow: bool) -> int:
+def _logs(database: Database, one: RunInfo, *, follow: bool) -> int:
     """Print the run's output; what it logged goes to standard error."""
     from kosmolua.worker import runs
 

@@ -19,8 +19,8 @@ from starlette.routing import Route
 from kosmolua.console import assets, requests
 from kosmolua.console.access import Attempts, Role, Sessions, Visitor, matching
 from kosmolua.console.pages import login
-from kosmolua.console.requests import Asked, Refusal
-from kosmolua.console.views import VERSION, Moved, Settings, Views
+from kosmolua.console.requests import CheckedRequest, Refusal
+from kosmolua.console.views import VERSION, Redirect, Settings, Views
 from kosmolua.errors import KosmoError, PermissionDeniedError, UsageError
 from kosmolua.page.markup import Html
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from kosmolua.worker.database import Database
 
-View = Callable[[Asked], Html | Moved]
+View = Callable[[CheckedRequest], Html | Redirect]
 PRELOGIN = "kosmo-login"
 _WEEK = 7 * 86_400
 _POLICY = (
@@ -152,9 +152,9 @@ class _Console:
     async def _seen(self, request: Request, view: View, visitor: Visitor, form: dict[str, str]) -> Response:
         if any("\0" in each for each in request.path_params.values()):
             raise Refusal(404, "There is no such page.")
-        asked = Asked(visitor, request.url.path, dict(request.query_params), form, request.path_params)
+        asked = CheckedRequest(visitor, request.url.path, dict(request.query_params), form, request.path_params)
         found = await run_in_threadpool(view, asked)
-        return _moved(found.path) if isinstance(found, Moved) else _html(found)
+        return _redirect(found.path) if isinstance(found, Redirect) else _html(found)
 
     # Signing in -----------------------------------------------------------------------------------------------------
 
@@ -162,13 +162,13 @@ class _Console:
         if request.headers.get("sec-fetch-site") == "cross-site":  # the browser kept the cookie back
             return _html(login.again(VERSION))
         to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-        return _moved("/login" + ("" if to == "/" else f"?next={quote(to, safe='')}"))
+        return _redirect("/login" + ("" if to == "/" else f"?next={quote(to, safe='')}"))
 
     async def _login(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._sign_in(request)
         if self._visitor(request) is not None:
-            return _moved(requests.local_path(request.query_params.get("next", "")))
+            return _redirect(requests.local_path(request.query_params.get("next", "")))
         return self._login_page(requests.local_path(request.query_params.get("next", "")))
 
     async def _sign_in(self, request: Request) -> Response:
@@ -188,7 +188,7 @@ class _Console:
         if secret is None:
             return self._login_page(to, "This secret is not known.", status=403)
         self._sessions.end(request.cookies.get(self._cookie, ""))
-        answer = _moved(to)
+        answer = _redirect(to)
         self._set(answer, self._cookie, self._sessions.begin(secret).session)
         answer.delete_cookie(PRELOGIN, path="/login")
         return answer
@@ -202,7 +202,7 @@ class _Console:
     async def _logout(self, request: Request) -> Response:
         visitor, _ = await self._sender(request)
         self._sessions.end(visitor.session)
-        answer = _moved("/login")
+        answer = _redirect("/login")
         answer.delete_cookie(self._cookie, path="/", secure=self._is_secure, httponly=True, samesite="strict")
         return answer
 
@@ -218,7 +218,7 @@ def _html(page: Html, status: int = 200) -> HTMLResponse:
     return HTMLResponse(page.encode(errors="replace"), status, headers={"cache-control": "no-store"})
 
 
-def _moved(path: str) -> Response:
+def _redirect(path: str) -> Response:
     return RedirectResponse(path, 303, headers={"cache-control": "no-store"})
 
 

@@ -19,7 +19,7 @@ LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "cf-connecting-ip")
 
 
-class Asked(Struct, frozen=True):
+class CheckedRequest(Struct, frozen=True):
     """A request that was checked: its query, its form if it is a POST, its path, and who sends it."""
 
     visitor: Visitor

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from kosmolua.console.pages.run import Shown
+from kosmolua.console.pages.run import RunView
 from kosmolua.errors import KosmoError
 from kosmolua.gate.budget import Budget, Caps
 from kosmolua.gate.entry import Entry
@@ -16,7 +16,7 @@ from kosmolua.journal.records import operation_of
 from kosmolua.page.details import figures
 from kosmolua.services.progress import Progress, as_text
 from kosmolua.worker import approvals, overview
-from kosmolua.worker.overview import LIVE, Asked, Detail
+from kosmolua.worker.overview import LIVE, ApiCall, Detail
 from kosmolua.worker.store import PostgresStore
 
 if TYPE_CHECKING:
@@ -48,13 +48,13 @@ _SAME = (
 MAX_COSTED = 2_000  # calls whose cost is computed for a page
 
 
-def shown(database: Database, detail: Detail, prices: Prices, now: float) -> Shown:
+def shown(database: Database, detail: Detail, prices: Prices, now: float) -> RunView:
     """The run as its page shows it."""
-    progress = followed(overview.asked(database, detail.id, MAX_CALLS, MAX_VALUE), detail.account, now)
+    progress = followed(overview.api_calls(database, detail.id, MAX_CALLS, MAX_VALUE), detail.account, now)
     earlier = overview.count_of_calls(database, detail.id) - MAX_CALLS
     prints, skipped = ending(overview.printed(database, detail.id, MAX_PRINTS, MAX_PRINTED))
     same = {name: getattr(detail, name) for name in _SAME}
-    return Shown(
+    return RunView(
         **same,
         args=arguments_of(detail),
         results=results_of(detail),
@@ -70,7 +70,7 @@ def shown(database: Database, detail: Detail, prices: Prices, now: float) -> Sho
     )
 
 
-def followed(calls: list[Asked], account: str, now: float) -> Progress:
+def followed(calls: list[ApiCall], account: str, now: float) -> Progress:
     """The calls and predictions, as a session would have seen them. Values that look secret are masked."""
     moment = now
     progress = Progress(keep=True, clock=lambda: moment)

@@ -12,7 +12,7 @@ from kosmolua.console import assets, story
 from kosmolua.console.access import Secret, Visitor
 from kosmolua.console.layout import Frame, basename, cut, page
 from kosmolua.console.pages import approvals, budgets, run, runs, schedules, workers
-from kosmolua.console.requests import Asked, Refusal
+from kosmolua.console.requests import CheckedRequest, Refusal
 from kosmolua.journal.approvals import Approval, Verdict, rules_for
 from kosmolua.page.markup import Html
 from kosmolua.worker import approvals as database_approvals
@@ -58,7 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     name: str = "console"
 
 
-class Moved(Struct, frozen=True):
+class Redirect(Struct, frozen=True):
     """Redirect the browser to that path."""
 
     path: str
@@ -73,15 +73,15 @@ class Views:
 
     # Pages --------------------------------------------------------------------------------------------------------
 
-    def runs(self, asked: Asked) -> Html:
-        wanted = runs.wanted_of(asked.query)
+    def runs(self, asked: CheckedRequest) -> Html:
+        wanted = runs.filter_of(asked.query)
         listed = overview.page(self._database, wanted, runs.LIMIT)
         counts = overview.counts(self._database, wanted)
         content = runs.content(listed, wanted, counts, self._now())
         is_live = any(row.state in overview.LIVE for row in listed.rows)
         return self._page(asked, "Runs", "runs", content, live=True, refresh=is_live)
 
-    def run(self, asked: Asked) -> Html:
+    def run(self, asked: CheckedRequest) -> Html:
         detail = overview.detail(self._database, asked.place["run"], story.MAX_VALUE, story.MAX_RESULTS)
         if detail is None:
             raise Refusal(404, NO_RUN, LIST_RUNS)
@@ -90,11 +90,11 @@ class Views:
         is_live = detail.state in overview.LIVE
         return self._page(asked, cut(basename(detail.script), 80), "runs", content, live=True, refresh=is_live)
 
-    def workers(self, asked: Asked) -> Html:
+    def workers(self, asked: CheckedRequest) -> Html:
         content = workers.content(overview.workers(self._database), self._now())
         return self._page(asked, "Workers", "workers", content, live=True)
 
-    def approvals(self, asked: Asked) -> Html:
+    def approvals(self, asked: CheckedRequest) -> Html:
         waiting = database_approvals.listed(self._database, limit=approvals.LIMIT)
         done = overview.decided_approvals(self._database, approvals.DECIDED)
         decided = [database_approvals.find(self._database, each) for each in done]
@@ -102,40 +102,40 @@ class Views:
         content = approvals.content(waiting, more, decided, asked.visitor, self._now())
         return self._page(asked, "Approvals", "approvals", content, live=True)
 
-    def approval(self, asked: Asked) -> Html:
+    def approval(self, asked: CheckedRequest) -> Html:
         one = self._approval(asked.place["approval"])
         content = approvals.single(one, asked.visitor, self._now())
         return self._page(asked, f"Approval {one.id}", "approvals", content, live=True)
 
-    def schedules(self, asked: Asked) -> Html:
+    def schedules(self, asked: CheckedRequest) -> Html:
         content = schedules.content(database_schedules.listed(self._database), asked.visitor, self._now())
         return self._page(asked, "Schedules", "schedules", content, live=True)
 
-    def budgets(self, asked: Asked) -> Html:
+    def budgets(self, asked: CheckedRequest) -> Html:
         totals = SharedLedger(self._database).totals(self._settings.budgets())
         content = budgets.content(totals, overview.spending(self._database, budgets.DAYS), self._now())
         return self._page(asked, "Budgets", "budgets", content, live=True)
 
     # Forms --------------------------------------------------------------------------------------------------------
 
-    def cancel(self, asked: Asked) -> Moved:
+    def cancel(self, asked: CheckedRequest) -> Redirect:
         found = asked.place["run"]
         state = database_runs.cancel(self._database, found)
         if state == "unknown":
             raise Refusal(404, NO_RUN, LIST_RUNS)
         self._note(asked.visitor, f"canceled run {found}")
         said = {"canceled": "canceled", "running": "canceling"}.get(state, "unchanged")
-        return Moved(f"/runs/{found}?said={said}")
+        return Redirect(f"/runs/{found}?said={said}")
 
-    def resume(self, asked: Asked) -> Moved:
+    def resume(self, asked: CheckedRequest) -> Redirect:
         found = asked.place["run"]
         if overview.detail(self._database, found, 0, 0) is None:
             raise Refusal(404, NO_RUN, LIST_RUNS)
         resumed = database_runs.resume(self._database, found)
         self._note(asked.visitor, f"resumed run {found}")
-        return Moved(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")
+        return Redirect(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")
 
-    def decide(self, asked: Asked) -> Moved:
+    def decide(self, asked: CheckedRequest) -> Redirect:
         """Approve or deny questions, all or none, as the visitor. Who may do so is in the configuration of this
         machine, and of the worker that continues the run.
         """
@@ -152,9 +152,9 @@ class Views:
         for each in found:
             self._note(visitor, f"{verdict} {each.id}: {each.function} of run {each.run}")
         run_of = asked.place.get("run")
-        return Moved(f"/runs/{run_of}?said={verdict}" if run_of else f"/approvals?said={verdict}")
+        return Redirect(f"/runs/{run_of}?said={verdict}" if run_of else f"/approvals?said={verdict}")
 
-    def schedule(self, asked: Asked) -> Moved:
+    def schedule(self, asked: CheckedRequest) -> Redirect:
         """Pause or resume a schedule, or add a run of it now."""
         name, action = asked.place["schedule"], asked.place["action"]
         actions = {
@@ -166,14 +166,14 @@ class Views:
             raise Refusal(404, "There is no such action.")
         actions[action](self._database, name)
         self._note(asked.visitor, f"{action} schedule {name}")
-        return Moved(f"/schedules?said={action}")
+        return Redirect(f"/schedules?said={action}")
 
     # ----------------------------------------------------------------------------------------------------------------
 
     def _approval(self, identifier: str) -> Approval:
         return database_approvals.find(self._database, identifier)
 
-    def _page(self, asked: Asked, title: str, active: str, content: list[Html], **more: Any) -> Html:
+    def _page(self, asked: CheckedRequest, title: str, active: str, content: list[Html], **more: Any) -> Html:
         frame = Frame(
             title=title,
             active=active,

@@ -61,8 +61,8 @@ class Session:
 
     ``connect`` returns the client of an account; it is called once per account and raises a `ConfigurationError` if the
     account is not configured. ``lent`` clients are not closed. ``force`` bypasses only the policy. ``persistent`` has
-    the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each ended
-    call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
+    the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each
+    ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
     Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
     answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``,

@@ -48,27 +48,27 @@ class Starter:
         if wait:
             self._count("limited")
             raise Refusal(429, "too many requests with a wrong secret", wait)
-        door = await asyncio.to_thread(self._door, name)
+        credential = await asyncio.to_thread(self._credential, name)
         bearer = _bearer(request)
         if bearer is not None or not any(header in request.headers for header in (GITHUB, SIGNATURE)):
-            self._check(address, ok=door.opens(bearer or "") and door.signing is None)
+            self._check(address, ok=credential.opens(bearer or "") and credential.signing is None)
             body, delivery = await body_of(request, MAX_BODY), _delivery(request)
         else:
             body = await body_of(request, MAX_BODY)
-            is_signed, delivery = _signed(request, body, door.signing)
+            is_signed, delivery = _signed(request, body, credential.signing)
             self._check(address, ok=is_signed)
         wait = self._runs.take(name)
         if wait:
             self._count("limited")
             raise Refusal(429, "too many requests for this trigger", wait)
-        asked = _asked(request, name, body, delivery, bearer or door.signing or "")
+        asked = _asked(request, name, body, delivery, bearer or credential.signing or "")
         run, new = await asyncio.to_thread(self._submit, asked)
         self._count("started" if new else "duplicate")
         return {"run": run, "new": new}
 
-    def _door(self, name: str) -> triggers.Door:
+    def _credential(self, name: str) -> triggers.Credential:
         try:
-            return triggers.door(self._database, name) if _NAME.fullmatch(name) else triggers.Door()
+            return triggers.credential(self._database, name) if _NAME.fullmatch(name) else triggers.Credential()
         except KosmoError as error:
             raise Refusal(503, f"not started: {error.code}", 5.0) from None
 

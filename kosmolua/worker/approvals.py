@@ -26,7 +26,7 @@ from kosmolua.journal.approvals import (
 )
 from kosmolua.settings.approvers import Rules
 from kosmolua.settings.config import Approving
-from kosmolua.worker.database import away
+from kosmolua.worker.database import unavailable
 from kosmolua.worker.runs import wake
 from kosmolua.worker.store import FencedError
 
@@ -180,7 +180,7 @@ class Questions:
                     who = (rules.names, rules.submitters)
                     connection.execute(_RULES, (*who, found.id, *who))
         except psycopg.Error as error:
-            raise away(error, "nothing of this call was sent") from None
+            raise unavailable(error, "nothing of this call was sent") from None
         if found.state == "open":
             self._asks.point("asked")
         return accepted(found, rules, submitted_by, "this worker")

@@ -74,7 +74,7 @@ class Database:
                 if prepare:
                     schema.prepare(connection)
                 self._check(connection)
-                self.tell_time(connection)
+                self.read_time(connection)
             self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
                 url,
                 min_size=1,
@@ -123,7 +123,7 @@ class Database:
         """The time of the database in Unix seconds. This machine's own clock does not matter."""
         return time.monotonic() + self._ahead
 
-    def tell_time(self, connection: Connection[Any]) -> None:
+    def read_time(self, connection: Connection[Any]) -> None:
         """Ask for the database's time."""
         before = time.monotonic()
         row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
@@ -175,13 +175,13 @@ class DatabaseError(ConfigurationError):
     """The database is unreachable, or refuses the connection."""
 
 
-class AwayError(JournalError):
+class UnavailableError(JournalError):
     """The database was unavailable when a run needed it. The run ends here and is continued later."""
 
 
-def away(error: Exception, what: str = "") -> AwayError:
+def unavailable(error: Exception, what: str = "") -> UnavailableError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return AwayError(
+    return UnavailableError(
         f"cannot use the database: {lines[0][:300]}" + (f"; {what}" if what else ""),
         hint="check the database; what a journal holds stays valid, and its run is continued",
     )

@@ -74,7 +74,7 @@ class Lease:
                     "WHERE id = %s AND lease_until > clock_timestamp() RETURNING 1",
                     (self.seconds, self.id),
                 ).fetchone()
-                self._database.tell_time(connection)
+                self._database.read_time(connection)
         except psycopg.Error as error:
             raise ConfigurationError(str(error)) from None
         if row:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.gate.ledger import Ledger
-from kosmolua.worker.database import Database, away
+from kosmolua.worker.database import Database, unavailable
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -48,7 +48,7 @@ class _Row:
 
 class SharedLedger(Ledger):
     """Reservations are on disk before anything is sent. A thread that is in a transaction of the database, as of its
-    journal, reserves and settles in that. Raises an `AwayError` if the database is unavailable.
+    journal, reserves and settles in that. Raises an `UnavailableError` if the database is unavailable.
     """
 
     joins = True
@@ -70,4 +70,4 @@ class SharedLedger(Ledger):
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_AT_A_TIME,))
                 yield _Rows(connection)
         except psycopg.Error as error:
-            raise away(error) from None
+            raise unavailable(error) from None

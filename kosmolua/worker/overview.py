@@ -27,7 +27,7 @@ ORDER BY r.began DESC, r.id DESC
 """
 
 
-class Wanted(Struct, frozen=True, kw_only=True):
+class RunFilter(Struct, frozen=True, kw_only=True):
     """Which runs: their ``states`` (empty for all), and a part of the script's name or key. With ``before`` those that
     began before that run, with ``after`` those after it, as begin and id.
     """
@@ -78,7 +78,7 @@ class Spending(Struct, frozen=True):
     unpriced: int
 
 
-class Working(Struct, frozen=True):
+class WorkerRow(Struct, frozen=True):
     """A worker. ``lease`` is the time in seconds that is left of its lease."""
 
     id: str
@@ -95,7 +95,7 @@ class Working(Struct, frozen=True):
         return "alive" if self.lease > 0 else "dead"
 
 
-def page(database: Database, wanted: Wanted, limit: int) -> Listed:
+def page(database: Database, wanted: RunFilter, limit: int) -> Listed:
     """One page of the list."""
     where, values = _conditions(wanted)
     forward = wanted.after is not None and wanted.before is None
@@ -109,14 +109,14 @@ def page(database: Database, wanted: Wanted, limit: int) -> Listed:
     return Listed(_with_costs(database, kept), newer, older)
 
 
-def counts(database: Database, wanted: Wanted) -> dict[str, int]:
+def counts(database: Database, wanted: RunFilter) -> dict[str, int]:
     """How many runs are in each state, of those with that part in their names."""
-    where, values = _conditions(Wanted(part=wanted.part))
+    where, values = _conditions(RunFilter(part=wanted.part))
     text = f"SELECT state, count(*) FROM runs r WHERE {where} GROUP BY state"  # noqa: S608 - constants
     return dict(database.rows(text, values))
 
 
-def _conditions(wanted: Wanted) -> tuple[str, list[object]]:
+def _conditions(wanted: RunFilter) -> tuple[str, list[object]]:
     parts, values = ["true"], list[object]()
     if wanted.states:
         parts.append("state = ANY(%s)")
@@ -182,14 +182,14 @@ def spending(database: Database, days: int) -> list[Spending]:
     return [Spending(day, account, spent / _UNIT, held / _UNIT, *rest) for day, account, spent, held, *rest in rows]
 
 
-def workers(database: Database) -> list[Working]:
+def workers(database: Database) -> list[WorkerRow]:
     """The workers, in the order of their beginning."""
     rows = database.rows(
         "SELECT id::text, host, pid, version, slots, extract(epoch FROM began)::float8, "
         "extract(epoch FROM lease_until - clock_timestamp())::float8, "
         "(SELECT count(*) FROM runs WHERE worker = w.id) FROM workers w ORDER BY began"
     )
-    return [Working(*row) for row in rows]
+    return [WorkerRow(*row) for row in rows]
 
 
 class Detail(Struct, frozen=True, kw_only=True):
@@ -235,7 +235,7 @@ def detail(database: Database, run: str, longest: int, largest: int) -> Detail |
     return Detail(**dict(zip(Detail.__struct_fields__, rows[0], strict=True))) if rows else None
 
 
-class Asked(Struct, frozen=True):
+class ApiCall(Struct, frozen=True):
     """An API call of a run: "ok", "error", "unsure", or "open" without an end. Long arguments and answers are None."""
 
     function: str
@@ -248,7 +248,7 @@ class Asked(Struct, frozen=True):
     answer: bytes | None
 
 
-def asked(database: Database, run: str, limit: int, largest: int) -> list[Asked]:
+def api_calls(database: Database, run: str, limit: int, largest: int) -> list[ApiCall]:
     """The newest API calls of a run, oldest first, without answers of more than ``largest`` bytes; then open ones."""
     rows = database.rows(
         "SELECT * FROM (SELECT function, account, CASE WHEN octet_length(arguments) <= %s THEN arguments END, model, "
@@ -258,7 +258,7 @@ def asked(database: Database, run: str, limit: int, largest: int) -> list[Asked]
         "NULL, 'open', NULL FROM intents WHERE run = %s AND open AND NOT cut ORDER BY 5, 6",
         (largest, largest, run, limit, largest, run),
     )
-    return [Asked(*row) for row in rows]
+    return [ApiCall(*row) for row in rows]
 
 
 def count_of_calls(database: Database, run: str) -> int:

@@ -13,7 +13,7 @@ from kosmolua.worker.runs import ENDED
 
 if TYPE_CHECKING:
     from kosmolua.worker.database import Database
-    from kosmolua.worker.runs import Shown
+    from kosmolua.worker.runs import RunInfo
 
 LEAST = 3600.0  # seconds since the end: until then the search for an interrupted call of another run may meet its jobs
 BATCH = 500  # runs in a transaction
@@ -58,7 +58,7 @@ def prune(database: Database, age: float, runs: Sequence[str] | None = None) -> 
             return Pruned(removed, [identifier for (identifier,) in database.rows(_LEFT, given)])
 
 
-def check(database: Database, one: Shown) -> None:
+def check(database: Database, one: RunInfo) -> None:
     """Raise a `UsageError` for a run that cannot be deleted by name."""
     see = f"see it: kosmo runs show {one.id} --database"
     if one.state not in ENDED:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from kosmolua.replicate.pace import LONGEST, SHRINKS, Turn
-from kosmolua.worker.database import Database, away
+from kosmolua.worker.database import Database, unavailable
 
 _TURN = """
 INSERT INTO rates AS r (account, lane, tat, gap, least, burst)
@@ -42,7 +42,7 @@ class SharedPace:
         self._slowed = False
 
     def turn(self) -> Turn:
-        """Take the next place. Raises an `AwayError` if the database is unavailable: nothing is sent then."""
+        """Take the next place. Raises an `UnavailableError` if the database is unavailable: nothing is sent then."""
         gap = 1 / self._rate.per_second
         ((wait, epoch),) = self._rows(_TURN, *self._key, gap, gap, gap, self._rate.burst)
         return Turn(wait, epoch)
@@ -78,4 +78,4 @@ class SharedPace:
                 cursor = unit.connection.execute(text, values)
                 return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
-            raise away(error, "nothing of this call was sent") from None
+            raise unavailable(error, "nothing of this call was sent") from None

@@ -25,7 +25,7 @@ _LONGEST_QUEUE = 40  # bytes
 ENDED = ("done", "failed", "canceled")
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class RunInfo(Struct, frozen=True, kw_only=True):
     """A run and its state: "scheduled", "ready", "running", "waiting", "done", "failed" or "canceled". Times are in
     Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for,
     ``approvals`` how many questions of it are open. ``started_by`` is "schedule:NAME" or "trigger:NAME".
@@ -141,20 +141,20 @@ def wake(connection: Connection[Any], run: str) -> bool:
     return row is not None
 
 
-def listed(database: Database, limit: int = 1000) -> list[Shown]:
+def listed(database: Database, limit: int = 1000) -> list[RunInfo]:
     """The newest runs, oldest first, without arguments that are long."""
     rows = database.rows(_SHOWN + "ORDER BY r.began DESC LIMIT %s", (_LONGEST, limit))
-    return [_shown(row) for row in reversed(rows)]
+    return [_run_info(row) for row in reversed(rows)]
 
 
-def find(database: Database, name: str) -> Shown:
+def find(database: Database, name: str) -> RunInfo:
     """The run with that id or key. Raises a `JournalError`."""
     rows = database.rows(_SHOWN + "WHERE r.id = %s OR r.key = %s LIMIT 1", (1 << 30, name, name))
     if not rows:
         raise JournalError(
             f"no run {name[:100]!r} in the database", hint="list the runs: kosmo runs list --database URL"
         )
-    return _shown(rows[0])
+    return _run_info(rows[0])
 
 
 def cancel(database: Database, run: str) -> str:
@@ -191,11 +191,11 @@ def prints(database: Database, run: str, after: int = 0) -> list[tuple[int, int,
     return [(number, stream, text) for number, stream, text in database.rows(text, (run, after))]
 
 
-def _shown(row: Sequence[Any]) -> Shown:
-    fields = dict(zip(Shown.__struct_fields__, row, strict=True))
+def _run_info(row: Sequence[Any]) -> RunInfo:
+    fields = dict(zip(RunInfo.__struct_fields__, row, strict=True))
     results, packed = fields["results"], fields["args"]
     args = ["(long)"] if packed is None else [hidden(one) for one in msgspec.msgpack.decode(packed)]
-    return Shown(
+    return RunInfo(
         **{
             **fields,
             "args": args,

@@ -51,7 +51,7 @@ FROM schedules s
 """  # noqa: S608 - constants
 
 
-class Planned(Struct, frozen=True, kw_only=True):
+class NewSchedule(Struct, frozen=True, kw_only=True):
     """A schedule as it is added: when it runs what, and how; its runs count as submitted ``by`` that person."""
 
     name: str
@@ -85,27 +85,27 @@ class Schedule(Struct, frozen=True, kw_only=True):
     active: bool
 
 
-def add(database: Database, planned: Planned, *, replace: bool = False) -> str:
+def add(database: Database, new: NewSchedule, *, replace: bool = False) -> str:
     """Add a schedule. Returns "added", "unchanged" or "replaced". Raises a `UsageError` if there is another one of that
     name, unless it is replaced; a replaced one keeps its last run, and stays paused.
     """
-    parsed, zone = cron.parse(planned.cron), cron.zone_of(planned.zone)
-    head, args, caps = planned.head, msgspec.msgpack.encode(planned.head.args), msgspec.msgpack.encode(planned.caps)
+    parsed, zone = cron.parse(new.cron), cron.zone_of(new.zone)
+    head, args, caps = new.head, msgspec.msgpack.encode(new.head.args), msgspec.msgpack.encode(new.caps)
     script = head.script.encode(errors="replace").decode()
-    wanted = (planned.cron, planned.zone, script, head.source, args, head.account, caps, planned.overlap)
+    wanted = (new.cron, new.zone, script, head.source, args, head.account, caps, new.overlap)
     with database.explained(), database.transaction() as connection:
         connection.execute("SET LOCAL synchronous_commit = on")
-        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (planned.name,))
+        connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (new.name,))
         found = connection.execute(
             "SELECT cron, zone, script, source, args, account, caps, overlap FROM schedules WHERE name = %s",
-            (planned.name,),
+            (new.name,),
         ).fetchone()
         if found == wanted:
             return "unchanged"
         if found and not replace:
             raise UsageError(
-                f"there is another schedule {planned.name}: {found[0]!r} for {found[2]}",
-                hint=f"add --replace, or see it: kosmo schedule list {planned.name}",
+                f"there is another schedule {new.name}: {found[0]!r} for {found[2]}",
+                hint=f"add --replace, or see it: kosmo schedule list {new.name}",
             )
         connection.execute(
             "INSERT INTO schedules (cron, zone, script, source, args, account, caps, overlap, next_at, name, added_by) "
@@ -113,7 +113,7 @@ def add(database: Database, planned: Planned, *, replace: bool = False) -> str:
             "cron = excluded.cron, zone = excluded.zone, script = excluded.script, source = excluded.source, "
             "args = excluded.args, account = excluded.account, caps = excluded.caps, overlap = excluded.overlap, "
             "next_at = excluded.next_at, added_by = excluded.added_by, error = NULL",
-            (*wanted, parsed.after(_now(connection), zone), planned.name, planned.by),
+            (*wanted, parsed.after(_now(connection), zone), new.name, new.by),
         )
     return "replaced" if found else "added"
 

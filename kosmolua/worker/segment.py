@@ -24,7 +24,7 @@ from kosmolua.replicate.ids import id_of
 from kosmolua.runtime.parking import Parking, Waiting
 from kosmolua.settings import paths
 from kosmolua.worker import approvals, events, triggers
-from kosmolua.worker.database import AwayError, Database, DatabaseError
+from kosmolua.worker.database import Database, DatabaseError, UnavailableError
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.runs import enqueue, wake
 from kosmolua.worker.store import BOOT, Fence, FencedError, PostgresStore
@@ -262,7 +262,7 @@ class Segments:
         """Record how a segment ended. An interrupted run is continued later, perhaps elsewhere."""
         if isinstance(error, FencedError):
             return
-        if error and (error.code == "interrupted" or isinstance(error, AwayError | DatabaseError)):
+        if error and (error.code == "interrupted" or isinstance(error, UnavailableError | DatabaseError)):
             self._give_back(claimed)
         elif error:
             self._end(claimed, "failed", f"{error.code}: {error.message}", None, written)

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError
 from kosmolua.journal.records import CallStart, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
-from kosmolua.worker.database import AwayError, away
+from kosmolua.worker.database import UnavailableError, unavailable
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
@@ -92,10 +92,10 @@ class PostgresStore:
                 with self._database.unit() as self._unit:
                     yield
                 committed = True
-            except (FencedError, AwayError) as error:
+            except (FencedError, UnavailableError) as error:
                 raise type(error)(error.message + (f"; {what}" if what else ""), hint=error.hint) from None
             except (psycopg.Error, UnicodeError, OSError) as error:
-                raise away(error, what) from None
+                raise unavailable(error, what) from None
             finally:
                 self._unit = None
                 if not committed:
@@ -353,7 +353,7 @@ class PostgresStore:
 
     def _write(self, text: str, *values: Any) -> int:
         """Carry it out if the run is held, and its latest answer is still there. Returns a number; raises a
-        `FencedError` or an `AwayError` otherwise.
+        `FencedError` or an `UnavailableError` otherwise.
         """
         fence = self._fence
         if fence is None:
@@ -363,7 +363,7 @@ class PostgresStore:
             chained, newest = (_INTACT, [self.newest_numbers]) if self.newest_numbers else ("true", [])
             row = self._do(_HELD.format(chained) + text, *held, *newest, *values).fetchone()
             if row is None and self._do(_HELD.format("true") + _ONE, *held).fetchone():
-                raise away(JournalError(f"it lost answers of run {self._run} when it ended"))
+                raise unavailable(JournalError(f"it lost answers of run {self._run} when it ended"))
         if row is None:
             raise FencedError(f"this worker no longer holds run {self._run}", hint="see kosmo workers list")
         return int(row[0])

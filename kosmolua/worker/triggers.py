@@ -46,7 +46,7 @@ class Trigger(Struct, frozen=True, kw_only=True):
     last_state: str | None
 
 
-class Door(Struct, frozen=True):
+class Credential(Struct, frozen=True):
     """What a request has to prove: that it knows a secret with this digest, or the key that signs."""
 
     digest: bytes = _NONE
@@ -124,10 +124,10 @@ def remove(database: Database, name: str) -> None:
         raise UsageError(f"no trigger {name[:100]!r}", hint="list them: kosmo triggers list")
 
 
-def door(database: Database, name: str) -> Door:
+def credential(database: Database, name: str) -> Credential:
     """What requests to a trigger have to prove; nobody can for a name that does not exist."""
     rows = database.rows("SELECT secret, signing FROM triggers WHERE name = %s", (name,))
-    return Door(*rows[0]) if rows else Door()
+    return Credential(*rows[0]) if rows else Credential()
 
 
 def submit(database: Database, request: Request, most: int = QUEUE) -> tuple[str, bool]:

@@ -44,7 +44,7 @@ class Waker:
         self._worker = worker
         self._host = host
         self._accounts = accounts
-        self._led: dict[str, _Led] = {}
+        self._by_account: dict[str, _AccountWaits] = {}
         self._refused: dict[str, float] = {}
         self._ready: deque[str] = deque()
 
@@ -58,33 +58,33 @@ class Waker:
                 connection.execute("SET LOCAL synchronous_commit = on")
                 wake(connection, run)
         self._lead(connection)
-        for account, led in list(self._led.items()):
-            self._watch(connection, account, led)
+        for account, waits in list(self._by_account.items()):
+            self._watch(connection, account, waits)
 
     def close(self) -> None:
-        for led in self._led.values():
-            led.close()
-        self._led.clear()
+        for waits in self._by_account.values():
+            waits.close()
+        self._by_account.clear()
 
     def _lead(self, connection: Connection[Any]) -> None:
         """Take the accounts that have waits and that no worker polls."""
         for (account,) in connection.execute("SELECT DISTINCT account FROM waits WHERE job IS NOT NULL"):
             mine = self._accounts is None or account in self._accounts
-            if not mine or account in self._led or self._refused.get(account, 0.0) > time.monotonic():
+            if not mine or account in self._by_account or self._refused.get(account, 0.0) > time.monotonic():
                 continue
             if connection.execute(_TAKE, {"account": account, "worker": self._worker}).fetchone():
-                self._led[account] = _Led()
+                self._by_account[account] = _AccountWaits()
         rows = connection.execute("SELECT account FROM polled WHERE worker = %s", (self._worker,)).fetchall()
-        for account in self._led.keys() - {account for (account,) in rows}:
-            self._led.pop(account).close()
+        for account in self._by_account.keys() - {account for (account,) in rows}:
+            self._by_account.pop(account).close()
 
-    def _watch(self, connection: Connection[Any], account: str, led: _Led) -> None:
-        rows = connection.execute(_NEW, (account, led.after())).fetchall()
+    def _watch(self, connection: Connection[Any], account: str, waits: _AccountWaits) -> None:
+        rows = connection.execute(_NEW, (account, waits.after())).fetchall()
         try:
-            led.update(rows, lambda run, kind, job: self._begin(account, run, kind, job))
+            waits.update(rows, lambda run, kind, job: self._begin(account, run, kind, job))
         except KosmoError:
-            led.close()
-            del self._led[account]
+            waits.close()
+            del self._by_account[account]
             self._refused[account] = time.monotonic() + REFUSED
             connection.execute("DELETE FROM polled WHERE account = %s AND worker = %s", (account, self._worker))
 
@@ -93,7 +93,7 @@ class Waker:
         return self._host.watch(named, job, lambda: self._ready.append(run), account=account)
 
 
-class _Led:
+class _AccountWaits:
     """The waits of one account that are watched here."""
 
     def __init__(self) -> None:

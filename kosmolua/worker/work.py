@@ -254,7 +254,7 @@ class Worker:
         with psycopg.connect(self._database.url, autocommit=True, **self._database.options) as connection:
             events.listen(connection)
             while not self._draining.is_set():
-                self._hear(connection)
+                self._receive_job_ends(connection)
                 schedules.fire(connection)
                 waker.tick(connection)
                 self._notifier.tick(connection)
@@ -268,7 +268,7 @@ class Worker:
                     events.forget_old(connection)
                     due = time.monotonic() + min(3.0, self._options.lease / 5)
 
-    def _hear(self, connection: Connection[Any]) -> None:
+    def _receive_job_ends(self, connection: Connection[Any]) -> None:
         """Wait for one tick, and end the waits for jobs whose webhooks arrive meanwhile."""
         for each in connection.notifies(timeout=TICK):
             account, _, job = each.payload.partition("\n")

@@ -8,7 +8,7 @@ from test_access import Visitor
 from kosmolua.journal.records import Head
 from kosmolua.settings import approvers
 from kosmolua.worker import approvals, schedules
-from kosmolua.worker.schedules import Planned
+from kosmolua.worker.schedules import NewSchedule
 
 SECRETS = "approve alice alice-has-this-secret\napprove bob bob-has-another-one\nread reader-has-this-one\n"
 
@@ -216,7 +216,7 @@ def test_hostile_questions(sign_in, submitted, asking, database):
 
 def plan(database, name="nightly", **more):
     head = Head(script="/flows/nightly.lua", source=b"return 1", args=["a"])
-    schedules.add(database, Planned(name=name, cron="0 3 * * *", head=head, zone="Europe/Berlin", **more))
+    schedules.add(database, NewSchedule(name=name, cron="0 3 * * *", head=head, zone="Europe/Berlin", **more))
 
 
 def test_without_schedules(sign_in):

@@ -8,11 +8,11 @@ import msgspec
 import pytest
 
 from kosmolua.console.layout import ago, duration
-from kosmolua.console.pages.runs import wanted_of
+from kosmolua.console.pages.runs import filter_of
 from kosmolua.console.story import ending
 from kosmolua.page.markup import Html, fill, join, text
 from kosmolua.worker import overview
-from kosmolua.worker.overview import Wanted
+from kosmolua.worker.overview import RunFilter
 
 MARKUP = """</pre></a>"><script>document.title = "owned"</script><img src=x onerror='alert(1)'><b>&amp;{}"""
 TOKEN = "r8_abcdefghijklmnopqrstuvwxyz"
@@ -116,10 +116,10 @@ def test_the_order_of_equal_times(database, submitted):
     for _ in range(5):
         submitted()
     database.rows("UPDATE runs SET began = 5")
-    first = overview.page(database, Wanted(), 3)
+    first = overview.page(database, RunFilter(), 3)
     last = first.rows[-1]
-    second = overview.page(database, Wanted(before=(last.began, last.id)), 3)
-    back = overview.page(database, Wanted(after=(second.rows[0].began, second.rows[0].id)), 3)
+    second = overview.page(database, RunFilter(before=(last.began, last.id)), 3)
+    back = overview.page(database, RunFilter(after=(second.rows[0].began, second.rows[0].id)), 3)
 
     assert (3, 2) == (len(first.rows), len(second.rows))
     assert 5 == len({row.id for row in first.rows + second.rows})
@@ -140,7 +140,7 @@ def test_the_order_of_equal_times(database, submitted):
 )
 def test_invalid_queries_are_ignored(query):
     """Invalid parts of an address are ignored."""
-    assert Wanted() == wanted_of(query)
+    assert RunFilter() == filter_of(query)
 
 
 def test_what_was_charged(get, submitted, database):

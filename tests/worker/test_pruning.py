@@ -10,7 +10,7 @@ from kosmolua.errors import UsageError
 from kosmolua.journal.records import Head
 from kosmolua.worker import pruning, runs, schedules, triggers
 from kosmolua.worker.pruning import Pruned
-from kosmolua.worker.schedules import Planned
+from kosmolua.worker.schedules import NewSchedule
 from kosmolua.worker.triggers import Request
 
 DAY = 86_400.0
@@ -147,7 +147,7 @@ def test_a_key_is_never_used_twice(database, ended):
 
 def test_schedules_and_budgets_stay(database, ended):
     """A schedule whose last run was pruned is listed; what was spent still counts."""
-    schedules.add(database, Planned(name="nightly", cron="0 3 * * *", zone="UTC", head=FLOW))
+    schedules.add(database, NewSchedule(name="nightly", cron="0 3 * * *", zone="UTC", head=FLOW))
     run = schedules.run_now(database, "nightly")
     database.rows(_ENDED, ("done", 2 * DAY, run))
     database.rows("INSERT INTO charges (at, account, run, kind, spent) VALUES (1, 'default', %s, 'p', 5)", (run,))

@@ -14,12 +14,12 @@ from kosmolua.errors import UsageError
 from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
 from kosmolua.worker import runs, schedules
-from kosmolua.worker.schedules import Planned
+from kosmolua.worker.schedules import NewSchedule
 
 
 def planned(name="nightly", source=b"return 1", **more):
     head = Head(script="/flows/nightly.lua", source=source, args=["a", "b"], account="work")
-    return Planned(**{"name": name, "cron": "0 3 * * *", "head": head, "zone": "Europe/Berlin", **more})
+    return NewSchedule(**{"name": name, "cron": "0 3 * * *", "head": head, "zone": "Europe/Berlin", **more})
 
 
 def due_since(database, days, name="nightly"):
@@ -167,7 +167,7 @@ def test_a_worker_fires_what_is_due(url, tmp_path):
     with Fleet(url, tmp_path).serving() as fleet:
         head = Head(script="n.lua", source=b"return args[1]", args=["x"])
         for name in ("due", "later"):
-            schedules.add(fleet.database, Planned(name=name, cron="0 3 1 1 *", head=head))
+            schedules.add(fleet.database, NewSchedule(name=name, cron="0 3 1 1 *", head=head))
         due_since(fleet.database, 370, "due")
         soon = "UPDATE schedules SET next_at = clock_timestamp() + interval '20 minutes' WHERE name = 'later'"
         fleet.database.rows(soon)

@@ -9,10 +9,10 @@ import pytest
 from waiting import wait_until
 
 from kosmolua.errors import ConfigurationError, JournalError
-from kosmolua.journal.records import Began, Head
+from kosmolua.journal.records import CallStart, Head
 from kosmolua.journal.sqlite import SqliteStore
 from kosmolua.worker import schema
-from kosmolua.worker.database import AwayError, Database
+from kosmolua.worker.database import Database, UnavailableError
 from kosmolua.worker.store import Fence, FencedError, PostgresStore
 
 HEAD = Head(script="s.lua", source=b"return 1", args=["a", "ä"])
@@ -35,7 +35,7 @@ def store(request, tmp_path):
 
 
 def asked(name, *, seen=0, task=0):
-    return Began(task, PLACES[name], name, "", name.encode(), msgspec.msgpack.encode({"n": name}), 5.0, seen)
+    return CallStart(task, PLACES[name], name, "", name.encode(), msgspec.msgpack.encode({"n": name}), 5.0, seen)
 
 
 def answered(store, name, state="ok", value=b"\x01", *, sent=True, seen=0):
@@ -202,9 +202,9 @@ def test_nothing_follows_an_answer_that_the_database_lost(database):
         answered(store, "get")
     with database.transaction() as connection:
         connection.execute("DELETE FROM outcomes")  # as after an end without warning
-    with pytest.raises(AwayError, match="lost answers"), store.hold():
+    with pytest.raises(UnavailableError, match="lost answers"), store.hold():
         answered(store, "more")
-    with pytest.raises(AwayError, match="nothing was sent"), store.hold("nothing was sent"):
+    with pytest.raises(UnavailableError, match="nothing was sent"), store.hold("nothing was sent"):
         store.intend(asked("create"), None, b"e", ("b", 1.0))
 
     assert [(0, 0)] == database.rows("SELECT (SELECT count(*) FROM intents), (SELECT count(*) FROM outcomes)")
@@ -227,7 +227,7 @@ def test_a_commit_whose_end_is_unknown(database, kept):
             if kept:  # as if only the answer to the commit had been lost
                 wait_until(lambda: database.rows(RESTORE, (number,)))
 
-    with pytest.raises(AwayError):
+    with pytest.raises(UnavailableError):
         interrupted()
     with store.hold():
         answered(store, "create")
@@ -237,7 +237,7 @@ def test_a_commit_whose_end_is_unknown(database, kept):
 
 def test_text_that_postgresql_cannot_hold(store):
     """No answer is lost because of a NUL in a name."""
-    began = Began(0, 9, "odd\0", "", b"d", b"\x80", 1.0, 0)
+    began = CallStart(0, 9, "odd\0", "", b"d", b"\x80", 1.0, 0)
     store.finish(began, "m\0", "ok", b"\0", sent=True)
 
     assert 1 == len(store.load().rows)

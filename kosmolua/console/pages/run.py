@@ -29,7 +29,7 @@ _MEANS = {
 }
 
 
-class Shown(Struct, frozen=True, kw_only=True):
+class RunView(Struct, frozen=True, kw_only=True):
     """A run as the page shows it. Texts are cut; times are in Unix seconds."""
 
     id: str
@@ -58,7 +58,7 @@ class Shown(Struct, frozen=True, kw_only=True):
     skipped: bool  # whether it printed more before
 
 
-def content(run: Shown, visitor: Visitor, now: float) -> list[Html]:
+def content(run: RunView, visitor: Visitor, now: float) -> list[Html]:
     parts = [_head(run, now), _error(run), _actions(run, visitor), _facts(run, now)]
     parts.append(approvals.section(run.questions, visitor, now))
     if run.results is not None:
@@ -74,7 +74,7 @@ def content(run: Shown, visitor: Visitor, now: float) -> list[Html]:
     return parts
 
 
-def _head(run: Shown, now: float) -> Html:
+def _head(run: RunView, now: float) -> Html:
     end = run.ended if run.ended is not None else now
     shown = [when(run.began, now)]
     if run.state not in ("scheduled", "ready"):
@@ -89,13 +89,13 @@ def _head(run: Shown, now: float) -> Html:
     )
 
 
-def _error(run: Shown) -> Html:
+def _error(run: RunView) -> Html:
     if not run.error:
         return Html()
     return fill('<h2 class="hidden">Error</h2>\n<pre class="error">{}</pre>\n', run.error)
 
 
-def _facts(run: Shown, now: float) -> Html:
+def _facts(run: RunView, now: float) -> Html:
     pairs: list[tuple[str, Value]] = [
         ("Run", fill("<code>{}</code>", run.id)),
         ("Key", run.key),
@@ -119,7 +119,7 @@ def _caps(caps: Caps) -> Iterator[str]:
             yield f"{value:g} {name.replace('_', ' ')}"
 
 
-def _actions(run: Shown, visitor: Visitor) -> Html:
+def _actions(run: RunView, visitor: Visitor) -> Html:
     if run.state not in CANCELS + RESUMES:
         return Html()
     if not visitor.may_approve:
@@ -136,7 +136,7 @@ def _actions(run: Shown, visitor: Visitor) -> Html:
     return fill('<div class="action">{}<p class="note">{}</p></div>\n', sent, why)
 
 
-def _printed(run: Shown) -> Html:
+def _printed(run: RunView) -> Html:
     if not run.prints:
         return Html()
     pieces = [fill('<span class="logged">{}</span>' if stream == 2 else "{}", piece) for stream, piece in run.prints]  # noqa: PLR2004

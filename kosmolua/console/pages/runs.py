@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from kosmolua.console.layout import ago, basename, cut, duration, empty, link, money, table, when
 from kosmolua.page.details import badge
 from kosmolua.page.markup import Html, exact, fill, join
-from kosmolua.worker.overview import LIVE, STATES, Listed, Row, Wanted
+from kosmolua.worker.overview import LIVE, STATES, Listed, Row, RunFilter
 
 LIMIT = 50  # runs on a page
 NAMES, ERROR = 80, 120  # characters
@@ -16,12 +16,12 @@ CHOICES = ("all", "live", *STATES)
 COMMAND = "kosmo submit flow.lua"
 
 
-def wanted_of(query: Mapping[str, str]) -> Wanted:
+def filter_of(query: Mapping[str, str]) -> RunFilter:
     """Which runs a query asks for; what is invalid in it is ignored."""
     state = query.get("state", "")
     states = LIVE if state == "live" else (state,) if state in STATES else ()
     part = query.get("q", "").strip().replace("\0", "")[:NAMES]
-    return Wanted(states=states, part=part, before=_place(query.get("before")), after=_place(query.get("after")))
+    return RunFilter(states=states, part=part, before=_place(query.get("before")), after=_place(query.get("after")))
 
 
 def _place(text: str | None) -> tuple[float, str] | None:
@@ -33,13 +33,13 @@ def _place(text: str | None) -> tuple[float, str] | None:
     return (at, run) if colon and run.isalnum() and run.isascii() and abs(at) < 1e12 else None  # noqa: PLR2004
 
 
-def content(listed: Listed, wanted: Wanted, counts: Mapping[str, int], now: float) -> list[Html]:
+def content(listed: Listed, wanted: RunFilter, counts: Mapping[str, int], now: float) -> list[Html]:
     chosen = "live" if wanted.states == LIVE else wanted.states[0] if wanted.states else "all"
     head = fill('<div class="head"><h1>Runs</h1>{}</div>\n', _search(wanted, chosen))
     return [head, _choices(wanted, chosen, counts), _rows(listed, wanted, now), _paging(listed, wanted, chosen)]
 
 
-def _search(wanted: Wanted, chosen: str) -> Html:
+def _search(wanted: RunFilter, chosen: str) -> Html:
     state = fill('<input type="hidden" name="state" value="{}">', chosen) if chosen != "all" else None
     return fill(
         '<form class="search" role="search" action="/">{}<label for="q">Script or key</label>'
@@ -49,24 +49,24 @@ def _search(wanted: Wanted, chosen: str) -> Html:
     )
 
 
-def _choices(wanted: Wanted, chosen: str, counts: Mapping[str, int]) -> Html:
+def _choices(wanted: RunFilter, chosen: str, counts: Mapping[str, int]) -> Html:
     numbers = {"all": sum(counts.values()), "live": sum(counts.get(state, 0) for state in LIVE), **counts}
     shown = [name for name in CHOICES if name in ("all", "live", chosen) or numbers.get(name)]
     entries = join(_choice(name, numbers.get(name, 0), wanted, current=name == chosen) for name in shown)
     return fill('<nav class="choices" aria-label="States"><ul>{}</ul></nav>\n', entries)
 
 
-def _choice(name: str, number: int, wanted: Wanted, *, current: bool) -> Html:
+def _choice(name: str, number: int, wanted: RunFilter, *, current: bool) -> Html:
     words = fill("{} <span>{}</span>", name, f"{number:,}")
     made = link("/", words, _query(wanted, name))
     return fill("<li{}>{}</li>", Html(' class="chosen"') if current else None, made)
 
 
-def _query(wanted: Wanted, state: str) -> dict[str, str]:
+def _query(wanted: RunFilter, state: str) -> dict[str, str]:
     return {**({"state": state} if state != "all" else {}), **({"q": wanted.part} if wanted.part else {})}
 
 
-def _rows(listed: Listed, wanted: Wanted, now: float) -> Html:
+def _rows(listed: Listed, wanted: RunFilter, now: float) -> Html:
     if not listed.rows:
         if wanted.states or wanted.part or wanted.before or wanted.after:
             return empty("No such runs", "No run has this state and name. Choose another state, or clear the search.")
@@ -104,7 +104,7 @@ def _about(row: Row, now: float) -> Html:
     return fill(' <span class="about">{}</span>', ", ".join(words)) if words else Html()
 
 
-def _paging(listed: Listed, wanted: Wanted, chosen: str) -> Html:
+def _paging(listed: Listed, wanted: RunFilter, chosen: str) -> Html:
     if not (listed.newer or listed.older) or not listed.rows:
         return Html()
     first, last, query = listed.rows[0], listed.rows[-1], _query(wanted, chosen)

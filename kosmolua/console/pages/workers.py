@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from kosmolua.console.layout import empty, table, when
 from kosmolua.page.details import badge
 from kosmolua.page.markup import Html, fill
-from kosmolua.worker.overview import Working
+from kosmolua.worker.overview import WorkerRow
 
 _HEADS = ("Worker", "State", "Runs", "Lease", "Began", "Version")
 
 
-def content(found: Sequence[Working], now: float) -> list[Html]:
+def content(found: Sequence[WorkerRow], now: float) -> list[Html]:
     head = Html(
         '<div class="head"><h1>Workers</h1></div>\n<p class="note">Each executes runs in its slots. If '
         "its lease ends without a renewal, other workers take over its runs.</p>\n"
