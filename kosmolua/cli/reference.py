@@ -306,7 +306,7 @@ def _examples(parsed: argparse.Namespace) -> dict[str, Any]:
 def _show_examples(data: dict[str, Any], _: argparse.Namespace) -> str:
     from kosmolua.manual.page import INTERFACES
 
-    return "\n\n".join(f"{heading(title)}\n{data['examples'][door]}" for door, title in INTERFACES.items())
+    return "\n\n".join(f"{heading(title)}\n{data['examples'][interface]}" for interface, title in INTERFACES.items())
 
 
 def _fields_parser(command: str) -> argparse.ArgumentParser:

@@ -111,7 +111,7 @@ class Clients:
         return Client(
             token=f"emulated-{account}",
             base_url=EMULATOR_URL,
-            transport=InProcessTransport(_Quietly(self._emulator), _sending),
+            transport=InProcessTransport(_WithoutWebhooks(self._emulator), _sending),
             clock=_Clock(),
             room=self.room,
             on_retry=self._on_retry,
@@ -128,7 +128,7 @@ def _sending() -> AbstractContextManager[object]:
 _FREELY = nullcontext()
 
 
-class _Quietly:
+class _WithoutWebhooks:
     """An emulator that sends no webhooks: scripts have no network, not even loopback."""
 
     def __init__(self, emulator: Emulator) -> None:

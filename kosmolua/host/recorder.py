@@ -24,7 +24,7 @@ from kosmolua.emulator.app import match, refusal
 from kosmolua.emulator.call import ApiRequest
 from kosmolua.emulator.links import PLACE, Links
 from kosmolua.errors import UsageError
-from kosmolua.host.upstream import Passed, Upstream, UpstreamError
+from kosmolua.host.upstream import ForwardedAnswer, Upstream, UpstreamError
 from kosmolua.journal.cassette import FORMAT, Call, Opening, cleaned
 from kosmolua.replicate.body import TooMuch, check_values
 from kosmolua.replicate.catalogue import Operation
@@ -145,13 +145,13 @@ class Recorder:
             raise problem.too_large("The recorder takes requests of at most 101 MiB")
         asked = self._asked(request, origin)
         body = self._body(request, origin)
-        passed = self._upstream.pass_on(request.method, self._target(request), _headers(request), body)
-        if passed.content_type == _EVENTS:
-            return _streamed(passed, passed)
-        data = passed.whole(LARGEST_ANSWER)
-        if asked is not None and not self._record(*asked, passed.status, data, dict(passed.headers)):
+        forwarded = self._upstream.forward(request.method, self._target(request), _headers(request), body)
+        if forwarded.content_type == _EVENTS:
+            return _streamed(forwarded, forwarded)
+        data = forwarded.whole(LARGEST_ANSWER)
+        if asked is not None and not self._record(*asked, forwarded.status, data, dict(forwarded.headers)):
             self.tape.skipped += 1
-        return _response(passed, self._outward(passed, data, origin), self._location(passed, origin))
+        return _response(forwarded, self._outward(forwarded, data, origin), self._location(forwarded, origin))
 
     def _target(self, request: ApiRequest) -> str:
         query = request.query_string.decode("latin-1")
@@ -179,16 +179,16 @@ class Recorder:
         except msgspec.DecodeError:
             return data
 
-    def _outward(self, passed: Passed, data: bytes, origin: str) -> bytes:
-        if "json" not in passed.content_type:
+    def _outward(self, forwarded: ForwardedAnswer, data: bytes, origin: str) -> bytes:
+        if "json" not in forwarded.content_type:
             return data
         try:
             return msgspec.json.encode(self._links.outward(_decoded(data), origin))
         except (ValueError, RecursionError):
             return data
 
-    def _location(self, passed: Passed, origin: str) -> dict[str, str]:
-        location = {name.lower(): value for name, value in passed.headers}.get("location")
+    def _location(self, forwarded: ForwardedAnswer, origin: str) -> dict[str, str]:
+        location = {name.lower(): value for name, value in forwarded.headers}.get("location")
         return {"Location": self._links.link(location, origin)} if location and "://" in location else {}
 
     def _record(
@@ -219,15 +219,15 @@ class Recorder:
         headers = _headers(request)
         if not gets_token(url, self.base, function=DOWNLOAD):
             headers.pop("Authorization", None)
-        passed = self._upstream.pass_on(request.method, url, headers, b"")
-        parts = self._recorded(url, passed) if request.method == "GET" else passed
-        return _streamed(passed, parts, self._location(passed, origin))
+        forwarded = self._upstream.forward(request.method, url, headers, b"")
+        parts = self._recorded(url, forwarded) if request.method == "GET" else forwarded
+        return _streamed(forwarded, parts, self._location(forwarded, origin))
 
-    def _recorded(self, url: str, passed: Passed) -> Iterator[bytes]:
-        function = STREAM if passed.content_type == _EVENTS else DOWNLOAD
+    def _recorded(self, url: str, forwarded: ForwardedAnswer) -> Iterator[bytes]:
+        function = STREAM if forwarded.content_type == _EVENTS else DOWNLOAD
         data, fits, complete = bytearray(), True, False
         try:
-            for block in passed:
+            for block in forwarded:
                 fits = fits and len(data) + len(block) <= LARGEST_ANSWER
                 if fits:
                     data += block
@@ -239,11 +239,11 @@ class Recorder:
         finally:
             if not (fits and complete):
                 self.tape.skipped += 1
-            elif passed.status >= _ERROR:
-                failure = _failure(passed.status, _document(bytes(data)), bytes(data), {})
+            elif forwarded.status >= _ERROR:
+                failure = _failure(forwarded.status, _document(bytes(data)), bytes(data), {})
                 self.tape.add(function, {"url": url}, error=failure)
             else:
-                answer = {"content_type": passed.kind, "content": bytes(data)}
+                answer = {"content_type": forwarded.kind, "content": bytes(data)}
                 self.tape.add(function, {"url": url}, answer=answer)
 
 
@@ -251,22 +251,22 @@ def _headers(request: ApiRequest) -> dict[str, str]:
     return dict(request.headers.items())
 
 
-def _response(passed: Passed, data: bytes, more: Mapping[str, str]) -> Response:
-    response = Response(data, passed.status, passed.headers)
+def _response(forwarded: ForwardedAnswer, data: bytes, more: Mapping[str, str]) -> Response:
+    response = Response(data, forwarded.status, forwarded.headers)
     response.headers.update(more)
     return response
 
 
-def _streamed(passed: Passed, parts: Iterable[bytes], more: Mapping[str, str] | None = None) -> Response:
+def _streamed(forwarded: ForwardedAnswer, parts: Iterable[bytes], more: Mapping[str, str] | None = None) -> Response:
     def body() -> Iterator[bytes]:
         try:
             yield from parts
         except UpstreamError as error:
             raise ConnectionResetError(str(error)) from error
 
-    response = Response(body(), passed.status, passed.headers)
+    response = Response(body(), forwarded.status, forwarded.headers)
     response.headers.update(more or {})
-    response.call_on_close(passed.close)
+    response.call_on_close(forwarded.close)
     return response
 
 

@@ -278,7 +278,7 @@ class ScriptRun:
 
     def _note_session(self) -> None:
         if self._session:
-            self._add(**_told(self._session))
+            self._add(**_session_fields(self._session))
 
     def _leave_session(self) -> None:
         session = self._session
@@ -291,7 +291,7 @@ class ScriptRun:
             left = self._leave(session, failed=error is not None)
             if self._keeping:
                 self._keeping.finish(failed=error is not None)
-            self._add(**left, **_told(session))
+            self._add(**left, **_session_fields(session))
         finally:
             session.close()
 
@@ -430,7 +430,7 @@ def _needs(script: Script) -> Needs | None:
     return needs.read(script.source, script.name)
 
 
-def _told(session: Session) -> dict[str, Any]:
+def _session_fields(session: Session) -> dict[str, Any]:
     """The fields of the result that come from the session."""
     budget = session.budget
     return {

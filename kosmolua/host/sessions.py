@@ -136,12 +136,12 @@ class Sessions(Struct, frozen=True, kw_only=True):
         """The current settings, with the options applied."""
         if self.options.emulate:
             return emulated_settings(self.options.read, self.options.write)
-        settings = config.load(os.environ, **self._said())
+        settings = config.load(os.environ, **self._verdicts())
         for notice in settings.notices:
             self.tell(notice)
         return settings
 
-    def _said(self) -> dict[str, Verdict | None]:
+    def _verdicts(self) -> dict[str, Verdict | None]:
         """The verdicts of the options. If they yield, an "allow" applies only if the settings have no verdict."""
         said = {"read": self.options.read, "write": self.options.write}
         if not self.options.yielding or "allow" not in said.values():

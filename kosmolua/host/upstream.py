@@ -37,7 +37,7 @@ class UpstreamError(Exception):
 
 
 @dataclass
-class Passed:
+class ForwardedAnswer:
     """The beginning of an answer. Iterate over its body once; `close` it."""
 
     status: int
@@ -81,7 +81,7 @@ class Upstream:
     def __init__(self) -> None:
         self._context = cache(_context)
 
-    def pass_on(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> Passed:
+    def forward(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> ForwardedAnswer:
         """Raises an UpstreamError. Redirects are answers like others."""
         parts = urlsplit(url)
         name = parts.netloc.rpartition("@")[2]
@@ -102,7 +102,7 @@ class Upstream:
         except (WireError, ValueError, KeyError) as error:
             raise UpstreamError(f"{name} cannot be reached: {error}") from error
         kind = response.headers.get("content-type", "text/plain")
-        return Passed(response.status, [*kept(response.headers).items()], kind, method, response, transport)
+        return ForwardedAnswer(response.status, [*kept(response.headers).items()], kind, method, response, transport)
 
 
 def kept(headers: Mapping[str, str]) -> dict[str, str]:

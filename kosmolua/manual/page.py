@@ -23,7 +23,7 @@ def shown(page: dict[str, Any]) -> str:
         f"{heading('parameters')}\n{_parameters(page)}",
         f"{heading('returns')}  {page['returns']['type'] or 'nothing'}\n{_returns(page['returns'])}",
         f"{heading('errors')}\n{_errors(page)}",
-        *(f"{heading(title)}\n{_indented(page['examples'][door])}" for door, title in INTERFACES.items()),
+        *(f"{heading(title)}\n{_indented(page['examples'][interface])}" for interface, title in INTERFACES.items()),
     ]
     return "\n\n".join(part for part in parts if part)
 
@@ -124,7 +124,7 @@ def markdown(page: dict[str, Any]) -> str:
         "## Errors",
         _grid(("code", "status", "when"), map(_error, page["errors"])),
         "## Examples",
-        *(_example(title, page["examples"][door], door) for door, title in INTERFACES.items()),
+        *(_example(title, page["examples"][interface], interface) for interface, title in INTERFACES.items()),
     ]  # fmt: skip
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -190,5 +190,5 @@ def _grid(head: tuple[str, ...], rows: Any) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *lines]) if lines else ""
 
 
-def _example(title: str, text: str, door: str) -> str:
-    return f"{title}:\n\n```{'lua' if door == 'lua' else 'sh'}\n{text}\n```"
+def _example(title: str, text: str, interface: str) -> str:
+    return f"{title}:\n\n```{'lua' if interface == 'lua' else 'sh'}\n{text}\n```"

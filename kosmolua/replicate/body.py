@@ -42,7 +42,7 @@ class Room:
 
     def __init__(self) -> None:
         self._free = threading.Lock()
-        self._mine = _Mine()
+        self._mine = _ThreadState()
 
     def enter(self) -> None:
         self._mine.depth += 1
@@ -67,7 +67,7 @@ class Room:
             self._mine.held = True
 
 
-class _Mine(threading.local):
+class _ThreadState(threading.local):
     depth = 0
     held = False
 

@@ -126,7 +126,7 @@ class Tape(Generic[T]):
             self._stop(asked)
             recorded = None
         if recorded is None and self._next > self._journal.last:
-            self._go_on()
+            self._start_open()
             return self._begin(frame, asked)
         if frame.alone and recorded:
             self._advance()
@@ -143,7 +143,7 @@ class Tape(Generic[T]):
         self._waits += 1
         if self._waits > self._given and self._next <= self._journal.last:
             self._stop(self._later[0][1] if self._later else None)
-            self._go_on()
+            self._start_open()
 
     def end(self, *, ok: bool) -> None:
         """The script has ended. Raises a `JournalError` if the journal has further answers."""
@@ -167,7 +167,7 @@ class Tape(Generic[T]):
             self._advance()
             self._pending.put(self._replayed(frame, recorded))
         if self._next > self._journal.last:
-            self._go_on()
+            self._start_open()
 
     @property
     def _may_give(self) -> bool:
@@ -177,7 +177,7 @@ class Tape(Generic[T]):
     def _advance(self) -> None:
         self._next += 1
 
-    def _go_on(self) -> None:
+    def _start_open(self) -> None:
         """Start all open requests: the journal has no further answers."""
         begun = [*((frame, asked) for frame, asked, _ in self._held.values()), *self._later]
         self._held, self._later = {}, []

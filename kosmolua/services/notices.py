@@ -98,7 +98,7 @@ def _run(command: Sequence[str], body: bytes) -> str | None:
     return f"{command[0]} ended with status {done.returncode}" if done.returncode else None
 
 
-class _Staying(request.HTTPRedirectHandler):
+class _NoRedirects(request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
         """Follow no redirect: the configuration names the address."""
 
@@ -108,7 +108,7 @@ def _post(url: str, body: bytes) -> str | None:
         return f"not an http(s) URL: {url[:100]}"
     asked = request.Request(url, body, {"Content-Type": "application/json", "User-Agent": "kosmolua"})  # noqa: S310
     try:
-        with request.build_opener(_Staying).open(asked, timeout=SECONDS):
+        with request.build_opener(_NoRedirects).open(asked, timeout=SECONDS):
             return None
     except error.HTTPError as failure:
         return f"{urlsplit(url).hostname} answered {failure.code}"

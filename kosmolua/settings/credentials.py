@@ -103,7 +103,7 @@ def headers_of(
 def _header(environment: Mapping[str, str], section: Account, account: str, name: str) -> ExtraHeader:
     source = section.headers[name]
     if isinstance(source, str):
-        return ExtraHeader(name, source, secret=headers.is_telling(name))
+        return ExtraHeader(name, source, secret=headers.is_secret_name(name))
     if source.env:
         value = environment.get(source.env, "").strip()
         place, hint = source.env, f"set it: export {source.env}=…"

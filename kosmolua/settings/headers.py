@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 MAX_HEADERS = 32  # of an account
 MAX_VALUE = 8192  # characters; most servers accept this much for a whole head
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # a token of RFC 9110, section 5.6.2
-_TELLING = re.compile("auth|token|key|secret|password|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile("auth|token|key|secret|password|credential", re.IGNORECASE)
 _VALUE = re.compile(r"[\t -~]+")
 # Set by the client, or about the connection itself (RFC 9110, section 7.6.1).
 _OWN = frozenset(
@@ -53,9 +53,9 @@ def check(headers: Mapping[str, str | Source], where: str) -> None:
             raise msgspec.ValidationError(f"{problem} - at {place}")
 
 
-def is_telling(name: str) -> bool:
+def is_secret_name(name: str) -> bool:
     """Whether a header's name indicates that its value is a secret, even if a file has it as text."""
-    return _TELLING.search(name) is not None
+    return _SECRET_NAME.search(name) is not None
 
 
 def name_problem(name: str) -> str | None:

@@ -20,7 +20,7 @@ from kosmolua.replicate.catalogue import BY_NAME, Operation
 from kosmolua.replicate.versions import parse
 
 
-class Wanted(NamedTuple):
+class ScriptCall(NamedTuple):
     """A call that the script makes: one of ``operations``, with the known arguments."""
 
     call: Call
@@ -38,7 +38,7 @@ def permission(look: Look, source: Source) -> None:
             look.report(wanted.call.at, severity, first.code, first.message, first.hint, wanted.call.within)
 
 
-def _refusal(look: Look, operation: Operation, wanted: Wanted) -> KosmoError | None:
+def _refusal(look: Look, operation: Operation, wanted: ScriptCall) -> KosmoError | None:
     call = policy.Call(operation, wanted.account, wanted.arguments, from_script=True)
     needs = look.world.needs
     if needs:
@@ -50,25 +50,25 @@ def _refusal(look: Look, operation: Operation, wanted: Wanted) -> KosmoError | N
     return look.world.refusal(operation, wanted.account, wanted.arguments)
 
 
-def _wanted(look: Look, source: Source) -> Iterator[Wanted]:
+def _wanted(look: Look, source: Source) -> Iterator[ScriptCall]:
     for call in source.tree.calls:
         found = target(look.program.path(call.callee)) if call.method is None else None
         operation = BY_NAME.get(found.name) if found else None
         if found and operation and len(call.arguments) < 2:  # noqa: PLR2004 - more arguments are reported elsewhere
-            yield Wanted(call, (operation,), found.account, _literals(look, argument(call, 0)))
+            yield ScriptCall(call, (operation,), found.account, _literals(look, argument(call, 0)))
     for use in uses(look, source):
         first = look.literal(argument(use.call, 0))
         if use.name in TAKE_A_MODEL and isinstance(first, str):
             yield from _runs(use.call, first, use.account)
         elif use.name == "download":
-            yield Wanted(use.call, (catalogue.DOWNLOAD,), use.account, {})
+            yield ScriptCall(use.call, (catalogue.DOWNLOAD,), use.account, {})
         elif use.name == "each" and isinstance(first, str) and first in BY_NAME:
-            yield Wanted(use.call, (BY_NAME[first],), use.account, _literals(look, argument(use.call, 1)))
+            yield ScriptCall(use.call, (BY_NAME[first],), use.account, _literals(look, argument(use.call, 1)))
     for call in (call for call, certain in method_saves(look, source) if certain):
-        yield Wanted(call, (catalogue.DOWNLOAD,), "", {})
+        yield ScriptCall(call, (catalogue.DOWNLOAD,), "", {})
 
 
-def _runs(call: Call, reference: str, account: str) -> Iterator[Wanted]:
+def _runs(call: Call, reference: str, account: str) -> Iterator[ScriptCall]:
     """The functions that may run a model."""
     try:
         meant = parse(reference)
@@ -77,12 +77,12 @@ def _runs(call: Call, reference: str, account: str) -> Iterator[Wanted]:
     names = {"model_owner": meant.owner, "model_name": meant.name}
     if meant.deployment:
         names = {"deployment_owner": meant.owner, "deployment_name": meant.name}
-        yield Wanted(call, (BY_NAME["create_deployment_prediction"],), account, names)
+        yield ScriptCall(call, (BY_NAME["create_deployment_prediction"],), account, names)
     elif meant.version:
-        yield Wanted(call, (BY_NAME["create_prediction"],), account, {"version": reference})
+        yield ScriptCall(call, (BY_NAME["create_prediction"],), account, {"version": reference})
     else:
         both = (BY_NAME["create_model_prediction"], BY_NAME["create_prediction"])
-        yield Wanted(call, both, account, names)
+        yield ScriptCall(call, both, account, names)
 
 
 def _literals(look: Look, node: object) -> dict[str, Any]:

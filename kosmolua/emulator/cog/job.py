@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kosmolua.emulator.cog.values import PREDICTION, Kind, Shown
+from kosmolua.emulator.cog.values import PREDICTION, Kind, ShownOutput
 from kosmolua.emulator.jobs import LONGEST, Job, Moment
 from kosmolua.emulator.models import Outcome, Work
 
@@ -118,7 +118,7 @@ class CogJob(Job):
             self.fail(f"cog ended the {self.kind.place.removesuffix('s')} with the status {status!r}", now)
             return
         self.progress(report, now)
-        self.reported, shown = True, Shown(self.schema, self.kind)
+        self.reported, shown = True, ShownOutput(self.schema, self.kind)
         output = shown.output(report.get("output"))
         error = str(report.get("error") or "the model failed without a message") if status == "failed" else None
         self._outcome, self.size = Outcome(output, shown.files, error), shown.size

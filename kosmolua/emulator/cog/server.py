@@ -219,7 +219,7 @@ class CogServer:
                 self._ready.notify_all()
             return not job.overdue(self._clock.time())
 
-    def goes_on(self, job: CogJob) -> bool:
+    def in_time(self, job: CogJob) -> bool:
         with self._lock:
             return not job.overdue(self._clock.time())
 
@@ -253,7 +253,7 @@ class _Attempt:
     def _wait(self) -> bool:
         """Called while there is no answer. A server that refuses does so at once."""
         if time.monotonic() - self._sent < SILENT:
-            return self._server.goes_on(self._job)
+            return self._server.in_time(self._job)
         return self._server.begin(self._job)
 
     def _body(self) -> bytes:

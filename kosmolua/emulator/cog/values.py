@@ -54,7 +54,7 @@ def _sent(value: Any, shape: Mapping[str, Any], schema: Mapping[str, Any], fetch
 
 
 @dataclass
-class Shown:
+class ShownOutput:
     """An output of cog as the API shows it, and its files by name."""
 
     schema: Mapping[str, Any]
