@@ -8,16 +8,20 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
 import pytest
 import real_cog
 from real_cog import PREDICTORS, TESTED, TRAINED, Api, Cog, slug
+from waiting import stays, wait_until
 
 from kosmolua.emulator import Emulator, running
 from kosmolua.errors import UsageError
+
+
+def latest(api):
+    return api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
 
 
 @contextmanager
@@ -70,7 +74,7 @@ def test_a_training_without_a_server_for_it():
 def test_a_server_that_is_restarted():
     """A running and a waiting prediction fail with the reason. A new one has its own version."""
     with serving("Slow") as (cog, api):
-        before = api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
+        before = latest(api)
         job = api.create("Slow", {"seconds": 60})
         api.until(job, "processing")
         cog.kill()
@@ -80,8 +84,7 @@ def test_a_server_that_is_restarted():
         port = int(cog.url.rpartition(":")[2])
         another = Cog(TESTED, "Text", port=port).wait()
         try:
-            time.sleep(1.1)  # a server is asked for its schema at most once a second
-            after = api.client.get(f"models/{slug('Slow')}").json()["latest_version"]["id"]
+            after = wait_until(lambda: (version := latest(api)) != before and version)
             versions = api.client.get(f"models/{slug('Slow')}/versions").json()["results"]
             answer = api.client.post("predictions", json={"version": after, "input": {"text": "Bob"}})
             done = api.until(answer.json(), "succeeded")
@@ -90,7 +93,6 @@ def test_a_server_that_is_restarted():
 
     assert lost["error"].startswith(f"cog at {cog.url} does not answer: ")
     assert never["error"] == f"cog at {cog.url} does not answer: Connection refused"
-    assert before != after
     assert [version["id"] for version in versions] == [after, before]
     assert done["output"] == "hello Bob"
 
@@ -102,15 +104,13 @@ def test_a_prediction_waits_while_another_program_uses_the_server():
             target=httpx.post, args=(f"{cog.url}/predictions",), kwargs={"json": {"input": {"seconds": 1.5}}}
         )
         direct.start()
-        while httpx.get(f"{cog.url}/health-check").json()["status"] != "BUSY":
-            time.sleep(0.02)
+        wait_until(lambda: httpx.get(f"{cog.url}/health-check").json()["status"] == "BUSY")
         job = api.create("Slow", {"seconds": 0})
-        time.sleep(0.5)
-        waiting = api.client.get(job["urls"]["get"]).json()["status"]
+        waits = job["status"] == "starting" and stays(lambda: api.client.get(job["urls"]["get"]).json()["status"], 0.5)
         done = api.until(job, "succeeded")
         direct.join()
 
-    assert (waiting, done["output"]) == ("starting", "slept")
+    assert (waits, done["output"]) == (True, "slept")
 
 
 def test_data_urls_webhooks_and_the_command_line(tmp_path):
@@ -133,9 +133,7 @@ def test_data_urls_webhooks_and_the_command_line(tmp_path):
     with serving("Files", outputs="data") as (cog, api):
         body = {"input": {"count": 1}, "webhook": f"http://127.0.0.1:{receiver.server_port}/of-this-test"}
         api.client.post(f"models/{slug('Files')}/predictions", json=body)
-        until = time.monotonic() + 20
-        while not any(one["status"] == "succeeded" for one in received) and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until(lambda: any(one["status"] == "succeeded" for one in received))
         command = [sys.executable, "-m", "kosmolua", "run", "acme/files", "count=1", "--emulate"]
         command += ["--cog", f"acme/files={cog.url}", "--json"]
         run = subprocess.run(

@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 
 import httpx
 import pytest
+from waiting import wait_until
 
 from kosmolua.emulator import Emulator, Player, running
 from kosmolua.errors import ConfigurationError, JournalError, UsageError
@@ -30,13 +30,8 @@ def client(url, token=TOKEN):
 
 
 def finished(api, answer):
-    job = answer.json()
-    until = time.monotonic() + 20
-    while job["status"] not in {"succeeded", "failed"}:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-        job = api.get(job["urls"]["get"]).json()
-    return job
+    url = answer.json()["urls"]["get"]
+    return wait_until(lambda: (job := api.get(url).json())["status"] in {"succeeded", "failed"} and job)
 
 
 def program(url):

@@ -30,10 +30,11 @@ def test_canceling_a_run_stops_it():
     """And waits for its end, so that nothing of it continues."""
 
     async def main():
-        async with AsyncHost(emulate=True) as host:
-            handle = await host.start("while true do end")
+        ready, loop = asyncio.Event(), asyncio.get_running_loop()
+        async with AsyncHost(emulate=True, on_output=lambda *_: loop.call_soon_threadsafe(ready.set)) as host:
+            handle = await host.start("print('ready') while true do end")
             task = asyncio.create_task(handle.result())
-            await asyncio.sleep(0.1)
+            await asyncio.wait_for(ready.wait(), 60)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
@@ -113,9 +114,11 @@ def test_prompters_and_functions_may_be_async():
 def test_a_question_is_withdrawn_with_its_run():
     """Its coroutine is canceled."""
     canceled = []
+    asked = asyncio.Event()
 
     class Prompter:
         async def ask(self, _question):
+            asked.set()
             try:
                 await asyncio.sleep(60)
             except asyncio.CancelledError:
@@ -126,7 +129,7 @@ def test_a_question_is_withdrawn_with_its_run():
         async with AsyncHost(emulate=True, write="ask", prompter=Prompter()) as host:
             source = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
             task = asyncio.create_task(host.run(source))
-            await asyncio.sleep(0.5)
+            await asyncio.wait_for(asked.wait(), 60)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await asyncio.wait_for(task, 10)
