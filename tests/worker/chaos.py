@@ -1,9 +1,11 @@
 """Breaks workers, their connections and their database at random moments, and counts what was created.
 
-    python tests/worker/chaos.py [--rounds N] [--seed N]
+    python tests/worker/chaos.py [--rounds N] [--seed N] [--lease SECONDS] [--speed N] [--hours N]
 
 Each round has three workers, three runs of three predictions, and up to three events. Afterwards there is exactly one
-prediction for each place of each run.
+prediction for each place of each run. On a machine with much other work a longer lease is needed, or workers die since
+they get no processor; a run that has lost too many of them is resumed, as an operator would do. An hour of the emulator
+takes 3600 / SPEED seconds: after that it has removed what interrupted creates are found by.
 """
 
 # ruff: noqa: T201 - figures are printed
@@ -26,7 +28,10 @@ HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from fleet import Fleet  # noqa: E402 - found by the line above
 from postgres import serving  # noqa: E402
-from waiting import let_pass  # noqa: E402
+from waiting import let_pass, scaled  # noqa: E402
+
+from kosmolua.errors import KosmoError  # noqa: E402
+from kosmolua.worker import runs  # noqa: E402
 
 STEPS = [
     "claimed",
@@ -40,6 +45,7 @@ STEPS = [
     "parked",
 ]
 WORKERS, RUNS = 3, 3
+LONGEST = 180  # seconds of a round, scaled by the load of the machine
 LATE = [0.0, 0.1, 0.4]  # seconds by which the API answers creates late
 
 
@@ -93,8 +99,9 @@ class Proxy:
 
 
 class Chaos:
-    def __init__(self, fleet, server, dice):
+    def __init__(self, fleet, server, dice, lease):
         self.fleet = fleet
+        self.lease = lease
         self.server = server
         self.dice = dice
         self.events = Counter()
@@ -117,7 +124,7 @@ class Chaos:
         unix = os.path.join(self.server._where, ".s.PGSQL.5432")
         database, api = Proxy(socket.AF_UNIX, unix), Proxy(socket.AF_INET, ("127.0.0.1", urlsplit(self.fleet.api).port))
         url = self.fleet.url.partition("?")[0].replace("@/", f"@127.0.0.1:{database.port}/")
-        worker = self.fleet.start(fault, url, f"http://127.0.0.1:{api.port}/v1", ahead=ahead)
+        worker = self.fleet.start(fault, url, f"http://127.0.0.1:{api.port}/v1", ahead=ahead, lease=self.lease)
         self.places[worker] = database, api
         self.events.update([fault.partition(":")[2] or "no fault", f"clock {ahead:+g}"])
 
@@ -138,11 +145,21 @@ class Chaos:
             case "restart":
                 self.server.stop("immediate")
                 let_pass(self.dice.uniform(0, 2))
-                self.server.start()
+                self._start_server()
             case "cut database":
                 self.places[worker][0].cut(self.dice.uniform(0.5, 6))
             case "cut API":
                 self.places[worker][1].cut(self.dice.uniform(0.5, 4))
+
+    def _start_server(self):
+        """PostgreSQL recovers first, which may take long on a busy machine."""
+        until = time.monotonic() + scaled(LONGEST)
+        while True:
+            try:
+                return self.server.start()
+            except KosmoError:
+                if time.monotonic() > until:
+                    raise
 
     def round(self, number):
         fleet = self.fleet
@@ -157,13 +174,21 @@ class Chaos:
         fleet.check(RUNS)
 
     def _finish(self):
-        until = time.monotonic() + 120
-        while not set(self.fleet.states()) <= {"done", "failed"}:
-            if time.monotonic() > until:
+        began = time.monotonic()
+        while not set(self.fleet.states()) <= {"done", "failed"} or self._resumed():
+            if time.monotonic() > began + scaled(LONGEST):
                 raise AssertionError(self._report())
             self.replace()
             self._continue()
             let_pass(0.1)
+
+    def _resumed(self):
+        """Resume the runs that were given up since too many of their workers died. Returns whether there were any."""
+        given_up = [one.id for one in runs.listed(self.fleet.database) if "its worker died" in (one.error or "")]
+        self.events["resumed"] += len(given_up)
+        for run in given_up:
+            runs.resume(self.fleet.database, run)
+        return bool(given_up)
 
     def _report(self):
         """The state of a round that does not end."""
@@ -195,18 +220,23 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=time.time_ns())
+    parser.add_argument("--lease", type=float, default=3.0)
+    parser.add_argument("--speed", type=float, default=150.0)
+    parser.add_argument("--hours", type=float, default=24.0, help="begin no round after that time")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is ended
-    began = time.monotonic()
+    began, number = time.monotonic(), 0
     with serving() as server, tempfile.TemporaryDirectory() as directory:
-        with Fleet(server.url, directory).serving() as fleet:
-            chaos = Chaos(fleet, server, random.Random(chosen.seed))
-            for number in range(chosen.rounds):
+        with Fleet(server.url, directory, speed=chosen.speed).serving() as fleet:
+            chaos = Chaos(fleet, server, random.Random(chosen.seed), chosen.lease)
+            while number < chosen.rounds and time.monotonic() - began < chosen.hours * 3600:
                 chaos.round(number)
-                if chosen.rounds < 50 or number % 10 == 9:
-                    print(f"{number + 1} rounds, {time.monotonic() - began:.0f} s", dict(chaos.events), flush=True)
-    print(f"{chosen.rounds} rounds: one prediction for each place of each run", dict(chaos.events))
+                number += 1
+                if chosen.rounds < 50 or number % 50 == 0:
+                    told = f"{number} rounds, {time.monotonic() - began:.0f} s, load {os.getloadavg()[0]:.0f}"
+                    print(told, dict(chaos.events), flush=True)
+    print(f"{number} rounds: one prediction for each place of each run", dict(chaos.events))
 
 
 if __name__ == "__main__":

@@ -34,16 +34,29 @@ PLACES = 3
 
 
 class Timed(Recording):
-    """Also records when each create arrived."""
+    """Also records when each create arrived, and the text of each prediction: the API removes it after an hour, which a
+    hurrying clock reaches soon.
+    """
 
     def __init__(self, application):
         super().__init__(application)
         self.creates = []
+        self.texts = {}  # by the id of the prediction
 
     def __call__(self, environ, start_response):
-        if environ["REQUEST_METHOD"] == "POST":
-            self.creates.append(time.monotonic())
-        return super().__call__(environ, start_response)
+        if environ["REQUEST_METHOD"] != "POST":
+            return super().__call__(environ, start_response)
+        self.creates.append(time.monotonic())
+        try:
+            return super().__call__(environ, start_response)
+        finally:
+            self._note_texts()
+
+    def _note_texts(self):
+        for job in reversed(list(self._application._world.predictions.values())):
+            if job.id in self.texts:
+                break
+            self.texts[job.id] = job.given.get("text") or job.given.get("prompt")
 
 
 class Fleet:
@@ -125,8 +138,8 @@ class Fleet:
         """There is one prediction for each place of each run, and each run got its own."""
         found = runs.listed(self.database)
         assert {"done": count} == Counter(one.state for one in found), [(one.state, one.error) for one in found]
-        made = {job.id: job for job in self.emulator._world.predictions.values()}
-        given = Counter(job.given.get("text") or job.given.get("prompt") for job in made.values())
+        made = [job.id for job in self.emulator._world.predictions.values()]
+        given = Counter(self.server.texts[identifier] for identifier in made)
         own = [one.args[0] for one in found]
         assert {**dict.fromkeys(own, 2), "same": count} == dict(given), given
         ids = [identifier for one in found for identifier in one.results[:PLACES]]
