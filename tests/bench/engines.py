@@ -7,6 +7,7 @@ each with its journal in a file, as kosmolua's `Host` does by itself.
 """
 
 import argparse
+import compileall
 import os
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from waiting import wait_until  # noqa: E402
 from kosmolua.emulator import Emulator, running  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
-SPEED = 4
+SPEED, WARM = 4, 12  # WARM runs come before the measured ones
 JOB = '''
 import os, threading
 from kosmolua import Host
@@ -50,7 +51,7 @@ def run(n):
     return job.job(n)
 """
 TEMPORAL = """
-import asyncio, sys
+import asyncio, os, sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from temporalio import activity, workflow
@@ -71,8 +72,9 @@ async def main():
         with ThreadPoolExecutor(200) as threads:
             await Worker(client, task_queue="q", workflows=[Run], activities=[segment], activity_executor=threads,
                          workflow_runner=UnsandboxedWorkflowRunner()).run()
-    for n in range(int(sys.argv[3])):
+    for n in range(int(sys.argv[3]), int(sys.argv[4])):
         await client.start_workflow(Run.run, n, id=f"run{n}", task_queue="q")
+    os._exit(0)  # its threads may end the interpreter with an error
 asyncio.run(main())
 """
 
@@ -112,15 +114,21 @@ class Bench:
     def python_of(self, *words):
         return [str(self.python), *words]
 
+    def done(self):
+        return len(list(Path(self.place).glob("done*")))
+
     def measure(self, name, count, processes, submit):
-        """Print the CPU of each process for each run, without what it uses while there is nothing to do."""
-        time.sleep(10)  # until they have started
+        """Print the CPU of each process for each run, without what it uses while there is nothing to do.
+        ``submit(first, count)`` submits runs with these numbers.
+        """
+        submit(count, WARM)  # so that they have started, and have loaded and prepared what the runs need
+        wait_until(lambda: self.done() == WARM, 600, 0.5)
         before = {each: cpu_of(process) for each, process in processes.items()}
         time.sleep(10)
         idle = {each: (cpu_of(process) - before[each]) / 10 for each, process in processes.items()}
         before, began = {each: cpu_of(process) for each, process in processes.items()}, time.monotonic()
-        submit()
-        wait_until(lambda: len(list(Path(self.place).glob("done*"))) == count, 600, 0.5)
+        submit(0, count)
+        wait_until(lambda: self.done() == WARM + count, 600, 0.5)
         took = time.monotonic() - began
         used = {each: cpu_of(process) - before[each] - idle[each] * took for each, process in processes.items()}
         print(
@@ -134,9 +142,9 @@ def celery(bench, count):
         wait_until(lambda: Path(socket).exists())
         work = bench.python_of("-m", "celery", "-A", "engine", "worker", "-P", "threads", "-c", "200")
         with bench.process(*work) as worker:
-            code = f"import engine\nfor n in range({count}): engine.run.delay(n)"
 
-            def submit():
+            def submit(first, count):
+                code = f"import engine\nfor n in range({first}, {first + count}): engine.run.delay(n)"
                 subprocess.run(bench.python_of("-c", code), env=bench.environment, cwd=bench.place, check=True)
 
             bench.measure("celery", count, {"worker": worker, "redis": redis}, submit)
@@ -148,8 +156,8 @@ def temporal(bench, count):
         time.sleep(15)
         with bench.process(*bench.python_of("flow.py", "work", port)) as worker:
 
-            def submit():
-                words = bench.python_of("flow.py", "submit", port, str(count))
+            def submit(first, count):
+                words = bench.python_of("flow.py", "submit", port, str(first), str(first + count))
                 subprocess.run(words, env=bench.environment, cwd=bench.place, check=True)
 
             bench.measure("temporal", count, {"worker": worker, "server": server}, submit)
@@ -161,6 +169,7 @@ def main():
     parser.add_argument("--peers", type=Path, required=True)
     parser.add_argument("--count", type=int, default=60)
     chosen = parser.parse_args()
+    compileall.compile_dir(HERE.parent.parent / "kosmolua", quiet=1)
     for name in chosen.what:
         emulator = Timed(Emulator(clock=HurryingClock(SPEED)))
         with tempfile.TemporaryDirectory() as place, running(emulator) as api:

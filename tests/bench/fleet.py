@@ -4,6 +4,7 @@ python tests/bench/fleet.py [waiting] [held] [short] [parked] [takeover] [--coun
 """
 
 import argparse
+import compileall
 import http.client
 import json
 import os
@@ -14,6 +15,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 HERE = Path(__file__).parent.parent
@@ -41,6 +43,7 @@ with tempfile.TemporaryDirectory() as directory, Host(**options) as host:
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(sum(each.ru_utime + each.ru_stime for each in used))
 """
+WARM = 12  # runs before the measured ones
 SPEEDS = {"waiting": 4, "held": 1, "parked": 0.001}
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -76,23 +79,42 @@ def started(fleet, count=2, **options):
     wait_until(lambda: fleet.log().count("is ready") == count)
 
 
+def server_cpu(fleet):
+    """CPU seconds of PostgreSQL, also of its processes that have ended."""
+    ((file,),) = fleet.database.rows(
+        "SELECT setting || '/postmaster.pid' FROM pg_settings WHERE name = 'data_directory'"
+    )
+    return cpu_of([SimpleNamespace(pid=int(Path(file).read_text().split()[0]))])
+
+
+def warmed(fleet):
+    """Let the workers do the same before, so that they have loaded and prepared what it needs."""
+    fleet.submit(WARM, WAIT, name="warm")
+    wait_until(lambda: fleet.states() == {"done": WARM}, 600, 0.5)
+    fleet.database.rows("DELETE FROM runs")
+    fleet.server.requests.clear()
+
+
 def waiting(fleet, count):
     started(fleet, park_after=1.0)
+    warmed(fleet)
     before, at = cpu_of(fleet.workers), time.monotonic()
     time.sleep(10)
     idle = (cpu_of(fleet.workers) - before) / (time.monotonic() - at)
+    server = server_cpu(fleet)
     before, at, own = cpu_of(fleet.workers), time.monotonic(), time.process_time()
     fleet.submit(count, WAIT)
     own = time.process_time() - own
     done = "SELECT count(*) FROM runs WHERE state = 'done'"
     wait_until(lambda: fleet.database.rows(done) == [(count,)], 600, 0.5)
     used = cpu_of(fleet.workers) - before - idle * (time.monotonic() - at)
+    server = server_cpu(fleet) - server
     ((size,),) = fleet.database.rows(
         "SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
         "WHERE nspname = 'kosmo' AND relkind = 'r'"
     )
     print(f"waiting: {used / count * 1000:.1f} ms CPU a run in workers, {own / count * 1000:.1f} ms to submit it; "
-          f"{idle * 1000:.1f} ms a second without runs")  # fmt: skip
+          f"{server / count * 1000:.1f} ms in PostgreSQL; {idle * 1000:.1f} ms a second without runs")  # fmt: skip
     print(
         f"  {size / count / 1000:.1f} kB a run in the database; {len(fleet.server.requests) / count:.1f} requests a run"
     )
@@ -179,6 +201,7 @@ def main():
     parser.add_argument("what", nargs="*", default=["waiting", "held", "short", "parked", "takeover"])
     parser.add_argument("--count", type=int, default=100)
     chosen = parser.parse_args()
+    compileall.compile_dir(HERE.parent / "kosmolua", quiet=1)
     for name in chosen.what:
         with serving() as server, tempfile.TemporaryDirectory() as directory:
             with Fleet(server.url, directory, speed=SPEEDS.get(name, 40)).serving() as fleet:
