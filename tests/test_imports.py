@@ -60,8 +60,8 @@ ONLY_IN = {
     "opentelemetry": {"serve/spans.py"},
     "prompt_toolkit": {"repl/line.py", "repl/shell.py"},
     "psycopg": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "worker").rglob("*.py")},
-    "psycopg_pool": {"worker/database.py"},
-    "procrastinate": {"worker/work.py"},
+    "procrastinate": set(),
+    "psycopg_pool": set(),
     "werkzeug": {path.relative_to(PACKAGE).as_posix() for path in (PACKAGE / "emulator").rglob("*.py")}
     | {"host/recorder.py"},
 }

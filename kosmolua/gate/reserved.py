@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 
 from kosmolua.errors import PermissionDeniedError
 from kosmolua.settings import paths
@@ -37,8 +38,14 @@ class Reserved:
     """
 
     def __init__(self, environment: Mapping[str, str], own: Sequence[tuple[str, str]] = (), base: str = "") -> None:
-        self._directories = _directories(environment, base or os.getcwd())
+        self._environment = environment
+        self._base = base or os.getcwd()
         self._given = own
+
+    @cached_property
+    def _directories(self) -> list[tuple[str, str]]:
+        """Found on first use: most runs use no file."""
+        return _directories(self._environment, self._base)
 
     def check_directory(self, path: str, directory: int) -> None:
         """Refuse a path whose open directory is reserved or below a reserved one."""

@@ -28,6 +28,13 @@ _NEEDED = (
     "kosmolua.runtime.tape",
     *("encodings.idna", "email.utils", "hashlib", "random", "http"),
 )
+_OFTEN = (  # what most scripts use beyond that
+    "kosmolua.services.plan",
+    "kosmolua.services.streams",
+    "kosmolua.services.texts",
+    "kosmolua.settings.pricelist",
+    "kosmolua.journal.outputs",
+)
 _EMULATED = ("kosmolua.emulator.app", "kosmolua.emulator.webhooks", "kosmolua.replicate.in_process")
 
 
@@ -35,6 +42,13 @@ def load(*, emulate: bool) -> None:
     for name in (*_NEEDED, *(_EMULATED if emulate else ())):
         if name not in sys.modules:
             import_module(name)
+
+
+def load_often(*, emulate: bool) -> None:
+    """As `load`, and what most scripts use beyond that: for a program that starts before its scripts."""
+    load(emulate=emulate)
+    for name in _OFTEN:
+        import_module(name)
 
 
 def load_in_thread(*, emulate: bool) -> None:

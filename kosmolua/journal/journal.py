@@ -88,7 +88,7 @@ class Journal:
             fit.check(self.path, self.facts, head)
             digest = digest_of(head.source)
             self.script_changed = store.last_digest() not in {None, digest}
-            end = store.summaries().end
+            end = store.last_end()
             self.finished = end[0] if end and end[1] else None  # when the last run ended, if it ended well
             store.forget_last_error()
             self._load(store)
@@ -173,15 +173,17 @@ class Journal:
             if ticket.finished:
                 return
             ticket.finished = True
-            self._numbers.append(store.finish(began, ticket.model, state, kept, sent=ticket.sent))
+            takes = self._claim(operation, value) if ok and operation else None
+            alone = not ticket.approvals and not ticket.afterwards
+            self._numbers.append(
+                store.finish(began, ticket.model, state, kept, sent=ticket.sent, takes=takes, alone=alone)
+            )
             if ticket.approvals:
                 store.use(ticket.approvals, self._numbers[-1])
             self._room.take(began.arguments, kept)
             place = (began.task, began.request)
             self._open.pop(place, None)
             self._attempts.pop(place, None)
-            if ok and operation and (identifier := self._claim(operation, value)):
-                store.take(identifier)
             for action in ticket.afterwards:
                 action()
 

@@ -104,6 +104,10 @@ class SqliteStore:
     def end(self, run: int, error: str | None) -> None:
         self._do("INSERT INTO ends VALUES (?, ?, ?, ?)", run, time.time(), error is None, error)
 
+    def last_end(self) -> tuple[float, bool, str | None] | None:
+        end = self._do("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
+        return end and (end[0], bool(end[1]), end[2])
+
     def last_digest(self) -> str | None:
         """The digest of the script that was run last."""
         row = self._do("SELECT digest FROM runs ORDER BY number DESC LIMIT 1").fetchone()
@@ -153,7 +157,17 @@ class SqliteStore:
         """Whether a call of this run has used that approval."""
         return self._do("SELECT 1 FROM facts WHERE name = ?", f"{_APPROVAL}{approval}").fetchone() is not None
 
-    def finish(self, began: CallStart, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+    def finish(
+        self,
+        began: CallStart,
+        model: str | None,
+        state: str,
+        value: bytes | None,
+        *,
+        sent: bool,
+        takes: str | None = None,  # noqa: ARG002 - of the protocol
+        alone: bool = False,  # noqa: ARG002 - of the protocol
+    ) -> int:
         fields = (*msgspec.structs.astuple(began), model, state, value, time.time(), sent)
         return self._do(_FINISH, *fields).lastrowid or 0
 
@@ -225,12 +239,11 @@ class SqliteStore:
 
     def summaries(self) -> Counts:
         (runs,) = self._do("SELECT count(*) FROM runs").fetchone()
-        end = self._do("SELECT at, ok, error FROM ends WHERE run = (SELECT max(number) FROM runs)").fetchone()
         (answers,) = self._do("SELECT count(*) FROM outcomes WHERE NOT cut").fetchone()
         open_ = f"SELECT count(DISTINCT task || ' ' || request) FROM intents WHERE {_OPEN}"  # noqa: S608
         (left,) = self._do(open_).fetchone()
         (last,) = self._do("SELECT max(ended) FROM outcomes").fetchone()
-        return Counts(runs, answers, left, end and (end[0], bool(end[1]), end[2]), last)
+        return Counts(runs, answers, left, self.last_end(), last)
 
     def lines(self, *, answers: bool = True) -> Iterator[Line]:
         value = "value" if answers else "NULL"

@@ -51,8 +51,20 @@ class Store(Protocol):
     def is_used(self, approval: str) -> bool:
         """Whether a call of this run has used that approval."""
 
-    def finish(self, began: CallStart, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
-        """Record the next answer. Returns its number."""
+    def finish(
+        self,
+        began: CallStart,
+        model: str | None,
+        state: str,
+        value: bytes | None,
+        *,
+        sent: bool,
+        takes: str | None = None,
+        alone: bool = False,
+    ) -> int:
+        """Record the next answer, and that this run `take`s the object of the API with that id. Returns its number.
+        ``alone`` means that the `hold` changes nothing else.
+        """
 
     def value(self, number: int) -> bytes | None:
         """The answer of that number, None if it is not kept."""
@@ -62,6 +74,9 @@ class Store(Protocol):
 
     def forget_last_error(self) -> None:
         """Discard the last failed answer, unless the last run succeeded after it."""
+
+    def last_end(self) -> tuple[float, bool, str | None] | None:
+        """When the last run ended, whether it succeeded, and its error; None if it has not ended."""
 
     def last_digest(self) -> str | None:
         """The digest of the script that was run last."""

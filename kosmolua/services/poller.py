@@ -74,18 +74,23 @@ class Poller:
 
     def add(self, wait: Wait) -> None:
         with self._changed:
-            self._waits.add(wait)
-            if self._known(wait.id):
-                wait.ended, wait.due = True, 0.0
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="kosmolua-poller", daemon=True)
-                try:
-                    self._thread.start()
-                except RuntimeError as error:
-                    self._thread = None
-                    raise failure_of(error, "cannot start a thread") from None
-            if self._next(wait) < self._sleeps_until:  # adding many must not wake the thread for each
-                self._changed.notify_all()
+            wait.ended = self._known(wait.id)
+            if not wait.ended:
+                self._watch(wait)
+        if wait.ended:
+            wait.ready()
+
+    def _watch(self, wait: Wait) -> None:
+        self._waits.add(wait)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="kosmolua-poller", daemon=True)
+            try:
+                self._thread.start()
+            except RuntimeError as error:
+                self._thread = None
+                raise failure_of(error, "cannot start a thread") from None
+        if self._next(wait) < self._sleeps_until:  # adding many must not wake the thread for each
+            self._changed.notify_all()
 
     def remove(self, wait: Wait) -> None:
         with self._changed:

@@ -88,8 +88,7 @@ def decide(
     open. Who may decide is for the caller to check: `kosmolua.journal.approvals.rules_for`.
     """
     wanted = list(dict.fromkeys(identifiers))
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         connection.execute(_LOCK, (wanted,))
         rows = connection.execute(_SHOWN + "WHERE a.id = ANY(%s)", (wanted,)).fetchall()
         found = {row[0]: of_row(row) for row in rows}
@@ -100,7 +99,7 @@ def decide(
                 raise error
         connection.execute(_DECIDE, (verdict, storable(by), storable(acting), storable(reason), wanted))
         for run in dict.fromkeys(each.run for each in found.values()):
-            wake(connection, run)
+            wake(connection, [run])
         rows = connection.execute(_SHOWN + "WHERE a.id = ANY(%s)", (wanted,)).fetchall()
     decided = {row[0]: of_row(row) for row in rows}
     return [decided[identifier] for identifier in wanted]
@@ -165,8 +164,7 @@ class Questions:
         import psycopg
 
         try:
-            with self._database.transaction() as connection:
-                connection.execute("SET LOCAL synchronous_commit = on")
+            with self._database.transaction(durable=True) as connection:
                 row = connection.execute(_HELD, (self._run, self._fence.epoch, self._fence.worker)).fetchone()
                 if row is None:
                     raise FencedError(f"this worker no longer holds run {self._run}")

@@ -6,11 +6,12 @@ import re
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.errors import ConfigurationError, JournalError
 from kosmolua.worker import schema
+from kosmolua.worker.connections import Connections
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -25,6 +26,7 @@ OPTIONS = {
     "tcp_user_timeout": 10_000,
     "application_name": "kosmo",
 }
+_BEGIN, _DURABLE = "BEGIN;", "SET LOCAL synchronous_commit = on"
 _SETTINGS = (
     "-c search_path=kosmo,public -c synchronous_commit=off -c lock_timeout=20s "
     "-c idle_in_transaction_session_timeout=10s"
@@ -39,19 +41,44 @@ _URL = re.compile(
 
 
 class Unit:
-    """A connection whose statements are committed one by one, until a transaction is begun. That ends with the unit."""
+    """A connection whose statements are committed one by one, until a transaction is begun. That ends with the unit.
+    The connection is taken from the pool once it is needed.
+    """
 
-    def __init__(self, connection: Connection[Any], stack: ExitStack) -> None:
-        self.connection = connection
-        self._stack = stack
+    def __init__(self, pool: Connections) -> None:
+        self._pool = pool
+        self._taken: Connection[Any] | None = None
         self._in_transaction = False
 
-    def begun(self) -> Connection[Any]:
-        """The connection, in a transaction."""
+    @property
+    def connection(self) -> Connection[Any]:
+        if self._taken is None:
+            self._taken = self._pool.take()
+        return self._taken
+
+    def begun(self, *, durable: bool = False) -> Connection[Any]:
+        """The connection, in a transaction. One that is ``durable`` is on disk once it is committed."""
+        connection = self.connection
         if not self._in_transaction:
-            self._stack.enter_context(self.connection.transaction())
+            connection.execute(_BEGIN + _DURABLE if durable else _BEGIN, prepare=False)
             self._in_transaction = True
-        return self.connection
+        elif durable:
+            connection.execute(_DURABLE, prepare=False)
+        return connection
+
+    def commit(self) -> None:
+        import psycopg
+
+        if self._in_transaction and self._taken:
+            self._in_transaction = False
+            ended = self._taken.execute("COMMIT", prepare=False)
+            if ended.statusmessage != "COMMIT":  # a statement of it had failed
+                raise psycopg.errors.InFailedSqlTransaction("the transaction was rolled back")
+
+    def close(self) -> None:
+        """Roll back what was not committed."""
+        if self._taken:
+            self._pool.give_back(self._taken)
 
 
 class Database:
@@ -68,22 +95,13 @@ class Database:
         self._ahead = 0.0  # of the database's clock over time.monotonic
         with self.explained():
             import psycopg
-            from psycopg_pool import ConnectionPool
 
             with psycopg.connect(url, autocommit=True, **self.options) as connection:
                 if prepare:
                     schema.prepare(connection)
                 self._check(connection)
                 self.read_time(connection)
-            self._pool: ConnectionPool[Connection[Any]] = ConnectionPool(
-                url,
-                min_size=1,
-                max_size=size,
-                kwargs={**self.options, "autocommit": True},
-                open=True,
-                timeout=CONNECT,
-                name="kosmo",
-            )
+            self._pool = Connections(lambda: psycopg.connect(url, autocommit=True, **self.options), size)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -94,30 +112,40 @@ class Database:
     def unit(self) -> Iterator[Unit]:
         """A connection for this thread, whose transaction begins when it is needed. Raises a ``psycopg.Error``."""
         outer = getattr(self._current, "unit", None)
-        with self._pool.connection() as connection, ExitStack() as stack:
-            unit = self._current.unit = Unit(connection, stack)
-            try:
-                yield unit
-            finally:
-                self._current.unit = outer
+        unit = self._current.unit = Unit(self._pool)
+        try:
+            yield unit
+            unit.commit()
+        finally:
+            self._current.unit = outer
+            unit.close()
 
     @contextmanager
-    def transaction(self, *, joins: bool = False) -> Iterator[Connection[Any]]:
-        """A connection in a transaction, committed at the end. With ``joins`` it is that of the `unit` that this thread
-        is in, if it is in one. Raises a ``psycopg.Error``.
+    def transaction(self, *, joins: bool = False, durable: bool = False) -> Iterator[Connection[Any]]:
+        """A connection in a transaction, committed at the end; one that is ``durable`` is on disk then. With ``joins``
+        it is that of the `unit` that this thread is in, if it is in one. Raises a ``psycopg.Error``.
         """
         outer: Unit | None = getattr(self._current, "unit", None)
         if joins and outer:
-            yield outer.begun()
+            yield outer.begun(durable=durable)
             return
         with self.unit() as unit:
-            yield unit.begun()
+            yield unit.begun(durable=durable)
 
     def rows(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
         """The result of one statement. Raises a `ConfigurationError`."""
-        with self.explained(), self.unit() as unit:
-            cursor = unit.connection.execute(text, values)
-            return cursor.fetchall() if cursor.description else []
+        with self.explained():
+            return self.fetched(text, values)
+
+    def fetched(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
+        """As `rows`. Raises a ``psycopg.Error``."""
+        connection = self._pool.take()
+        try:
+            cursor = connection.execute(text, values)
+            # `Cursor.description` would do, but describes each column.
+            return cursor.fetchall() if cursor.pgresult and cursor.pgresult.nfields else []
+        finally:
+            self._pool.give_back(connection)
 
     def now(self) -> float:
         """The time of the database in Unix seconds. This machine's own clock does not matter."""

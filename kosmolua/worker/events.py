@@ -46,18 +46,15 @@ def record(database: Database, ended: Ended) -> bool:
     """Store a delivery and wake the runs that wait for its job. False if it was stored before; the runs are looked for
     again then, since the process that stored it may have died in between.
     """
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(
             "INSERT INTO events (id, account, kind, job, status) VALUES (%s, %s, %s, %s, %s) "
             "ON CONFLICT (id) DO NOTHING RETURNING 1",
             (ended.id, ended.account, ended.kind, ended.job, ended.status),
         ).fetchone()
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"{ended.account}\n{ended.job}"))
-        for (run,) in connection.execute(_WAITING, (ended.job, ended.account)).fetchall():
-            wake(connection, run)
+        wake(connection, [run for (run,) in connection.execute(_WAITING, (ended.job, ended.account)).fetchall()])
     return row is not None
 
 
@@ -68,11 +65,7 @@ def wake_if_ended(connection: Connection[Any], run: str) -> None:
         (run,),
     ).fetchone()
     if found:
-        wake(connection, run)
-
-
-def listen(connection: Connection[Any]) -> None:
-    connection.execute(f"LISTEN {CHANNEL}")
+        wake(connection, [run])
 
 
 def forget_old(connection: Connection[Any]) -> None:

@@ -36,8 +36,7 @@ class Lease:
     def begin(self) -> None:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         began = time.monotonic()
-        with self._database.transaction() as connection:
-            connection.execute("SET LOCAL synchronous_commit = on")
+        with self._database.transaction(durable=True) as connection:
             connection.execute(
                 "INSERT INTO workers (id, lease_until, host, pid, version, slots) "
                 "VALUES (%s, clock_timestamp() + make_interval(secs => %s), %s, %s, %s, %s)",

@@ -65,8 +65,7 @@ class SharedLedger(Ledger):
         import psycopg
 
         try:
-            with self._database.transaction(joins=True) as connection:
-                connection.execute("SET LOCAL synchronous_commit = on")
+            with self._database.transaction(joins=True, durable=True) as connection:
                 connection.execute("SELECT pg_advisory_xact_lock(%s)", (_ONE_AT_A_TIME,))
                 yield _Rows(connection)
         except psycopg.Error as error:

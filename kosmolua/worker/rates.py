@@ -6,6 +6,8 @@ minus the burst. After a 429 the gap doubles, and shrinks again with each reques
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
 
 from kosmolua.replicate.pace import LONGEST, SHRINKS, Turn
@@ -70,12 +72,10 @@ class SharedPace:
             *self._key,
         )
 
-    def _rows(self, text: str, *values: object) -> list[tuple[float, int]]:
+    def _rows(self, text: str, *values: object) -> list[tuple[Any, ...]]:
         import psycopg
 
         try:
-            with self._database.unit() as unit:
-                cursor = unit.connection.execute(text, values)
-                return cursor.fetchall() if cursor.description else []
+            return self._database.fetched(text, values)
         except psycopg.Error as error:
             raise unavailable(error, "nothing of this call was sent") from None

@@ -15,6 +15,7 @@ from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
 from kosmolua.replicate.token import hidden
 from kosmolua.worker.database import Database
+from kosmolua.worker.statements import DURABLE
 from kosmolua.worker.store import add_run, new_id
 
 if TYPE_CHECKING:
@@ -23,6 +24,17 @@ if TYPE_CHECKING:
 TASK = "kosmo.segment"
 _LONGEST_QUEUE = 40  # bytes
 ENDED = ("done", "failed", "canceled")
+# The queue's name is that of `queue_of`. Workers that wake the same runs lock them in the same order.
+_WAKE = f"""
+WITH w AS (UPDATE runs SET state = 'ready', wake_at = NULL WHERE id IN (
+    SELECT id FROM runs WHERE id = ANY(%(runs)s) AND state IN ('waiting', 'scheduled') ORDER BY id FOR UPDATE)
+  RETURNING id, account, {DURABLE}),
+o AS (UPDATE waits SET until = clock_timestamp() FROM w WHERE number = ANY(%(over)s::bigint[]) AND run = w.id)
+INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args)
+SELECT CASE WHEN octet_length(account) <= {_LONGEST_QUEUE} THEN account
+    ELSE '#' || left(encode(sha256(convert_to(account, 'UTF8')), 'hex'), 32) END,
+  %(task)s, id, id, jsonb_build_object('run', id) FROM w ON CONFLICT DO NOTHING
+"""  # noqa: S608 - constants
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
@@ -85,8 +97,7 @@ def submit(
     asked = (head.source, head.args, head.account, packed, *([approvers] if approvers is not None else []))
     digest = hashlib.sha256(msgspec.msgpack.encode(asked)).digest()
     run, state = new_id(), "ready" if at is None else "scheduled"
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         if key is not None:
             connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (key,))
             row = earlier(connection, key)
@@ -129,16 +140,12 @@ def queue_of(account: str) -> str:
     return account if len(name) <= _LONGEST_QUEUE else f"#{hashlib.sha256(name).hexdigest()[:32]}"
 
 
-def wake(connection: Connection[Any], run: str) -> bool:
-    """Continue a waiting run."""
-    row = connection.execute(
-        "UPDATE runs SET state = 'ready', wake_at = NULL WHERE id = %s AND state IN ('waiting', 'scheduled') "
-        "RETURNING account",
-        (run,),
-    ).fetchone()
-    if row:
-        enqueue(connection, [(run, row[0])])
-    return row is not None
+def wake(connection: Connection[Any], runs: Sequence[str], over: Sequence[int] = ()) -> int:
+    """Continue those of the runs that wait, which is on disk once it is committed. Returns how many. The waits with the
+    numbers ``over`` have ended, so that the run does not poll for their jobs again.
+    """
+    values = {"runs": list(runs), "task": TASK, "over": list(over)}
+    return connection.execute(_WAKE, values).rowcount if runs else 0
 
 
 def listed(database: Database, limit: int = 1000) -> list[RunInfo]:
@@ -159,8 +166,7 @@ def find(database: Database, name: str) -> RunInfo:
 
 def cancel(database: Database, run: str) -> str:
     """Cancel a run: at once if it waits, within seconds if it runs. Returns its state."""
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(
             "UPDATE runs SET cancel = true, "
             "state = CASE WHEN state IN ('scheduled', 'ready', 'waiting') THEN 'canceled' ELSE state END, "
@@ -173,8 +179,7 @@ def cancel(database: Database, run: str) -> str:
 
 def resume(database: Database, run: str) -> bool:
     """Continue a run that failed or was canceled, from its journal. False if it is in another state."""
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(
             "UPDATE runs SET state = 'ready', cancel = false, takeovers = 0, error = NULL, ended = NULL "
             "WHERE id = %s AND state IN ('failed', 'canceled') RETURNING account",

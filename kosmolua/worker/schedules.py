@@ -93,8 +93,7 @@ def add(database: Database, new: NewSchedule, *, replace: bool = False) -> str:
     head, args, caps = new.head, msgspec.msgpack.encode(new.head.args), msgspec.msgpack.encode(new.caps)
     script = head.script.encode(errors="replace").decode()
     wanted = (new.cron, new.zone, script, head.source, args, head.account, caps, new.overlap)
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 2))", (new.name,))
         found = connection.execute(
             "SELECT cron, zone, script, source, args, account, caps, overlap FROM schedules WHERE name = %s",
@@ -165,8 +164,7 @@ def resume(database: Database, name: str) -> None:
 
 def run_now(database: Database, name: str) -> str:
     """Submit a run now, besides its slots, also if it is paused. Returns the run's id."""
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         text = "SELECT script, source, args, account, caps, added_by FROM schedules WHERE name = %s FOR UPDATE"
         row = connection.execute(text, (name,)).fetchone()
         if row is None:

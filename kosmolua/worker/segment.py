@@ -18,13 +18,14 @@ from kosmolua.gate.approval import Asking
 from kosmolua.gate.budget import Caps
 from kosmolua.host.host import Host
 from kosmolua.journal.journal import Journal
-from kosmolua.journal.records import Head, Lookup
+from kosmolua.journal.records import Facts, Head, Lookup
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.ids import id_of
 from kosmolua.runtime.parking import Parking, Waiting
 from kosmolua.settings import paths
-from kosmolua.worker import approvals, events, triggers
+from kosmolua.worker import approvals, events, statements, triggers
 from kosmolua.worker.database import Database, DatabaseError, UnavailableError
+from kosmolua.worker.earlier import Before, Last, facts_of
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.runs import enqueue, wake
 from kosmolua.worker.store import BOOT, Fence, FencedError, PostgresStore
@@ -35,41 +36,45 @@ if TYPE_CHECKING:
     from kosmolua.journal.ticket import Ticket
 
 TAKEOVERS = 3  # times that a run may lose its worker without progress
-_CLAIM = """
-UPDATE runs r SET worker = %(me)s, epoch = epoch + 1, state = 'running', wake_at = NULL,
-  takeovers = CASE WHEN worker IS NULL THEN 0 WHEN n.newest > progress THEN 1 ELSE takeovers + 1 END,
-  progress = n.newest
-FROM (SELECT coalesce(max(number), 0) AS newest FROM outcomes WHERE run = %(run)s) n
-WHERE r.id = %(run)s AND NOT cancel AND state IN ('ready', 'running') AND (worker IS NULL OR NOT EXISTS
-  (SELECT 1 FROM workers w WHERE w.id = r.worker AND w.lease_until > clock_timestamp()))
-RETURNING script, source, args, account, emulated, caps, epoch, takeovers, started_by
-"""
-_HELD = "WHERE id = %s AND worker = %s AND epoch = %s RETURNING 1"
-# What the database lost when it ended without warning is not missing from a run that has ended.
-_ENDED = """
-UPDATE runs r SET worker = NULL, state = %s, error = %s, results = %s, ended = clock_timestamp()
-WHERE id = %s AND worker = %s AND epoch = %s
-AND (%s::bigint[] IS NULL OR (SELECT coalesce(max(number), 0) FROM outcomes WHERE run = r.id) = ANY(%s))
-AND (SELECT coalesce(max(number), 0) FROM prints WHERE run = r.id) >= %s RETURNING 1
-"""
 
 
 class Claimed(Struct, frozen=True):
-    """A run that this worker holds."""
+    """A run that this worker holds. ``began`` and ``seed`` are those of `Facts`."""
 
     id: str
     head: Head
     caps: Caps
     fence: Fence
     takeovers: int
+    began: float
+    seed: int
     named: dict[str, Any] | None = None  # the arguments by name, of a run that a trigger has started
+
+    @property
+    def facts(self) -> Facts:
+        return facts_of(self.id, self.head, self.began, self.seed)
+
+
+class _Earlier(Struct, frozen=True, kw_only=True):
+    """What earlier segments left: when sleeps end, by place, the number of prints, whether there were waits and
+    interrupted calls, and the last start.
+    """
+
+    dues: dict[tuple[int, int], float] = {}
+    printed: int = 0
+    waited: bool = False
+    interrupted: bool = False
+    last: Last | None = None
 
 
 class _Written(Struct, frozen=True):
-    """What a segment wrote: the number of its last answer, and of its last print."""
+    """What a segment wrote: the number of its last answer, of its last print, and of its start if that is to be ended
+    with the run.
+    """
 
     newest: list[int]
     printed: int
+    start: int | None
 
 
 class Segments:
@@ -156,22 +161,23 @@ class Segments:
             return list(self._busy)
 
     def _claim(self, run: str) -> Claimed | None:
-        with self._database.explained(), self._database.transaction() as connection:
-            connection.execute("SET LOCAL synchronous_commit = on")
-            row = connection.execute(_CLAIM, {"me": self._lease.id, "run": run}).fetchone()
-        if row is None:
+        rows = self._database.rows(statements.CLAIM, {"me": self._lease.id, "run": run})
+        if not rows:
             return None
         self._point("claimed")
         _note(run, "running")
-        script, source, args, account, emulated, caps, epoch, takeovers, started_by = row
+        script, source, args, account, emulated, caps, epoch, takeovers, started_by, began, seed, _ = rows[0]
         arguments = msgspec.msgpack.decode(args, type=list[str])
         head = Head(script=script, source=source, args=arguments, account=account, emulated=emulated)
         packed = msgspec.msgpack.decode(caps, type=Caps) if caps else Caps()
         named = triggers.named_of(arguments) if triggers.started(started_by) else None
-        return Claimed(run, head, packed, Fence(self._lease.id, epoch), takeovers, named)
+        return Claimed(run, head, packed, Fence(self._lease.id, epoch), takeovers, began, seed, named)
 
     def _carry_out(self, claimed: Claimed) -> None:
-        store = PostgresStore(self._database, claimed.id, claimed.fence, fresh=claimed.fence.epoch == 1)
+        fresh = claimed.fence.epoch == 1
+        earlier = _Earlier() if fresh else self._earlier(claimed)
+        before = Before(facts=claimed.facts, fresh=fresh, interrupted=earlier.interrupted, last=earlier.last)
+        store = PostgresStore(self._database, claimed.id, claimed.fence, before=before)
         lookup = Lookup(settling=self._settling, uptime=lambda: (BOOT, self._database.now()))
         place = os.path.join(paths.state_directory(os.environ), "worker", claimed.id)
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
@@ -179,13 +185,16 @@ class Segments:
         journaled = _RunJournal(place, claimed.head, lookup=lookup, store=store)
         with closing(journaled) as journal, closing(questions):
             journal.cancel, journal.point, journal.is_taken = self._cancel_fenced, self._point, self._is_taken
-            dues, printed = self._earlier(claimed)
             parking = Parking(
-                journal, self._after, leave=lambda waiting, _: self._leave(claimed, output, waiting), dues=dues,
-                printed=printed, elsewhere=True,
-            )  # fmt: skip
+                journal,
+                self._after,
+                leave=lambda waiting, _: self._leave(claimed, output, waiting, waited=earlier.waited),
+                dues=earlier.dues,
+                printed=earlier.printed,
+                elsewhere=True,
+            )
             journal.is_parked = lambda: parking.left
-            output = self._outputs[claimed.id] = _Prints(self._database, claimed, printed)
+            output = self._outputs[claimed.id] = _Prints(self._database, claimed, earlier.printed)
             script = self._host.script(
                 claimed.head.source,
                 claimed.head.args if claimed.named is None else claimed.named,
@@ -202,7 +211,7 @@ class Segments:
             result = self._result(claimed.id, script)
         if not parking.left:
             output.flush()
-            written = _Written(store.newest_numbers, output.number)
+            written = _Written(store.newest_numbers, output.number, None if result.error else journal.run)
             self._settle(claimed, result.error, result, written)
 
     def _result(self, run: str, script: ScriptRun) -> Result:
@@ -216,42 +225,36 @@ class Segments:
             with self._lock:
                 self._running.pop(run, None)
 
-    def _earlier(self, claimed: Claimed) -> tuple[dict[tuple[int, int], float], int]:
-        """When the sleeps of the run end, and how many prints it made before. Jobs that have ended are not polled."""
-        rows = self._database.rows(
-            "SELECT task, request, kind, extract(epoch FROM until - clock_timestamp())::float8, account, "
-            "CASE WHEN EXISTS (SELECT 1 FROM events e WHERE e.job = w.job AND e.account = w.account) THEN job END "
-            "FROM waits w WHERE run = %s",
-            (claimed.id,),
-        )
-        dues = {(task, request): time.monotonic() + left for task, request, kind, left, *_ in rows if kind == "sleep"}
-        for *_, account, ended in rows:
+    def _earlier(self, claimed: Claimed) -> _Earlier:
+        rows = self._database.rows(statements.EARLIER, (claimed.id,))
+        dues, waited = dict[tuple[int, int], float](), False
+        for *_, task, request, kind, left, account, ended in rows:
+            waited = waited or task is not None
+            if kind == "sleep":
+                dues[task, request] = time.monotonic() + left
             if ended:
                 self._host.note_end(ended, account=account)
-        ((printed,),) = self._database.rows("SELECT coalesce(max(number), 0) FROM prints WHERE run = %s", (claimed.id,))
-        return dues, printed
+        printed, interrupted, *start = rows[0][:6]
+        last = Last(*start) if start[0] else None
+        return _Earlier(dues=dues, printed=printed, waited=waited, interrupted=interrupted, last=last)
 
-    def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting]) -> bool:
+    def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting], *, waited: bool) -> bool:
         """Park the run: from now on it exists only as rows."""
         output.flush()
         self._point("before_park")
-        with self._database.explained(), self._database.transaction() as connection:
-            connection.execute("SET LOCAL synchronous_commit = on")
-            text = f"UPDATE runs SET state = 'waiting', worker = NULL {_HELD}"  # noqa: S608 - a constant
-            if not connection.execute(text, _of(claimed)).fetchone():
+        rows = [(each.task, each.number, *_wait_of(each, claimed)) for each in waiting]
+        values = (*_of(claimed), *([row[column] for row in rows] for column in range(6)))
+        questions = [each.decision for each in waiting if each.decision]
+        with self._database.explained(), self._database.unit() as unit:
+            connection = unit.begun(durable=True) if waited or questions else unit.connection
+            if waited:
+                connection.execute("DELETE FROM waits WHERE run = %s", (claimed.id,))
+            if not connection.execute(statements.LEFT, values).fetchone():
                 raise FencedError(f"this worker no longer holds run {claimed.id}")
-            connection.execute("DELETE FROM waits WHERE run = %s", (claimed.id,))
-            for each in waiting:
-                connection.execute(
-                    "INSERT INTO waits (run, task, request, kind, job, account, until) "
-                    "VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
-                    (claimed.id, each.task, each.number, *_wait_of(each, claimed)),
-                )
-            questions = [each.decision for each in waiting if each.decision]
             if questions and approvals.any_decided(connection, questions):
-                wake(connection, claimed.id)
-        with suppress(KosmoError), self._database.explained(), self._database.transaction() as connection:
-            events.wake_if_ended(connection, claimed.id)
+                wake(connection, [claimed.id])
+        with suppress(KosmoError), self._database.explained(), self._database.unit() as unit:
+            events.wake_if_ended(unit.connection, claimed.id)
         _note(claimed.id, "waiting")
         self._point("parked")
         return True
@@ -292,12 +295,9 @@ class Segments:
     ) -> None:
         results = None if result is None else msgspec.msgpack.encode(result.results)
         error = None if error is None else error.encode(errors="replace").decode().replace("\0", "\ufffd")[:4000]
-        newest, printed = (written.newest, written.printed) if written else (None, 0)
-        with self._database.explained(), self._database.transaction() as connection:
-            connection.execute("SET LOCAL synchronous_commit = on")
-            values = state, error, results, *_of(claimed), newest, newest, printed
-            ended = connection.execute(_ENDED, values).fetchone()
-        if not ended:
+        newest, printed, start = (written.newest, written.printed, written.start) if written else (None, 0, None)
+        values = state, error, results, *_of(claimed), newest, newest, printed, start
+        if not self._database.rows(statements.ENDED, values):
             self._give_back(claimed)
             return
         _note(claimed.id, state, error)
@@ -321,10 +321,12 @@ class _RunJournal(Journal):
     is_parked: Callable[[], bool]
 
     def end(self, error: KosmoError | None) -> None:
-        """An interrupted run continues: its last failure is not tried again. One that is parked has not ended."""
-        if self.is_parked():
+        """An interrupted run continues: its last failure is not tried again. One that is parked has not ended. That a
+        run succeeded is recorded with its results.
+        """
+        if self.is_parked() or error is None:
             return
-        super().end(None if error and error.code == "interrupted" else error)
+        super().end(None if error.code == "interrupted" else error)
 
     def intend(self, ticket: Ticket, reserve: Callable[[], None] = lambda: None) -> None:
         def reserve_here() -> None:
@@ -339,7 +341,10 @@ class _RunJournal(Journal):
         write = ticket.sent and ticket.began.function.startswith("create")
         if write:
             self.point("answered")
-            ticket.afterwards.append(lambda: self.point("settled"))
+            if ticket.afterwards:
+                ticket.afterwards.append(lambda: self.point("settled"))
+            else:  # nothing to settle
+                self.point("settled")
         try:
             super().finish(ticket, value, ok=ok)
         except FencedError:

@@ -17,36 +17,18 @@ from msgspec import Struct
 
 from kosmolua.errors import JournalError
 from kosmolua.journal.records import CallStart, Counts, Facts, Head, Intent, Line, Loaded, Row, Sent
+from kosmolua.worker import statements
 from kosmolua.worker.database import UnavailableError, unavailable
+from kosmolua.worker.earlier import Before, Last, facts_of
 
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
     from kosmolua.worker.database import Database, Unit
 
+_SMALL = 4096  # bytes of an answer that is kept in memory
+_MOST_KEPT = 262_144  # bytes of the answers that are kept until they have been counted
 BOOT = "postgresql"  # ages of attempts are counted by its clock
-_NOW = "extract(epoch FROM clock_timestamp())::float8"
-_REQUEST = "task, request, function, account, digest, arguments, at, seen"
-_HELD = """WITH held AS (SELECT r.id, r.epoch FROM runs r JOIN workers w ON w.id = r.worker
-  WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() AND {} FOR SHARE OF r) """
-# A database that ends without warning may lose the latest commits. What follows an answer that is lost is not written.
-_INTACT = "(SELECT coalesce(max(o.number), 0) FROM outcomes o WHERE o.run = r.id) = ANY(%s)"
-_SMALL = 4096  # bytes of an answer that is read with the journal
-_ONE = "SELECT 1 FROM held"
-_FREE = "WITH held AS (SELECT id, epoch FROM runs WHERE id = %s) "
-_INTEND = (
-    f"INSERT INTO intents (run, {_REQUEST}, model, essence, epoch) "  # noqa: S608 - a constant
-    f"SELECT id, %s, %s, %s, %s, %s, %s, {_NOW}, %s, %s, %s, epoch FROM held RETURNING number"
-)
-_FINISH = (
-    f"INSERT INTO outcomes (run, {_REQUEST}, model, state, value, ended, sent) "  # noqa: S608 - a constant
-    f"SELECT id, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {_NOW}, %s FROM held RETURNING number"
-)
-
-_CONSUME = """WITH u AS (UPDATE approvals a SET used_at = coalesce(used_at, clock_timestamp())
-  WHERE id = ANY(%s) AND run = %s AND decision = 'approved' AND task = %s AND request = %s AND (used_at IS NULL
-    OR EXISTS (SELECT 1 FROM intents i WHERE i.run = a.run AND i.open AND i.task = %s AND i.request = %s))
-  RETURNING 1) SELECT count(*) FROM u"""
 
 
 class FencedError(JournalError):
@@ -61,18 +43,24 @@ class Fence(Struct, frozen=True):
 
 
 class PostgresStore:
-    """A `kosmolua.journal.store.Store` of one run. Without a ``fence`` anyone may write. A ``fresh`` run has no journal
-    yet, which saves reading it. Raises a `JournalError`.
+    """A `kosmolua.journal.store.Store` of one run. Without a ``fence`` anyone may write. ``before`` saves reading what
+    it has. Raises a `JournalError`.
     """
 
-    def __init__(self, database: Database, run: str, fence: Fence | None = None, *, fresh: bool = False) -> None:
+    def __init__(
+        self, database: Database, run: str, fence: Fence | None = None, *, before: Before | None = None
+    ) -> None:
         self._database = database
         self._run = run
         self._fence = fence
         self._lock = threading.RLock()
         self._unit: Unit | None = None
-        self._fresh = fresh
-        self._facts: Facts | None = None
+        self._fresh = before is not None and before.fresh
+        self._interrupted = before is None or before.interrupted
+        self._facts = before.facts if before else None
+        self._last = before.last if before else None
+        self._meant: set[tuple[int, int]] | None = None  # the places that have an open attempt, if known
+        self._sent: list[Sent] | None = None  # what `sent` returns, until something is added
         self._values: dict[int, bytes] = {}  # small answers
         self._closed = False
         self.newest_numbers: list[int] = []  # of the last answer; two if the last commit may have failed
@@ -123,38 +111,38 @@ class PostgresStore:
         if row is None:
             raise JournalError(f"there is no run {self._run}", hint="list the runs: kosmo runs list --database URL")
         script, source, args, account, emulated, began, seed = row
-        return Facts(
-            id=self._run,
-            script=script,
-            source=source,
-            args=msgspec.msgpack.decode(args),
-            account=account,
-            emulated=int(emulated),
-            prompt=0,
-            directory="",
-            began=began,
-            seed=seed,
-            awaits=1,
-        )
+        arguments = msgspec.msgpack.decode(args)
+        head = Head(script=script, source=source, args=arguments, account=account, emulated=emulated)
+        return facts_of(self._run, head, began, seed)
 
     def begin_run(self, digest: str) -> int:
-        text = f"INSERT INTO starts (run, at, digest) SELECT id, {_NOW}, %s FROM held RETURNING number"  # noqa: S608
-        return self._write(text, digest)
+        self._last = None
+        return self._write(statements.START, digest, alone=True)
 
     def end(self, run: int, error: str | None) -> None:
         self._write(
-            f"UPDATE starts SET ended = {_NOW}, ok = %s, error = %s FROM held "  # noqa: S608 - a constant
+            f"UPDATE starts SET ended = {statements.NOW}, ok = %s, error = %s FROM held "  # noqa: S608 - a constant
             "WHERE run = held.id AND number = %s RETURNING number",
             error is None,
             None if error is None else _text(error),
             run,
+            alone=True,
         )
 
+    def _last_start(self) -> Last | None:
+        if self._last is None and not self._fresh:
+            text = "SELECT digest, ended, ok, error FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1"
+            row = self._do(text, self._run).fetchone()
+            return row and Last(*row)
+        return self._last
+
     def last_digest(self) -> str | None:
-        if self._fresh:
-            return None
-        row = self._do("SELECT digest FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1", self._run).fetchone()
-        return row[0] if row else None
+        last = self._last_start()
+        return last.digest if last else None
+
+    def last_end(self) -> tuple[float, bool, str | None] | None:
+        last = self._last_start()
+        return (last.ended, bool(last.ok), last.error) if last and last.ended is not None else None
 
     def ended_after(self, at: float) -> float | None:
         moments = "SELECT at FROM starts WHERE run = %s UNION ALL SELECT ended FROM starts WHERE run = %s"
@@ -173,31 +161,43 @@ class PostgresStore:
         approvals: Sequence[str] = (),
     ) -> None:
         """On disk when this returns; its time is the database's."""
-        self._do("SET LOCAL synchronous_commit = on")
         if approvals:
             self._consume(began, approvals)
         fields = list(_fields(began))
         del fields[6]
-        self._write(_INTEND, *fields, _text(model), essence)
+        if self._meant is not None:
+            self._meant.add((began.task, began.request))
+        self._write(statements.INTEND, *fields, _text(model), essence, alone=True)
 
-    def finish(self, began: CallStart, model: str | None, state: str, value: bytes | None, *, sent: bool) -> int:
+    def finish(
+        self,
+        began: CallStart,
+        model: str | None,
+        state: str,
+        value: bytes | None,
+        *,
+        sent: bool,
+        takes: str | None = None,
+        alone: bool = False,
+    ) -> int:
         """The outcome of a write is on disk when this is committed."""
-        number = self._write(_FINISH, *_fields(began), _text(model), state, value, sent)
-        changed = self._do(
-            "UPDATE intents SET open = false WHERE run = %s AND task = %s AND request = %s AND open",
-            self._run,
-            began.task,
-            began.request,
-        )
-        if changed.rowcount:
-            self._do("SET LOCAL synchronous_commit = on")
+        fields, place = (*_fields(began), _text(model), state, value, sent), (began.task, began.request)
+        self._sent = None
+        if takes or self._meant is None or place in self._meant:
+            number = self._write(statements.FINISH_WRITE, *place, takes, takes, *fields, alone=alone)
+        else:
+            number = self._write(statements.FINISH, *fields, alone=alone)
+        if self._meant is not None:
+            self._meant.discard(place)
         self.newest_numbers = [number]
         return number
 
     def _consume(self, began: CallStart, approvals: Sequence[str]) -> None:
         """Use approvals for a write, once. An interrupted attempt at the same call has used them already."""
         given = list(approvals)
-        row = self._do(_CONSUME, given, self._run, began.task, began.request, began.task, began.request).fetchone()
+        row = self._do(
+            statements.CONSUME, given, self._run, began.task, began.request, began.task, began.request
+        ).fetchone()
         if row is None or row[0] != len(given):
             raise JournalError(f"{began.function}: an approval of it was used for something else; nothing was sent")
 
@@ -219,15 +219,14 @@ class PostgresStore:
         return row[0] if row else None
 
     def cut(self, first: int) -> None:
-        self._write(_ONE)
+        self._sent = None
+        self._write(statements.ONE)
         self._do("UPDATE outcomes SET cut = true WHERE run = %s AND number >= %s", self._run, first)
         self._do("UPDATE intents SET cut = true, open = false WHERE run = %s AND open", self._run)
 
     def forget_last_error(self) -> None:
-        if self._fresh:
-            return
-        last = self._do("SELECT ok FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1", self._run).fetchone()
-        if last is None or last[0] is not False:
+        last = self._last_start()
+        if last is None or last.ok is not False:
             return  # it was parked, or its worker died: it continues with its recorded answers
         seen = (
             "SELECT coalesce(max(seen), 0) FROM (SELECT seen FROM outcomes WHERE run = %s AND NOT cut "
@@ -240,6 +239,7 @@ class PostgresStore:
         ).fetchall()
         for number, task, request, state in rows:
             self._do("UPDATE outcomes SET cut = true WHERE number = %s", number)
+            self._interrupted = True
             change = "cut = true, open = false" if state == "error" else "open = true"
             self._do(
                 f"UPDATE intents SET {change} WHERE run = %s AND task = %s AND request = %s AND NOT cut",  # noqa: S608
@@ -250,43 +250,47 @@ class PostgresStore:
 
     def load(self) -> Loaded:
         if self._fresh:
-            self._fresh, self.newest_numbers = False, [0]
+            self._fresh, self.newest_numbers, self._meant, self._sent = False, [0], set(), []
             return Loaded([], [], [])
-        small = "CASE WHEN octet_length(value) <= %s THEN value END"
-        kept = f"SELECT {_REQUEST}, number, state, {small} FROM outcomes WHERE run = %s AND NOT cut ORDER BY number"  # noqa: S608
-        rows = []
-        for order, (*began, number, state, value) in enumerate(self._do(kept, _SMALL, self._run), 1):
-            rows.append(Row(number, order, state, CallStart(*began)))
-            if value is not None:
-                self._values[number] = value
-        # A request may have left until its worker was dead, which it was when the run was started next.
-        left = "coalesce((SELECT min(s.at) FROM starts s WHERE s.run = i.run AND s.at > i.at), i.at)"
-        meant = (
-            f"SELECT {_REQUEST}, number, essence, {left} FROM intents i "  # noqa: S608 - a constant
-            "WHERE run = %s AND open AND NOT cut ORDER BY number"
-        )
-        attempts = [
-            (CallStart(*fields), Intent(number, fields[6], essence, BOOT, at))
-            for *fields, number, essence, at in self._do(meant, self._run)
-        ]
-        answered = self._do(
-            "SELECT function, value FROM outcomes WHERE run = %s AND state = 'ok' AND sent AND value IS NOT NULL",
-            self._run,
-        ).fetchall()
-        self.newest_numbers = [self.newest()]
+        rows, sent, number = list[Row](), list[Sent](), 0
+        for *began, number, state, was_sent, cut, model, value, size in self._do(statements.LOAD, _SMALL, self._run):
+            if not cut:
+                rows.append(Row(number, len(rows) + 1, state, CallStart(*began)))
+                if size is not None and size <= _SMALL:
+                    self._values[number] = value
+            if was_sent:
+                sent.append(Sent(number, began[2], began[3], began[5], model, began[6], state, value, cut))
+        self.newest_numbers = [number]
+        attempts = self._attempts() if self._interrupted else []
+        self._interrupted = True  # when it is loaded again
+        self._meant = {(began.task, began.request) for began, _ in attempts}
+        self._sent = sent if sum(len(each.value or b"") for each in sent) < _MOST_KEPT else None
+        answered = [(each.function, each.value) for each in sent if each.state == "ok" and each.value is not None]
         return Loaded(rows, attempts, answered)
+
+    def _attempts(self) -> list[tuple[CallStart, Intent]]:
+        return [
+            (CallStart(*fields), Intent(number, fields[6], essence, BOOT, at))
+            for *fields, number, essence, at in self._do(statements.LOAD_ATTEMPTS, self._run)
+        ]
 
     def newest(self) -> int:
         row = self._do("SELECT coalesce(max(number), 0) FROM outcomes WHERE run = %s", self._run).fetchone()
         return int(row[0]) if row else 0
 
     def sent(self, after: int = 0) -> Iterator[Sent]:
+        if self._sent is not None:
+            yield from [each for each in self._sent if each.number > after]
+            return
         names = "number, function, account, arguments, model, at, state, value, cut"
         text = f"SELECT {names} FROM outcomes WHERE run = %s AND sent AND number > %s ORDER BY number"  # noqa: S608
         for row in self._do(text, self._run, after):
             yield Sent(*row)
 
     def succeeded(self, functions: Sequence[str]) -> list[tuple[str, bytes]]:
+        if self._sent is not None:
+            found = [one for one in self._sent if one.state == "ok" and not one.cut and one.function in functions]
+            return [(one.account, one.value) for one in found if one.value and b"succeeded" in one.value]
         text = (
             "SELECT account, value FROM outcomes WHERE run = %s AND state = 'ok' AND sent AND NOT cut "
             "AND value IS NOT NULL AND position('succeeded'::bytea in value) > 0 AND function = ANY(%s)"
@@ -324,45 +328,43 @@ class PostgresStore:
     # For people ---------------------------------------------------------------------------------------------------
 
     def summaries(self) -> Counts:
-        if self._fresh:
-            return Counts(0, 0, 0, None, None)
         row = self._do(
             "SELECT (SELECT count(*) FROM starts WHERE run = %s), count(*) FILTER (WHERE NOT cut), "
             "(SELECT count(DISTINCT (task, request)) FROM intents WHERE run = %s AND open AND NOT cut), max(ended) "
             "FROM outcomes WHERE run = %s",
             *[self._run] * 3,
         ).fetchone()
-        end = self._do(
-            "SELECT ended, ok, error FROM starts WHERE run = %s ORDER BY number DESC LIMIT 1", self._run
-        ).fetchone()
         runs, answers, left, last = row or (0, 0, 0, None)
-        return Counts(runs, answers, left, end if end and end[0] is not None else None, last)
+        return Counts(runs, answers, left, self.last_end(), last)
 
     def lines(self, *, answers: bool = True) -> Iterator[Line]:
         value = "value" if answers else "NULL"
         rows = (
-            f"SELECT {_REQUEST}, model, state, {value}, ended FROM outcomes WHERE run = %s AND NOT cut ORDER BY number"  # noqa: S608
+            f"SELECT {statements.REQUEST}, model, state, {value}, ended FROM outcomes "  # noqa: S608 - constants
+            "WHERE run = %s AND NOT cut ORDER BY number"
         )
         for *began, model, state, kept, ended in self._do(rows, self._run):
             yield Line(CallStart(*began), model, state, kept, ended)
-        left = f"SELECT {_REQUEST}, model FROM intents WHERE run = %s AND open AND NOT cut ORDER BY number"  # noqa: S608
+        left = f"SELECT {statements.REQUEST}, model FROM intents WHERE run = %s AND open AND NOT cut ORDER BY number"  # noqa: S608
         for *began, model in self._do(left, self._run):
             yield Line(CallStart(*began), model, "open")
 
     # ------------------------------------------------------------------------------------------------------------
 
-    def _write(self, text: str, *values: Any) -> int:
+    def _write(self, text: str, *values: Any, alone: bool = False) -> int:
         """Carry it out if the run is held, and its latest answer is still there. Returns a number; raises a
-        `FencedError` or an `UnavailableError` otherwise.
+        `FencedError` or an `UnavailableError` otherwise. A statement that is ``alone`` needs no transaction.
         """
         fence = self._fence
+        connection = self._reading() if alone else self._writing()
         if fence is None:
-            row = self._do(_FREE + text, self._run, *values).fetchone()
+            row = connection.execute(statements.FREE + text, (self._run, *values)).fetchone()
         else:
             held = self._run, fence.epoch, fence.worker
-            chained, newest = (_INTACT, [self.newest_numbers]) if self.newest_numbers else ("true", [])
-            row = self._do(_HELD.format(chained) + text, *held, *newest, *values).fetchone()
-            if row is None and self._do(_HELD.format("true") + _ONE, *held).fetchone():
+            newest = [self.newest_numbers[at] for at in (0, -1)] if self.newest_numbers else []
+            chained = statements.INTACT if newest else "true"
+            row = connection.execute(statements.HELD.format(chained) + text, (*held, *newest, *values)).fetchone()
+            if row is None and connection.execute(statements.HELD.format("true") + statements.ONE, held).fetchone():
                 raise unavailable(JournalError(f"it lost answers of run {self._run} when it ended"))
         if row is None:
             raise FencedError(f"this worker no longer holds run {self._run}", hint="see kosmo workers list")
@@ -399,7 +401,7 @@ def add_run(connection: Connection[Any], run: str, head: Head, **more: Any) -> N
         **more,
     }
     names, places = ", ".join(given), ", ".join(["%s"] * len(given))
-    connection.execute(f"INSERT INTO runs ({names}, began) VALUES ({places}, {_NOW})", list(given.values()))  # noqa: S608
+    connection.execute(f"INSERT INTO runs ({names}, began) VALUES ({places}, {statements.NOW})", list(given.values()))  # noqa: S608
 
 
 def new_id() -> str:

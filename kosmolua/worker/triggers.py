@@ -135,8 +135,7 @@ def submit(database: Database, request: Request, most: int = QUEUE) -> tuple[str
     new. Raises a `FullError` if ``most`` runs of the trigger wait for a worker, a `UsageError` if it is gone.
     """
     name, key = request.trigger, None if request.id is None else f"{PREFIX}{request.trigger}:{request.id}"
-    with database.explained(), database.transaction() as connection:
-        connection.execute("SET LOCAL synchronous_commit = on")
+    with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(
             "SELECT script, source, account, caps, added_by FROM triggers WHERE name = %s FOR UPDATE", (name,)
         ).fetchone()

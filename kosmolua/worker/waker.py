@@ -46,17 +46,16 @@ class Waker:
         self._accounts = accounts
         self._by_account: dict[str, _AccountWaits] = {}
         self._refused: dict[str, float] = {}
-        self._ready: deque[str] = deque()
+        self._ready: deque[tuple[int, str]] = deque()  # waits that are over, with their runs
 
     def tick(self, connection: Connection[Any]) -> None:
         """``connection`` is in autocommit mode, and the same each time. Raises a ``psycopg.Error``."""
-        due = {run for (run,) in connection.execute(_DUE)}
+        due, over = {run for (run,) in connection.execute(_DUE)}, list[int]()
         while self._ready:
-            due.add(self._ready.popleft())
-        for run in due:
-            with connection.transaction():
-                connection.execute("SET LOCAL synchronous_commit = on")
-                wake(connection, run)
+            number, run = self._ready.popleft()
+            over.append(number)
+            due.add(run)
+        wake(connection, list(due), over)
         self._lead(connection)
         for account, waits in list(self._by_account.items()):
             self._watch(connection, account, waits)
@@ -81,16 +80,16 @@ class Waker:
     def _watch(self, connection: Connection[Any], account: str, waits: _AccountWaits) -> None:
         rows = connection.execute(_NEW, (account, waits.after())).fetchall()
         try:
-            waits.update(rows, lambda run, kind, job: self._begin(account, run, kind, job))
+            waits.update(rows, lambda *wait: self._begin(account, *wait))
         except KosmoError:
             waits.close()
             del self._by_account[account]
             self._refused[account] = time.monotonic() + REFUSED
             connection.execute("DELETE FROM polled WHERE account = %s AND worker = %s", (account, self._worker))
 
-    def _begin(self, account: str, run: str, kind: str, job: str) -> Callable[[], None]:
+    def _begin(self, account: str, number: int, run: str, kind: str, job: str) -> Callable[[], None]:
         named = cast("Literal['prediction', 'training']", kind)
-        return self._host.watch(named, job, lambda: self._ready.append(run), account=account)
+        return self._host.watch(named, job, lambda: self._ready.append((number, run)), account=account)
 
 
 class _AccountWaits:
@@ -109,7 +108,7 @@ class _AccountWaits:
         return 0 if self._whole else self._newest
 
     def update(
-        self, rows: list[tuple[int, str, str, str]], begin: Callable[[str, str, str], Callable[[], None]]
+        self, rows: list[tuple[int, str, str, str]], begin: Callable[[int, str, str, str], Callable[[], None]]
     ) -> None:
         if self._whole:
             self._compared = time.monotonic()
@@ -117,7 +116,7 @@ class _AccountWaits:
                 self._watched.pop(gone)()
         for number, run, kind, job in rows:
             if number not in self._watched:
-                self._watched[number] = begin(run, kind, job)
+                self._watched[number] = begin(number, run, kind, job)
                 self._newest = max(self._newest, number)
 
     def close(self) -> None:

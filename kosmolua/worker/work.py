@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
+import gc
 import os
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any, cast
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from kosmolua.errors import KosmoError
 from kosmolua.gate.ledger import Ledger
+from kosmolua.host import needed
 from kosmolua.host.host import Host
 from kosmolua.host.options import HostOptions
 from kosmolua.journal.approvals import TIMEOUT
@@ -30,18 +30,16 @@ from kosmolua.worker.database import Database
 from kosmolua.worker.lease import Lease
 from kosmolua.worker.ledger import SharedLedger
 from kosmolua.worker.notices import Notifier
+from kosmolua.worker.queue import PAUSE, Queue
 from kosmolua.worker.rates import CREATES, OTHERS, Rate, SharedPace
-from kosmolua.worker.runs import TASK, queue_of
 from kosmolua.worker.segment import Segments
 from kosmolua.worker.waker import TICK, Waker
 
 if TYPE_CHECKING:
-    import procrastinate
     from psycopg import Connection
 
     from kosmolua.replicate.pace import Paced
 
-PAUSE = 1.0  # seconds before the queue is read again after a failure
 DRAIN = 60.0  # seconds for runs to end when the worker stops: requests that may cost money are waited for
 
 
@@ -107,6 +105,7 @@ class Worker:
         self._tell = tell
         self._database = Database(url, prepare=True, size=options.slots + 4)
         self._lease = Lease(self._database, options.lease, options.slots)
+        self._emulate = host.emulate
         self._host = Host.of(host, _Shared(self._database, options))
         self._segments = Segments(
             self._database,
@@ -118,15 +117,14 @@ class Worker:
             point=point,
         )
         self._notifier = Notifier(self._database, _approving, tell)
+        self._queue = Queue(self._database, options.accounts, options.slots, self._segment, tell)
         self._draining = threading.Event()
-        self._queue: asyncio.Task[None] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._end: SimpleQueue[None] = SimpleQueue()  # unlike an event, a signal handler may set it while it is awaited
 
     def run(self) -> None:
         """Returns after `drain`, or after SIGTERM or SIGINT. For the main thread."""
-        for name in ("psycopg.pool", "procrastinate"):  # the worker reports failures itself
-            logging.getLogger(name).propagate = False
-            logging.getLogger(name).addHandler(logging.NullHandler())
+        needed.load_often(emulate=self._emulate)
+        gc.freeze()  # what is there now stays, and is not looked at again
         self._lease.begin()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.drain())
@@ -136,9 +134,11 @@ class Worker:
             f"worker {socket.gethostname()}:{os.getpid()} is ready: {self._options.slots} slots, "
             f"a lease of {self._lease.seconds:g} s; to add a run: kosmo submit FILE"
         )
-        with ThreadPoolExecutor(self._options.slots, "kosmo-segment") as threads:
-            asyncio.run(self._serve_on(threads))
-            self._end_runs()
+        self._queue.begin()
+        self._end.get()
+        self._queue.stop()
+        self._end_runs()
+        self._queue.join()
         keeper.join()
         self._notifier.close()
         self._host.close()
@@ -153,79 +153,13 @@ class Worker:
     def drain(self) -> None:
         """Take no more runs, and end the running ones. For any thread or signal handler."""
         self._draining.set()
-        if self._loop and self._queue:
-            self._loop.call_soon_threadsafe(self._queue.cancel)
+        self._end.put(None)
 
     def _end_runs(self) -> None:
         self._segments.drain()
         until = time.monotonic() + DRAIN
         while len(self._segments) and time.monotonic() < until:
             time.sleep(0.05)
-
-    # The queue ----------------------------------------------------------------------------------------------------
-
-    async def _serve_on(self, threads: ThreadPoolExecutor) -> None:
-        self._loop = asyncio.get_running_loop()
-        while not self._draining.is_set():
-            self._queue = asyncio.create_task(self._serve(threads))
-            with suppress(asyncio.CancelledError):
-                try:
-                    await self._queue
-                except Exception as error:  # noqa: BLE001 - the database may be back soon
-                    self._tell(
-                        f"the queue cannot be read: {str(error).splitlines()[0][:200] if str(error) else error!r}"
-                    )
-            if not self._draining.is_set():
-                await asyncio.sleep(PAUSE)
-
-    async def _serve(self, threads: ThreadPoolExecutor) -> None:
-        """Work on jobs until that fails. Procrastinate returns after a restart of the database, or stops listening."""
-        app = self._app(threads)
-        lease, accounts = self._options.lease, self._options.accounts
-        queues = None if accounts is None else [queue_of(each) for each in accounts]
-        async with app.open_async():
-            work = asyncio.create_task(
-                app.run_worker_async(
-                    queues=cast("list[str]", queues),  # None, which it takes for all
-                    concurrency=self._options.slots,
-                    install_signal_handlers=False,
-                    delete_jobs="always",
-                    fetch_job_polling_interval=2.0,
-                    update_heartbeat_interval=lease / 5,
-                    stalled_worker_timeout=lease,
-                    shutdown_graceful_timeout=0.0,
-                )
-            )
-            alive = asyncio.create_task(self._listen(app))
-            try:
-                await asyncio.wait({work, alive}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                for task in (work, alive):
-                    task.cancel()
-                ended = await asyncio.gather(work, alive, return_exceptions=True)
-            for error in ended:
-                if isinstance(error, Exception):
-                    raise error
-
-    async def _listen(self, app: procrastinate.App) -> None:
-        """Returns with an error once the database is unavailable."""
-        while True:
-            await asyncio.sleep(TICK)
-            await app.connector.execute_query_one_async("SELECT 1 AS one")
-
-    def _app(self, threads: ThreadPoolExecutor) -> procrastinate.App:
-        import procrastinate
-
-        connector = procrastinate.PsycopgConnector(
-            conninfo=self._database.url, kwargs=self._database.options, min_size=1, max_size=4, timeout=5
-        )
-        app = procrastinate.App(connector=connector)
-
-        async def segment(run: str) -> None:
-            await asyncio.get_running_loop().run_in_executor(threads, self._segment, run)
-
-        app.task(name=TASK)(segment)
-        return app
 
     def _segment(self, run: str) -> None:
         try:
@@ -249,12 +183,15 @@ class Worker:
 
     def _keep_on(self, waker: Waker) -> None:
         import psycopg
+        from psycopg import sql
 
         due, left = 0.0, set[tuple[str, int]]()
         with psycopg.connect(self._database.url, autocommit=True, **self._database.options) as connection:
-            events.listen(connection)
+            for channel in (events.CHANNEL, *self._queue.channels):
+                connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            self._queue.look()
             while not self._draining.is_set():
-                self._receive_job_ends(connection)
+                self._listen(connection)
                 schedules.fire(connection)
                 waker.tick(connection)
                 self._notifier.tick(connection)
@@ -266,10 +203,15 @@ class Worker:
                     left = found
                     medic.round_of(connection, self._options.lease)
                     events.forget_old(connection)
+                    self._queue.beat(connection, self._options.lease)
+                    self._queue.look()
                     due = time.monotonic() + min(3.0, self._options.lease / 5)
 
-    def _receive_job_ends(self, connection: Connection[Any]) -> None:
-        """Wait for one tick, and end the waits for jobs whose webhooks arrive meanwhile."""
+    def _listen(self, connection: Connection[Any]) -> None:
+        """Wait for one tick: look for new jobs of the queue, and end the waits for jobs whose webhooks arrive."""
         for each in connection.notifies(timeout=TICK):
+            if each.channel != events.CHANNEL:
+                self._queue.ring()
+                continue
             account, _, job = each.payload.partition("\n")
             self._host.note_end(job, account=account)

@@ -6,6 +6,7 @@ The first process that reaches the step creates the file, and takes the signal.
 """
 
 import faulthandler
+import gc
 import json
 import os
 import signal
@@ -47,6 +48,7 @@ def set_clock(ahead):
 
 def main(url, api, given, fault="", file=""):
     faulthandler.register(signal.SIGUSR1)  # shows what each thread does
+    gc.set_threshold(50_000, 20, 20)  # as the command line does
     chosen = json.loads(given)
     set_clock(chosen.pop("ahead", 0.0))
     rate, write = chosen.pop("rate", None), chosen.pop("write", "allow")

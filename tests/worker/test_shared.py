@@ -140,7 +140,7 @@ def test_many_wakes_are_one(database):
     """A run that is woken three times is queued once."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"), at=time.time() + 1000)
     with database.transaction() as connection:
-        assert [True, False, False] == [runs.wake(connection, run) for _ in range(3)]
+        assert [1, 0, 0] == [runs.wake(connection, [run]) for _ in range(3)]
         runs.enqueue(connection, [(run, "default")] * 3)
 
     assert [(1,)] == database.rows("SELECT count(*) FROM procrastinate_jobs")

@@ -11,6 +11,10 @@ from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
 from kosmolua.worker import runs
 
+WAIT = """
+local p = integrations.replicate.create("minimax/video-01", { prompt = args[1] })
+return integrations.replicate.wait(p).status
+"""
 SLEEP = (
     b"local t = time() spawn(function() sleep(3) end):await() return time() - t"  # alone it would be too short to park
 )
@@ -31,6 +35,18 @@ def test_runs_are_carried_out(fleet):
     fleet.finish()
 
     fleet.check(8)
+
+
+def test_a_run_that_was_woken_does_not_wait_again(url, tmp_path):
+    """The worker that wakes a run notes which wait is over, so that the run reads its prediction at once."""
+    with Fleet(url, tmp_path, speed=20).serving() as fleet:
+        fleet.start()
+        fleet.start()
+        fleet.submit(12, WAIT)
+        fleet.finish()
+
+        assert [(24,)] == fleet.database.rows("SELECT count(*) FROM starts")
+        assert [(12,)] == fleet.database.rows("SELECT count(*) FROM starts WHERE ok")
 
 
 def test_a_worker_drains(fleet):
