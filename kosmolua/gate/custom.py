@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from kosmolua.errors import ArgumentError, FunctionError, KosmoError, OptionError, UsageError, words_of
+from kosmolua.gate import nesting
 from kosmolua.replicate import structs
 from kosmolua.replicate.answers import Answer
 from kosmolua.replicate.catalogue import CUSTOM, Access, Kind, Operation, Parameter, Proof
@@ -106,12 +107,22 @@ class Custom:
         """Call the function and return its result as plain data. Raises a `FunctionError`, or the `KosmoError` that the
         function raised.
         """
+        depth = nesting.DEPTH.get()
+        if depth >= nesting.MOST:
+            raise FunctionError(
+                f"{self.operation.name}: the host's functions call each other through it more than {depth} levels deep",
+                function=self.operation.name,
+                hint="end the recursion: let the function return without calling the host",
+            )
+        token = nesting.DEPTH.set(depth + 1)
         try:
             found = self._function.call(*self._positional(arguments), **self._named(arguments))
         except KosmoError:
             raise
         except Exception as error:
             raise FunctionError(f"{self.operation.name}: {words_of(error)}", function=self.operation.name) from error
+        finally:
+            nesting.DEPTH.reset(token)
         try:
             return msgspec.to_builtins(found, builtin_types=(bytes,), str_keys=True)
         except (TypeError, RecursionError) as error:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar, Unpack
 
@@ -124,7 +125,7 @@ class AsyncHost:
     ) -> _T:
         """The result of an action. If this task is canceled, ``cancel`` it and wait for its end."""
         self._loop = self._loop or asyncio.get_running_loop()
-        future = asyncio.get_running_loop().run_in_executor(threads or self._threads, action)
+        future = asyncio.get_running_loop().run_in_executor(threads or self._threads, copy_context().run, action)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
+from kosmolua.gate.nesting import DEPTH
+
 if TYPE_CHECKING:
     from kosmolua.runtime.meter import Meter
     from kosmolua.runtime.stop import Stop
@@ -37,18 +39,21 @@ def calling_for(stop: Stop | None) -> Iterator[None]:
 
 
 class CallingFor:
-    """Inside this context, this thread's calls are made for that run and charged to its meter. A class, since a
-    generator takes three times as long per call (measured).
+    """Inside this context, this thread's calls are made for that run and charged to its meter. A run that a function of
+    the host has begun is as deep as that. A class, since a generator takes three times as long per call (measured).
     """
 
-    __slots__ = ("_before", "_run")
+    __slots__ = ("_before", "_depth", "_run", "_token")
 
-    def __init__(self, stop: Stop, meter: Meter) -> None:
+    def __init__(self, stop: Stop, meter: Meter, depth: int) -> None:
         self._run = stop, meter
+        self._depth = depth
 
     def __enter__(self) -> None:
         self._before = CALLER.stop, CALLER.meter
         CALLER.stop, CALLER.meter = self._run
+        self._token = DEPTH.set(self._depth)
 
     def __exit__(self, *_: object) -> None:
         CALLER.stop, CALLER.meter = self._before
+        DEPTH.reset(self._token)

@@ -22,6 +22,7 @@ from kosmolua.errors import (
     failure_of,
     release,
 )
+from kosmolua.gate.nesting import DEPTH
 from kosmolua.host import needed, outputs
 from kosmolua.host.callbacks import of_callback, quiet
 from kosmolua.host.caller import CALLER, CallingFor
@@ -98,6 +99,7 @@ class ScriptRun:
         self._stop = Stop()
         self._outer = given.stop
         self._meter = Meter()
+        self._depth = DEPTH.get()
         self._lock, self._opening = threading.Lock(), threading.Lock()
         self._begun: float | None = None
         self._waiting: Waiting | None = None
@@ -353,7 +355,7 @@ class ScriptRun:
         if self._stop.error:
             raise self._stop.error
         self._check_callbacks()
-        return CallingFor(self._stop, self._meter)
+        return CallingFor(self._stop, self._meter, self._depth)
 
     def _check_callbacks(self) -> None:
         """Send nothing more once a callback has failed, since it may supervise the run."""

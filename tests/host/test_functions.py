@@ -1,5 +1,6 @@
 """The host's own functions, which scripts call through the same gate as those of the API."""
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -10,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from kosmolua import Caps, Function, FunctionError, Host, OptionError
+from kosmolua import AsyncHost, Caps, Function, FunctionError, Host, OptionError
 from kosmolua.cli import main
 
 
@@ -113,6 +114,53 @@ def test_a_function_may_call_the_host():
     """A run within a run has its own budget and log."""
     with Host(emulate=True, functions={"inner": lambda: host.run("return 7").results}) as host:
         assert [7] == host.run("return custom.inner{}[1]").results
+
+
+NESTED = {
+    "a run": lambda host: host.run("return custom.again{}").raise_for_error(),
+    "a started run": lambda host: host.start("sleep(0) return custom.again{}").result().raise_for_error(),
+    "a call": lambda host: host.call("custom.again"),
+    "tasks": lambda host: host.run("return parallel({ 1 }, function() return custom.again{} end)").raise_for_error(),
+}
+
+
+@pytest.mark.parametrize("how", NESTED)
+def test_a_function_that_calls_itself_through_the_host_is_ended(how):
+    """Before it uses up processes, threads or the stack; the host goes on."""
+    counted = []
+
+    def again():
+        counted.append(threading.active_count())
+        return NESTED[how](host)
+
+    with Host(emulate=True, functions={"again": again}) as host:
+        result = host.run("return custom.again{}")
+        assert 1 == host.run("return 1").value
+
+    assert ("function_failed", 16) == (result.error.code, len(counted))
+    assert "16 levels deep" in result.error.message
+
+
+def test_an_async_function_that_calls_itself_through_the_host_is_ended():
+    """Also if it awaits the host, whose threads it would use up."""
+    counted = []
+
+    async def again():
+        counted.append(1)
+        if len(counted) % 2:
+            return await host.call("custom.again")
+        return (await host.run("return custom.again{}")).raise_for_error()
+
+    async def main():
+        nonlocal host
+        host = AsyncHost(emulate=True, functions={"again": again})
+        async with host:
+            return await host.run("return custom.again{}")
+
+    host = None
+    result = asyncio.run(main())
+
+    assert ("function_failed", 16) == (result.error.code, len(counted))
 
 
 def test_a_blocking_function_delays_nothing_else():

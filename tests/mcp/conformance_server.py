@@ -121,7 +121,7 @@ MESSAGES = {
 
 def main():
     endpoint = http.Endpoint(host="127.0.0.1", port=int(sys.argv[1]), token=None)
-    sessions = http.Sessions(Fixture, lambda _: None)
+    sessions = http.Sessions(lambda _shared: Fixture(), lambda _: None)
     http.serve(sessions, endpoint, "", lambda url: print(url, flush=True))
 
 
