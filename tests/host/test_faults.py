@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from itertools import cycle
+from zlib import crc32
 
 import faults
 import pytest
@@ -113,11 +113,12 @@ def checked(error, step):
 
 
 def steps_of(action, *arguments):
-    """The steps of an action, without module loading, each with a kind of exception."""
+    """The steps of an action, without module loading, each with a kind of exception that stays its own."""
     action(*arguments)
     with faults.steps() as found:
         action(*arguments)
-    return [*zip([step for step in found if step not in OUTSIDE], cycle(faults.KINDS), strict=False)]
+    kinds = [*faults.KINDS]
+    return [(step, kinds[crc32(step.encode()) % len(kinds)]) for step in found if step not in OUTSIDE]
 
 
 # Python ---------------------------------------------------------------------------------------------------------------
