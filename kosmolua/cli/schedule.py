@@ -107,7 +107,8 @@ def _add(command: str, parsed: argparse.Namespace, args: list[str]) -> int:
     if parsed.json:
         output.show_json({"success": True, "state": state, "schedule": one})
     else:
-        output.write_text(f"{one.name}: {state}; {'paused' if one.paused else f'next {_next(one)}'}\n")
+        then = "paused" if one.paused else f"next {_next(one)}"
+        output.write_text(safe(f"{one.name}: {state}; {then} ({one.cron})") + "\n")
     return 0
 
 

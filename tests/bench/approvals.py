@@ -66,7 +66,7 @@ def measured(fleet, kind, count):
     decided = time.monotonic()
     wait_until(lambda: states(fleet) == {"done"}, 300, 0.5)
     ended = time.monotonic()
-    sent = Counter(job.given["text"] for job in fleet.emulator._world.predictions.values())
+    sent = Counter(fleet.server.texts.values())
     assert count == len(sent) == fleet.server.count("POST", "/predictions"), sent
     print(
         f"{kind}: {count} asked in {asked - began:.1f} s, decided in {decided - asked:.1f} s, "

@@ -246,3 +246,36 @@ def test_a_run_that_continues_shows_who_may_decide_now(fleet, tmp_path):
     wait_until(lambda: approvals.find(fleet.database, one.id).approvers == ["bo"])
 
     assert ["ana"] == one.approvers
+
+
+def test_the_webhook_of_a_worker_is_not_part_of_a_decision(fleet):
+    """The operator configures it: a question shows what the script asks for, and another address needs no new yes."""
+    first = fleet.start(write="ask", webhooks="http://127.0.0.1:9/first")
+    (run,) = fleet.submit(1, ONE, by="sam")
+    (one,) = open_ones(fleet, 1)
+    first.terminate()
+    first.wait(30)
+    fleet.workers.remove(first)
+    approvals.decide(fleet.database, [one.id], "approved", "bob")
+    fleet.start(write="ask", webhooks="http://127.0.0.1:9/second")
+    wait_until(lambda: runs.find(fleet.database, run).state == "done")
+
+    assert {"version": HELLO, "input": {"text": "a"}} == json.loads(one.arguments)
+    assert ["http://127.0.0.1:9/second/replicate/default"] == [feed.url for feed in fleet.emulator._world.feeds]
+    assert [one.id] == [each.id for each in approvals.listed(fleet.database, decided=True)]
+
+
+def test_a_webhook_of_the_script_is_part_of_a_decision(fleet):
+    """A script that was approved with one address cannot send to another."""
+    fleet.start(write="ask")
+    asks = ONE.replace("input =", 'webhook = "https://hooks.example.com/%s", input =')
+    (run,) = fleet.submit(1, asks % "a", by="sam")
+    (first,) = open_ones(fleet, 1)
+    fleet.database.rows("UPDATE runs SET source = %s WHERE id = %s", ((asks % "b").encode(), run))
+    approvals.decide(fleet.database, [first.id], "approved", "bob")
+    (second,) = open_ones(fleet, 1)
+
+    shown = [json.loads(each.arguments)["webhook"] for each in (first, second)]
+    assert ["https://hooks.example.com/a", "https://hooks.example.com/b"] == shown
+    assert first.digest != second.digest
+    assert 0 == fleet.server.count("POST", "/predictions")

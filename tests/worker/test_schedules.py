@@ -13,7 +13,7 @@ from kosmolua.cli import main
 from kosmolua.errors import UsageError
 from kosmolua.gate.budget import Caps
 from kosmolua.journal.records import Head
-from kosmolua.worker import runs, schedules
+from kosmolua.worker import runs, schedules, triggers
 from kosmolua.worker.schedules import NewSchedule
 
 
@@ -205,7 +205,7 @@ def test_from_add_to_remove(kosmo, flow, database):
     added = kosmo("add", "nightly", "0 3 * * *", flow, "--tz", "Asia/Tokyo", "--max-cost", "2", "--", "x", "--y")
     assert 0 == added[0]
     assert added[1].startswith("nightly: added; next ")
-    assert added[1].endswith("03:00 Asia/Tokyo\n")
+    assert added[1].endswith("03:00 Asia/Tokyo (0 3 * * *)\n")
     assert "nightly: unchanged" in kosmo(
         "add", "nightly", "0  3 * * *", flow, "--tz", "Asia/Tokyo", "--max-cost", "2", "--", "x", "--y"
     )[1]  # fmt: skip
@@ -294,3 +294,23 @@ def test_wrong_headers(kosmo, tmp_path, header, said):
     assert 2 == status
     assert said in err
     assert "f.lua:1: " in err or "no schedule" in err
+
+
+def test_a_header_schedules_nothing_by_itself(url, database, tmp_path, monkeypatch, capsys):
+    """Only a person adds a schedule: not a script that is submitted, triggered, or run, however often."""
+    source = "--@ schedule: * * * * *\nreturn 1"
+    (tmp_path / "every-minute.lua").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KOSMO_DATABASE", url)
+    triggers.add(database, "orders", Head(script="s.lua", source=source.encode()))
+    statuses = [main(words.split()) for words in ("submit every-minute.lua", "lua --emulate every-minute.lua")]
+    triggers.submit(database, triggers.Request(trigger="orders", body="", headers={}, query={}))
+    with Fleet(url, tmp_path).serving() as fleet:
+        fleet.start()
+        fleet.finish()
+    assert ([0, 0], ["done", "done"]) == (statuses, [one.state for one in runs.listed(database)])
+    assert [] == schedules.listed(database)
+
+    assert 0 == main(["schedule", "add", "every-minute.lua"])
+    assert ["* * * * *"] == [one.cron for one in schedules.listed(database)]
+    assert "* * * * *" in capsys.readouterr().out
