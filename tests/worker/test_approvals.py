@@ -1,10 +1,12 @@
 """Approvals of submitted runs."""
 
 import json
+from contextlib import closing
 
 import approvals_chaos
 import pytest
 from fleet import Fleet
+from recording_server import RecordingServer
 from waiting import wait_until
 
 from kosmolua.errors import UsageError
@@ -250,19 +252,27 @@ def test_a_run_that_continues_shows_who_may_decide_now(fleet, tmp_path):
 
 def test_the_webhook_of_a_worker_is_not_part_of_a_decision(fleet):
     """The operator configures it: a question shows what the script asks for, and another address needs no new yes."""
-    first = fleet.start(write="ask", webhooks="http://127.0.0.1:9/first")
+    with closing(RecordingServer()) as receiver:
+        targets = decided_between_addresses(fleet, f"http://127.0.0.1:{receiver.port}", receiver)
+
+    assert {"/second/replicate/default"} == targets
+
+
+def decided_between_addresses(fleet, base, receiver):
+    """The paths of the webhooks of a create that was asked about by one worker, and sent by another."""
+    first = fleet.start(write="ask", webhooks=f"{base}/first")
     (run,) = fleet.submit(1, ONE, by="sam")
     (one,) = open_ones(fleet, 1)
     first.terminate()
     first.wait(30)
     fleet.workers.remove(first)
     approvals.decide(fleet.database, [one.id], "approved", "bob")
-    fleet.start(write="ask", webhooks="http://127.0.0.1:9/second")
-    wait_until(lambda: runs.find(fleet.database, run).state == "done")
+    fleet.start(write="ask", webhooks=f"{base}/second")
+    wait_until(lambda: runs.find(fleet.database, run).state == "done" and receiver.requests)
 
     assert {"version": HELLO, "input": {"text": "a"}} == json.loads(one.arguments)
-    assert ["http://127.0.0.1:9/second/replicate/default"] == [feed.url for feed in fleet.emulator._world.feeds]
     assert [one.id] == [each.id for each in approvals.listed(fleet.database, decided=True)]
+    return {each.target for each in receiver.requests}
 
 
 def test_a_webhook_of_the_script_is_part_of_a_decision(fleet):
