@@ -114,6 +114,7 @@ function M.limit(cpu, memory, alive)
   local asked = clock()
   local ends, kilobytes = cpu and clock() + cpu, memory and memory / 1024
   local function hook()
+    if stopped then return end
     if ends and clock() > ends then
       dead, reached = format("cpu limit of %g s reached", cpu), "cpu"
     elseif kilobytes and collectgarbage("count") > kilobytes then
