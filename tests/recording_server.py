@@ -36,7 +36,7 @@ class Answer:
 class RecordingServer:
     """Serves on loopback in a thread. ``answers`` are used in order, then ``routes`` by path, then ``default``.
 
-    ``swallow`` makes it read that many bytes of the next connection and close without a word.
+    ``swallow`` makes it read that many bytes of the next connection and close without an answer.
     """
 
     def __init__(self):
@@ -110,10 +110,13 @@ class RecordingServer:
             return False
         method, target, _ = line.decode("latin-1").split(" ", 2)
         headers = {}
+        self.bytes_seen += len(line)
         while (line := reader.readline()) not in (b"\r\n", b""):
+            self.bytes_seen += len(line)
             name, _, value = line.decode("latin-1").partition(":")
             headers[name.lower()] = value.strip()
         body = reader.read(int(headers.get("content-length", 0)))
+        self.bytes_seen += len(line) + len(body)
         self.requests.append(Recorded(method, target, headers, body))
         routed = self.routes.get(target.partition("?")[0], self.default)
         answer = self.answers.popleft() if self.answers else routed
