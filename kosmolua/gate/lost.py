@@ -92,7 +92,7 @@ class Creations:
         return sent is not None and self._open.pop(id(sent), None) is not None
 
     def lose(self, sent: Sent | None, *, certain: bool) -> None:
-        """The wait for its answer has ended. Unless its outcome is ``certain``, it stays to be searched for."""
+        """The wait for its answer has ended. Unless its outcome is ``certain``, it is searched for later."""
         if sent and not certain:
             sent.ended = time.time()
         else:

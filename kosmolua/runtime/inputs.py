@@ -34,7 +34,7 @@ class InputJournal(Journal[T], Protocol[T]):
     def answers(self) -> int: ...
 
     def at(self, order: int) -> tuple[int, str, bytes]:
-        """For the answer of that order: the input's number, the function and its arguments."""
+        """The number of the input, the function and the arguments of the answer with that order."""
 
 
 class CutOff(Exception):  # noqa: N818 - not an error: replays an interrupt

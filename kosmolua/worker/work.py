@@ -169,7 +169,7 @@ class Worker:
         except Exception as error:  # noqa: BLE001 - one run does not end a worker
             self._tell(f"run {run} is continued later: {type(error).__name__}: {error}")
 
-    # In between ---------------------------------------------------------------------------------------------------
+    # Between runs -------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
         """Wake, rescue and cancel runs, until drained; the connection is renewed when it fails."""

@@ -1,9 +1,9 @@
-"""Measures what docs/repl.md states of the prompt: how soon it is there, how long a keystroke waits for completion, and
+"""Measures what docs/repl.md states of the prompt: how soon it appears, how long a keystroke waits for completion, and
 how long a large result takes to be shown.
 
     python tests/bench/repl.py [--rounds N]
 
-The first prompt is held against `python -c "import prompt_toolkit"`, round by round, on a terminal that answers.
+The first prompt is compared with `python -c "import prompt_toolkit"`, round by round, on a terminal that answers.
 """
 
 import argparse

@@ -66,7 +66,7 @@ def shop(tmp_path, monkeypatch):
 
 
 def test_the_command_writes_them(kosmo, tmp_path):
-    """Next to the other stubs, which later runs leave; a docs page shows the same types."""
+    """Next to the other stubs, which later runs do not change; a docs page shows the same types."""
     (tmp_path / "shop.py").write_text(SHOP)
     ran = kosmo("integrations:types", "--functions", "shop:FUNCTIONS", "--json")
     written = (tmp_path / "types" / "custom.lua").read_text()

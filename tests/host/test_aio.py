@@ -27,7 +27,7 @@ def test_runs_and_calls_are_awaited():
 
 
 def test_canceling_a_run_stops_it():
-    """And waits for its end, so that nothing of it continues."""
+    """Canceling waits for the end of the run, so that nothing of it continues."""
 
     async def main():
         ready, loop = asyncio.Event(), asyncio.get_running_loop()

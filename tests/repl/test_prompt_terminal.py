@@ -147,7 +147,7 @@ def test_an_interrupt_answers_no(terminal):
     assert 2 == screen.text.count("[N]o:")
 
 
-def test_a_no_is_for_the_input_that_asked(terminal):
+def test_the_answer_no_applies_to_one_input(terminal):
     """The next input is asked about again."""
     screen = terminal("--emulate", "--write", "ask")
     for number in (1, 2):

@@ -85,7 +85,7 @@ MADE = (
          _ok(b"Connection: KEEP-alive", b"Content-Length: 1", body=b"x", status=b"HTTP/1.0 200 Fine"), body=b"x"),
     Case("close, in another case", (CPYTHON,), _ok(b"Connection: cLosE", b"Content-Length: 1", body=b"x"), body=b"x", kept=False),
     Case("close among others", (H11,), _ok(b"Connection: x, Close , y", b"Content-Length: 1", body=b"x"), body=b"x", kept=False),
-    Case("Proxy-Connection says nothing", (LLHTTP,), _ok(b"Proxy-Connection: close", b"Content-Length: 1", body=b"x"), body=b"x"),
+    Case("Proxy-Connection is ignored", (LLHTTP,), _ok(b"Proxy-Connection: close", b"Content-Length: 1", body=b"x"), body=b"x"),
     # Chunks
     Case("chunks", (CPYTHON, H11), _chunked(b"3\r\nabc\r\n0B\r\n0123456789-\r\n0\r\n\r\n"), body=b"abc0123456789-"),
     Case("no chunk", (H11,), _chunked(b"0\r\n\r\n")),

@@ -38,7 +38,7 @@ def test_random_bytes(data):
 
 @given(spoken.map(fuzz_frames.encode))
 def test_values_of_the_wrong_kind(data):
-    """Well-formed frames with any values are carried out typed, or refused."""
+    """Well-formed frames with any values are carried out with valid types, or refused."""
     assert fuzz_frames.take(data)
 
 

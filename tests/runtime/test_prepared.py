@@ -1,4 +1,4 @@
-"""Children forked from a prepared process: equal to others, faster to start, and as reliably ended."""
+"""Children forked from a prepared process: equal to others, faster to start, and ended as reliably."""
 
 import os
 import signal
