@@ -29,7 +29,6 @@ _FLAGS = {"faults": "fault", "cogs": "cog"}
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
-    check_port(parsed.port)
     if not parsed.speed > 0:
         raise UsageError(f"--speed: expected a number above 0, such as 10, got {parsed.speed:g}")
 
@@ -58,7 +57,9 @@ def _parser(command: str) -> options_.Parser:
         "kosmo emulator:serve --port 8700 --fault 429:create:retry_after=2\n"
         + "".join(f"  {line}\n" for line in _clients("http://127.0.0.1:8700/v1")),
     )
-    made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
+    made.add_argument(
+        "--port", type=options_.port, default=0, metavar="N", help="listen on this port (default: a free one)"
+    )
     made.add_argument(
         "--fault",
         dest="faults",
@@ -122,11 +123,6 @@ def _certified(proxy: str, certificate: str, *, any_token: bool) -> list[str]:
         token = " REPLICATE_API_TOKEN=any" if any_token else ""
         return [f"others:      export HTTPS_PROXY={proxy} NODE_USE_ENV_PROXY=1{token}", f"             {trust}"]
     return [f"all:         {trust}"] if certificate else []
-
-
-def check_port(port: int) -> None:
-    if not 0 <= port < 1 << 16:
-        raise UsageError(f"--port: expected 0 to 65535, got {port}")
 
 
 def add_secure_options(made: options_.Parser) -> None:

@@ -107,7 +107,7 @@ def _parser(command: str) -> options_.Parser:
     )
     add_database(made)
     made.add_argument("--host", default=HOST, metavar="HOST", help=f"address to listen on (default: {HOST})")
-    made.add_argument("--port", type=options_.count, default=PORT, metavar="PORT", help=f"port (default: {PORT})")
+    made.add_argument("--port", type=options_.port, default=PORT, metavar="PORT", help=f"port (default: {PORT})")
     made.add_argument(
         "--proxy",
         type=_network,

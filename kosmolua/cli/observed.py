@@ -20,7 +20,7 @@ FORMATS = ("text", "json")
 def add_metrics(made: options_.Parser) -> None:
     made.add_argument(
         "--metrics",
-        type=options_.count,
+        type=options_.port,
         metavar="PORT",
         help="answer /metrics for Prometheus on this port of 127.0.0.1",
     )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from kosmolua.cli import options as options_
-from kosmolua.cli.emulator import add_secure_options, check_port, serve
+from kosmolua.cli.emulator import add_secure_options, serve
 from kosmolua.cli.host import print_notice
 from kosmolua.replicate.catalogue import SERVER
 
 
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_args(argv)
-    check_port(parsed.port)
 
     from kosmolua.host.recorder import Recorder
 
@@ -28,7 +27,9 @@ def _parser(command: str) -> options_.Parser:
         "kosmo emulator:record --output tape.jsonl --port 8700",
     )
     made.add_argument("--output", required=True, metavar="FILE", help="write the cassette to this file")
-    made.add_argument("--port", type=int, default=0, metavar="N", help="listen on this port (default: a free one)")
+    made.add_argument(
+        "--port", type=options_.port, default=0, metavar="N", help="listen on this port (default: a free one)"
+    )
     made.add_argument("--to", default=SERVER, metavar="URL", help=f"the API to record (default: {SERVER})")
     add_secure_options(made)
     made.add_argument(

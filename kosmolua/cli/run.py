@@ -211,6 +211,8 @@ def _plain(error: KosmoError, model: str, account: str) -> KosmoError:
     for name in ("where", "traceback"):
         if getattr(error, name, None):
             setattr(error, name, None)
+    if error.hint and "/" in model:
+        error.hint = error.hint.replace("OWNER/NAME", model)
     if error.hint and "validate = false" in error.hint:
         error.hint = f"see its inputs: kosmo model {model}{account_flag(account)}, or send it unchecked: --no-check"
     return error

@@ -129,6 +129,7 @@ def _given(script: str, words: list[str]) -> dict[str, Any]:
 def _named(parsed: argparse.Namespace, what: str) -> str:
     if not parsed.script:
         raise UsageError(
-            f"scripts {parsed.action}: missing {what}", hint=f"example: kosmo scripts {parsed.action} draw"
+            f"scripts {parsed.action}: missing {what}",
+            hint=f"example: kosmo scripts {parsed.action} {'draw.lua' if parsed.action == 'add' else 'draw'}",
         )
     return str(parsed.script)

@@ -55,7 +55,7 @@ def _parser(command: str) -> options_.Parser:
     )
     made.add_argument("--host", default=HOST, metavar="ADDRESS", help=f"listen on this address (default: {HOST})")
     made.add_argument(
-        "--port", type=options_.count, default=PORT, metavar="PORT", help=f"listen on this port (default: {PORT})"
+        "--port", type=options_.port, default=PORT, metavar="PORT", help=f"listen on this port (default: {PORT})"
     )
     add_database(made)
     made.add_argument("--login", action="store_true", help="ask for a secret on this machine too")

@@ -64,6 +64,11 @@ class Version(Struct, frozen=True, dict=True):
         return output_kind(self.schema)
 
 
+def _searched(text: str) -> str:
+    """The words to search for instead of a malformed reference; of a short name itself."""
+    return text if re.fullmatch(r"[A-Za-z0-9][\w.-]{0,60}", text) else "WORDS"
+
+
 def parse(text: str) -> Reference:
     """Parse owner/name, owner/name:version, deployments/owner/name or a bare version id. Raises a `UsageError`."""
     if _ID.fullmatch(text):
@@ -73,7 +78,7 @@ def parse(text: str) -> Reference:
         found = "what looks like a token" if looks_like_token(text) else repr(text[:100])
         raise UsageError(
             f"expected owner/name or owner/name:version, got {found}",
-            hint="find a model: kosmo models search WORDS",
+            hint=f"find a model: kosmo models search {'WORDS' if looks_like_token(text) else _searched(text)}",
         )
     return Reference(match["owner"], match["name"], match["version"] or "", bool(match["deployment"]))
 

@@ -73,6 +73,15 @@ def test_a_port_in_use(serve, kosmo):
     assert f"cannot listen on port {port}" in ran.err
 
 
-def test_an_invalid_port(kosmo):
-    """Ports end at 65535."""
-    assert "--port: expected 0 to 65535, got 70000" in kosmo("emulator:serve", "--port", "70000").err
+@pytest.mark.parametrize("port", ["70000", "x", "-1", ""])
+@pytest.mark.parametrize(
+    "command",
+    [("emulator:serve",), ("emulator:record", "--output", "x"), ("serve",), ("webhooks:serve",)],
+    ids=" ".join,
+)
+def test_an_invalid_port(kosmo, command, port):
+    """Ports are numbers that end at 65535."""
+    ran = kosmo(*command, f"--port={port}")
+
+    assert (2, "") == (ran.status, ran.out)
+    assert f"argument --port: expected 0 to 65535, got {port!r}" in ran.err
