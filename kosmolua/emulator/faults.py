@@ -171,6 +171,7 @@ class _Bucket:
 
     def take(self, now: float) -> float:
         """Take a token and return 0, or return the seconds until one is available."""
+        now = max(now, self._since)  # requests read the time before they take their turn
         self._held = min(self._most, self._held + (now - self._since) * self._rate)
         self._since = now
         if self._held >= 1:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from kosmolua.emulator import KINDS, Emulator, Fault, parse_fault
+from kosmolua.emulator.faults import FaultBox
 from kosmolua.errors import UsageError
+from kosmolua.gate.functions import resolve
 
 FLUX = "black-forest-labs/flux-schnell"
 
@@ -179,3 +183,12 @@ def test_accounts_without_credit(world, spec, status, said):
 
     assert (status, True) == (refused.status_code, said in refused.json()["detail"])
     assert ("7" if status == 429 else None) == refused.headers.get("Retry-After")
+
+
+def test_a_rate_limit_counts_time_once():
+    """Requests of several threads arrive in any order of their times; the limit refills only once."""
+    box = FaultBox(["throttle:create:per_minute=60:burst=1"])
+    create, request = resolve("create_prediction"), SimpleNamespace(headers={})
+    fired = [box.pick(create, request, now) for now in (100.0, 1.0, 101.0)]
+
+    assert [{}, {"retry_after": "1"}, {}] == [one["429"].options if one else one for one in fired]
