@@ -10,7 +10,10 @@ import pytest
 from surroundings import clean_environment
 
 FLUX = "black-forest-labs/flux-schnell"
-INPUTS = ["prompt=", "width=", "height=", "num_outputs=", "seed=", "output_format="]
+INPUTS = [
+    "prompt=", "width=", "height=", "num_outputs=", "seed=", "output_format=", "aspect_ratio=", "num_inference_steps=",
+    "output_quality=", "disable_safety_checker=", "go_fast=", "megapixels=",
+]  # fmt: skip
 CODE = {
     "bash": (
         'source "$1"; shift; COMP_WORDBREAKS=" "; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _kosmo; '
@@ -56,8 +59,9 @@ def test_models_inputs_and_values(shell, complete):
     assert [FLUX] == complete(shell, "run", "--emulate", "black")
     assert sorted(INPUTS) == sorted(complete(shell, "run", "--emulate", FLUX, ""))
     assert sorted(INPUTS[1:]) == sorted(complete(shell, "run", "--emulate", FLUX, "prompt=x", ""))
-    assert ["num_outputs="] == complete(shell, "run", "--emulate", FLUX, "num")
-    assert ["output_format=png"] == complete(shell, "run", "--emulate", FLUX, "output_format=")
+    assert ["num_inference_steps=", "num_outputs="] == sorted(complete(shell, "run", "--emulate", FLUX, "num"))
+    values = [f"output_format={name}" for name in ("jpg", "png", "webp")]
+    assert values == sorted(complete(shell, "run", "--emulate", FLUX, "output_format="))
 
 
 @pytest.mark.parametrize("shell", [shell for shell in CODE if shutil.which(shell)])
