@@ -1,10 +1,10 @@
-"""Kills `kosmo lua --wait-for-approval` at random moments, and counts what was created.
+"""Kills `kosmo lua --wait-for-approval` at random moments, and counts the predictions that were created.
 
     python tests/cli/approval_kills.py [--rounds N] [--seed N]
 
-A round is a run of three calls that need approval, two of them at once. Its process is killed at any moment, and
-started again until it has ended; questions are approved or denied at random. Afterwards each call that was approved was
-sent once, no other was sent, and none before its approval.
+A round is a run with three calls that need approval, two of them concurrent. Its process is killed at random moments
+and restarted until the run has ended; questions are approved or denied at random. The script then checks that each
+approved call was sent once, that no other call was sent, and that none was sent before its approval.
 """
 
 # ruff: noqa: T201 - figures are printed
@@ -29,7 +29,7 @@ from kosmolua.emulator import Emulator, running  # noqa: E402
 from kosmolua.journal.local_approvals import ApprovalFile  # noqa: E402
 
 MAX_STARTS = 60
-LONGEST = 0.6  # seconds until a kill; a start takes 0.2 to 0.6
+LONGEST = 0.6  # seconds until a kill; a process takes 0.2 to 0.6 to start
 
 
 class Round:
@@ -89,7 +89,7 @@ class Round:
 
 
 def go(directory, rounds, seed, tell=lambda _: None):
-    """So many rounds. Returns how often a process ended with each status; -9 is killed."""
+    """Run that many rounds. Returns how often a process ended with each status; -9 means that it was killed."""
     dice, events = random.Random(seed), Counter()
     server = Checking(Emulator(clock=HurryingClock(5), faults=["slow:create_prediction:seconds=0.3:times=*"]))
     with running(server) as url:

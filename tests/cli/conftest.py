@@ -27,7 +27,7 @@ class Ran:
 
 @pytest.fixture
 def kosmo(tmp_path):
-    """Runs the command line in its own process, in an empty directory, without input."""
+    """Runs the command line in its own process, in an empty directory, with empty standard input."""
 
     def run(*argv, stdin=None, env=None, cwd=tmp_path):
         environment = {**clean_environment(tmp_path), **(env or {})}

@@ -1,4 +1,4 @@
-"""`kosmo lua --wait-for-approval` and `kosmo approvals`, without a database."""
+"""`kosmo lua --wait-for-approval` and `kosmo approvals` without a database."""
 
 import getpass
 import json
@@ -26,7 +26,7 @@ WAITS = 6
 
 @pytest.fixture
 def flow(server, live, tmp_path):
-    """Runs the script with a journal, so that it waits for approval; its arguments follow."""
+    """Runs the script with a journal and --wait-for-approval; the words are the script's arguments."""
     server.default = Answer(201, MADE)
     (tmp_path / "flow.lua").write_text(SCRIPT)
 
@@ -39,7 +39,7 @@ def flow(server, live, tmp_path):
 
 @pytest.fixture
 def configured(tmp_path):
-    """Writes the section [approvals] of the configuration."""
+    """Writes the section [approvals] of the configuration file."""
 
     def write(*lines):
         place = tmp_path / ".config" / "kosmolua"
@@ -50,7 +50,7 @@ def configured(tmp_path):
 
 
 def stored():
-    """The file with the approvals."""
+    """The file in which approvals are stored."""
     return Path(paths.state_directory(os.environ)) / "approvals.sqlite"
 
 
@@ -59,8 +59,8 @@ def asked(live):
     return live("approvals", "list", "--json").json["approvals"]
 
 
-def test_a_run_ends_until_it_is_approved_and_sends_once(flow, live, server):
-    """Status 6 means that it waits. After the decision the same command sends the call, once."""
+def test_a_run_ends_with_status_6_until_its_call_is_approved(flow, live, server):
+    """A run that waits for approval ends with status 6. After the approval the same command sends the call once."""
     first = flow()
     (one,) = asked(live)
     again = flow()
@@ -93,7 +93,7 @@ def test_resume_waits_for_the_decision_too(flow, live, server):
 
 
 def test_a_denial_is_an_error_with_its_reason(flow, live, server):
-    """The script gets the code, who denied it and why; nothing is sent."""
+    """The script gets an error with the code, the reason and the name of who denied the call; nothing is sent."""
     flow()
     (one,) = asked(live)
     live("approvals", "deny", one["id"], "--reason", "too dear")
@@ -105,7 +105,7 @@ def test_a_denial_is_an_error_with_its_reason(flow, live, server):
 
 
 def test_a_decision_holds_for_exactly_one_call(flow, live, server, tmp_path):
-    """An edited script that asks for something else needs another approval, and so does a second equal call."""
+    """A call with other arguments needs another approval, and so does a second call with the same arguments."""
     flow()
     (one,) = asked(live)
     live("approvals", "approve", one["id"])
@@ -125,7 +125,7 @@ def test_a_decision_holds_for_exactly_one_call(flow, live, server, tmp_path):
 
 
 def test_an_approval_expires(flow, live, server):
-    """After its time it counts as denied, and cannot be approved any more."""
+    """After its expiry time, a question counts as denied and can no longer be approved."""
     flow(flags=("--approval-timeout", "1s"))
     (one,) = live("approvals", "list", "--all", "--json").json["approvals"]
     wait_until(lambda: not asked(live))
@@ -136,7 +136,7 @@ def test_an_approval_expires(flow, live, server):
 
 
 def test_a_rule_is_saved_on_request(flow, live, tmp_path):
-    """`--rule` allows such calls from then on."""
+    """`--rule` saves a rule that allows such calls in the future."""
     flow()
     (one,) = asked(live)
     approved = live("approvals", "approve", one["id"], "--rule", "--json")
@@ -176,8 +176,8 @@ def test_who_may_decide(flow, live, configured):
     assert ("ana", user) == (decided["decided_by"], decided["acting"])
 
 
-def test_approvers_of_one_run(flow, live, configured, server):
-    """--approvers narrows who may decide, for this and all later questions of the run, however it is resumed."""
+def test_approvers_can_be_limited_for_one_run(flow, live, configured, server):
+    """--approvers limits who may decide this and all later questions of the run, however the run is resumed."""
     user = getpass.getuser()
     configured('approvers = ["ana", "@finance"]', f'act_as = ["{user}"]', 'groups = { finance = ["bo", "cy"] }')
     flow(flags=("--approvers", "@finance"))
@@ -201,8 +201,8 @@ def test_approvers_of_one_run(flow, live, configured, server):
     assert [] == server.requests
 
 
-def test_approvers_stay_narrowed(live, configured, tmp_path, server):
-    """A run that is resumed without the flag asks the same persons."""
+def test_a_resumed_run_keeps_its_approvers(live, configured, tmp_path, server):
+    """A run that is resumed without --approvers keeps the approvers it was started with."""
     user = getpass.getuser()
     configured(f'act_as = ["{user}"]', 'groups = { finance = ["bo"] }')
     server.default = Answer(201, MADE)
@@ -226,8 +226,8 @@ def test_approvers_stay_narrowed(live, configured, tmp_path, server):
         (("--approvers", "ana,"), 2, "--approvers: expected up to 100 names separated by commas, got 'ana,'"),
     ],
 )
-def test_approvers_that_the_configuration_lacks(flow, live, configured, flags, status, message):
-    """An error before the script runs, with those that are known."""
+def test_unknown_approvers_are_refused(flow, live, configured, flags, status, message):
+    """An approver who is not configured gives an error before the script runs, which lists the configured ones."""
     configured('approvers = ["ana"]')
     ran = flow(flags=flags)
 
@@ -247,8 +247,9 @@ def test_approvers_that_the_configuration_lacks(flow, live, configured, flags, s
         ),
     ],
 )
-def test_approvers_of_workers_and_submitted_runs(live, configured, words, status, message):
-    """An error at the start, also for people who name only themselves."""
+def test_invalid_approvers_of_workers_and_submitted_runs_are_refused(live, configured, words, status, message):
+    """Approvers of a worker or a submitted run are checked at the start. People who name only themselves for their own
+    run are refused."""
     user = getpass.getuser()
     configured(f'approvers = ["ana", "{user}"]')
     ran = live(*(each.replace("USER", user) for each in words))
@@ -257,15 +258,15 @@ def test_approvers_of_workers_and_submitted_runs(live, configured, words, status
     assert f"error: --approvers: {message.replace('USER', user)}" in ran.err
 
 
-def test_approvers_without_waiting(live):
-    """The flag needs --wait-for-approval."""
+def test_approvers_require_waiting_for_approval(live):
+    """The flag --approvers is refused without --wait-for-approval."""
     ran = live("lua", "--journal", "J", "--approvers", "ana", "--eval", "return 1")
 
     assert (2, "error: --approvers needs --wait-for-approval") == (ran.status, ran.err.splitlines()[0])
 
 
-def test_a_file_of_an_earlier_version(flow, live, server):
-    """Its open questions can be decided by anybody, as before."""
+def test_questions_stored_by_an_earlier_version_are_open_to_anybody(flow, live, server):
+    """In an approvals file from an earlier version, anybody can still decide the open questions."""
     flow()
     with closing(sqlite3.connect(stored())) as file:
         for column in ("approvers", "own", "narrowed"):
@@ -287,7 +288,8 @@ def test_a_project_cannot_name_approvers(flow, live, tmp_path):
 
 
 def test_a_person_is_notified_by_a_command(flow, live, configured, tmp_path):
-    """A command gets the question as JSON, without a shell and without the token; its failure is a notice."""
+    """The configured command gets the question as JSON, without a shell and without the token; if the command fails, a
+    notice is printed."""
     told = tmp_path / "told"
     program = f"import sys, os; open({str(told)!r}, 'w').write(sys.stdin.read() + ' '.join(os.environ))"
     configured(f"notify = [{sys.executable!r}, '-c', {json.dumps(program)}]")
@@ -302,7 +304,7 @@ def test_a_person_is_notified_by_a_command(flow, live, configured, tmp_path):
 
 
 def test_a_person_is_notified_by_a_request(flow, live, configured, server):
-    """A URL gets the question by POST; redirects are not followed."""
+    """The configured URL gets the question in a POST request; redirects are not followed."""
     configured(f'notify = "{server.url}/told"')
     server.routes["/v1/told"] = Answer(200)
     flow()
@@ -338,15 +340,15 @@ def test_a_script_cannot_reach_its_approvals(flow, live, tmp_path):
     assert 1 == len(asked(live))
 
 
-def test_it_needs_a_journal(live):
-    """Without a journal the run could not be continued, so the option is refused."""
+def test_waiting_for_approval_requires_a_journal(live):
+    """--wait-for-approval is refused without a journal, since the run could not be continued."""
     ran = live("lua", "--wait-for-approval", "--eval", "return 1")
 
     assert (2, "error: --wait-for-approval needs --journal") == (ran.status, ran.err.splitlines()[0])
 
 
-def test_unclear_commands(live):
-    """The error names what is missing."""
+def test_incomplete_commands_name_what_is_missing(live):
+    """The error for an incomplete command names what is missing."""
     failures = [
         (words, live("approvals", *words).status)
         for words in (["show"], ["approve"], ["list", "x"], ["show", "x"], ["deny", "x", "--rule"], ["undo", "x"])
@@ -356,8 +358,8 @@ def test_unclear_commands(live):
 
 
 def test_processes_are_killed_around_questions_decisions_and_requests(tmp_path, monkeypatch):
-    """Ten rounds of approval_kills.py: what was approved is sent once, nothing else is sent, nothing before its
-    approval."""
+    """After ten rounds of approval_kills.py, each approved call was sent once and only after its approval, and nothing
+    else was sent."""
     monkeypatch.delenv("KOSMO_STATE_DIR")
     events = approval_kills.go(tmp_path, 10, seed=20)
 
@@ -366,7 +368,7 @@ def test_processes_are_killed_around_questions_decisions_and_requests(tmp_path, 
 
 
 def test_a_download_that_a_rule_asks_about_waits_too(live, tmp_path):
-    """Services of the host are asked about at their place in the script; nothing is written before."""
+    """A run waits for approval at a download too, if a rule asks about it; nothing is written before the approval."""
     place = tmp_path / ".config" / "kosmolua"
     place.mkdir(parents=True)
     (place / "config.toml").write_text('[[replicate.rules]]\nverdict = "ask"\nfunctions = "download"\n')
@@ -395,7 +397,8 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_of_approvals_is_a_plain_error(damage, flow, live, server):
-    """Another program has written into it: each command says so without a stack, and nothing is sent."""
+    """If another program has written into the approvals file, each command reports it without a traceback, and nothing
+    is sent."""
     flow()
     (one,) = asked(live)
     if DAMAGES[damage]:
@@ -410,7 +413,7 @@ def test_a_damaged_file_of_approvals_is_a_plain_error(damage, flow, live, server
 
 
 def test_a_reason_that_is_not_text(flow, live):
-    """Bytes of an argument that are not UTF-8 are stored as a question mark."""
+    """Bytes of a reason that are not UTF-8 are stored as question marks."""
     flow()
     (one,) = asked(live)
     live("approvals", "deny", one["id"], "--reason", "no\udcff")
@@ -419,7 +422,8 @@ def test_a_reason_that_is_not_text(flow, live):
 
 
 def test_names_and_arguments_that_are_not_utf_8(live, server, tmp_path):
-    """A script may have such a name; its journal and its approval show it with a question mark. Arguments may not."""
+    """A script's name may contain bytes that are not UTF-8, which its journal and its approval show as question marks.
+    Its arguments may not."""
     (tmp_path / "fl\udcff.lua").write_text(SCRIPT)
     flags = ("--journal", "J", "--wait-for-approval", "--json")
     refused = live("lua", *flags, "fl\udcff.lua", "--", "v" * 64, "a\udcff")
@@ -430,8 +434,8 @@ def test_names_and_arguments_that_are_not_utf_8(live, server, tmp_path):
     assert str(tmp_path / "fl?.lua") == one["script"]
 
 
-def test_a_run_cannot_ask_without_bound(live, server):
-    """One more than 1,000 open questions ends the run; nothing is sent."""
+def test_the_open_questions_of_a_run_are_bounded(live, server):
+    """A run that asks more than 1,000 open questions ends; nothing is sent."""
     one = "function() replicate.create_file { content = 'a', filename = 'n' .. i } end"
     script = f"for i = 1, 1001 do spawn({one}) end"
     ran = live("lua", "--journal", "J", "--wait-for-approval", "--json", "--eval", script)

@@ -1,4 +1,4 @@
-"""The words of a shell become a function's arguments: pure functions, no process."""
+"""The words of a command line become a function's arguments: pure functions, without a process."""
 
 from collections import deque
 
@@ -25,7 +25,7 @@ def arguments(function, *tokens):
     ],
 )  # fmt: skip
 def test_untyped_values(text, value):
-    """true, false, null and JSON numbers are converted; everything else is text."""
+    """For a parameter without a type, true, false, null and JSON numbers are converted; everything else is text."""
     found = untyped(text)
 
     assert (value, type(value)) == (found, type(found))
@@ -50,10 +50,9 @@ def test_untyped_values(text, value):
         (["--prediction_id", "b", '{"prediction_id": "a"}'], {"prediction_id": "b"}),
     ],
 )
-def test_ways_to_say_it(tokens, expected):
-    """JSON, flags with and without =, kebab-case and --arg mean the same. Flags win, and a value is never read as a
-    flag.
-    """
+def test_every_form_of_an_argument_means_the_same(tokens, expected):
+    """JSON, flags with and without =, kebab-case and --arg mean the same. Flags override JSON, and a value is never
+    read as a flag."""
     assert expected == arguments("get_prediction", *tokens)
 
 
@@ -70,14 +69,14 @@ def test_types_decide():
 
 
 def test_fields_within_an_object():
-    """A dotted name sets a field of an object. The value is untyped, and the name keeps its spelling."""
+    """A dotted name sets a field of an object. The field's value is untyped, and the spelling of the name is kept."""
     assert {"input": {"text": "a", "n": 3, "a-b": {"c": True}}} == arguments(
         "create_prediction", "--input", '{"text": "x"}', "--input.text", "a", "--input.n=3", "--input.a-b.c", "true"
     )
 
 
 def test_shared_flags_are_not_arguments():
-    """Shared flags are recognized at every place where a flag is allowed."""
+    """Shared flags are recognized wherever a flag is allowed."""
     request = read(resolve("get_account"), deque(["--json", "--force", "--account", "work", "--dry-run"]), Options())
 
     assert {} == request.arguments
@@ -87,7 +86,7 @@ def test_shared_flags_are_not_arguments():
 
 
 def test_no_parameter_is_shadowed_by_a_flag():
-    """No function has a parameter with the name of a shared flag."""
+    """No function has a parameter with the same name as a shared flag."""
     from kosmolua.cli.options import FLAGS
     from kosmolua.replicate.catalogue import OPERATIONS
 
@@ -131,13 +130,13 @@ def test_mistakes_are_sentences(function, tokens, message):
 
 
 def test_a_payload_that_is_not_utf8():
-    """Bytes that are not text are reported as such."""
+    """A payload with bytes that are not UTF-8 is reported as such."""
     with pytest.raises(UsageError, match="standard input is not valid JSON: not UTF-8"):
         payload(b'{"a": "\xff"}', "standard input")
 
 
 def test_a_path_becomes_content_and_filename(tmp_path):
-    """--path reads a file for create_file; an explicit filename is kept."""
+    """For create_file, --path reads the content from a file and sets the filename; an explicit filename is kept."""
     file = tmp_path / "cat.png"
     file.write_bytes(b"\x89PNG")
 
@@ -147,6 +146,6 @@ def test_a_path_becomes_content_and_filename(tmp_path):
 
 
 def test_a_dotted_flag_for_a_value_that_is_not_an_object():
-    """A dotted flag for a JSON value that is not an object is refused by name."""
+    """The error for a dotted flag whose JSON value is not an object names the flag."""
     with pytest.raises(ArgumentError, match=r"--input\.x: expected an object to set a field of"):
         put({"input": 1}, resolve("create_prediction"), "input.x", "1")

@@ -1,4 +1,4 @@
-"""Fields of a model's input as flags of a call, and its outputs as files."""
+"""Fields of a model's input as flags of a call, and the model's outputs as files."""
 
 import json
 
@@ -15,7 +15,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 def create(kosmo):
-    """`create_model_prediction` with the emulator."""
+    """Runs `create_model_prediction` with the emulator."""
 
     def call(*argv):
         return kosmo("integrations:replicate", "create_model_prediction", "--emulate", *argv)
@@ -25,13 +25,13 @@ def create(kosmo):
 
 @pytest.fixture
 def sdxl():
-    """The version of a model that can be trained."""
+    """The version of an emulated model that can be trained."""
     return SDXL_VERSION
 
 
 @pytest.mark.parametrize("dry", [True, False])
 def test_the_schema_decides_how_a_field_is_read(create, dry):
-    """A prompt is always a string, and a number is a number."""
+    """A prompt is always read as a string, and a number as a number."""
     flags = ("--input.prompt", "1984", "--input.max_tokens", "5", "--input.system_prompt=null", "--json")
     data = create(*LLAMA, *flags, *(["--dry-run"] if dry else [])).json["data"]
 
@@ -46,7 +46,7 @@ def test_the_schema_decides_how_a_field_is_read(create, dry):
     ],
 )
 def test_the_schema_decides_for_each_function(kosmo, sdxl, function, names):
-    """A version and a deployment have a schema too; text that looks like another type stays text."""
+    """Inputs of versions and deployments are read by their schema too; text that looks like another type stays text."""
     flags = ["--input.prompt", "true", "--input.num_outputs", "2", "--input.seed", "007", "--json"]
     named = [word.format(sdxl=sdxl) for word in names]
     found = kosmo("integrations:replicate", function, "--emulate", *named, *flags).json["data"]["input"]
@@ -55,7 +55,7 @@ def test_the_schema_decides_for_each_function(kosmo, sdxl, function, names):
 
 
 def test_the_training_schema_decides_for_a_training(kosmo, sdxl):
-    """A word of digits stays text, and steps are a number."""
+    """In a training's input, a text field with only digits stays text, and steps are read as a number."""
     model = ("--model-owner", "stability-ai", "--model-name", "sdxl", "--version-id", sdxl)
     flags = (
         "--input.token_string",
@@ -79,14 +79,14 @@ def test_the_training_schema_decides_for_a_training(kosmo, sdxl):
     "words", [("--input.list", '["a", "b"]'), ('--input.list=["a", "b"]',), ("--arg", 'input={"list": ["a", "b"]}')]
 )
 def test_ways_to_write_a_list(kosmo, words):
-    """A flag with its value apart or joined, and the whole input as JSON."""
+    """A list can be given with a separate or a joined value, or in the JSON of the whole input."""
     ran = kosmo("integrations:replicate", "create_prediction", "--version", "o/m:1", *words, "--emulate", "--dry-run")
 
     assert {"list": ["a", "b"]} == ran.json["body"]["input"]
 
 
-def test_without_a_schema_json_is_json(kosmo):
-    """A list and an object are not read as text."""
+def test_without_a_schema_json_is_parsed(kosmo):
+    """Without a schema, a JSON list and a JSON object are parsed and not passed as text."""
     flags = ("--input.list", '["a", "b"]', "--input.o", '{"a": 1}', "--input.text", "[a]", "--input.n", "7")
     ran = kosmo("integrations:replicate", "create_prediction", "--version", "o/m:1", *flags, "--emulate", "--dry-run")
 
@@ -94,14 +94,14 @@ def test_without_a_schema_json_is_json(kosmo):
 
 
 def test_plain_text_needs_no_schema(live, server):
-    """No request is made for it."""
+    """No request for the schema is made if the value is plain text."""
     live("integrations:replicate", "create_prediction", "--version", "o/m:1", "--input.text", "Ada", "--write", "allow")
 
     assert ["POST"] == [request.method for request in server.requests]
 
 
 def test_the_output_is_a_file(create, tmp_path):
-    """The file has the picture, and the envelope does not repeat the prediction."""
+    """The picture is saved to the file, and the envelope does not repeat the prediction."""
     ran = create(*FLUX, "--input.prompt", "fox", "--prefer", "wait", "--output", "out.png")
     assert (0, "") == (ran.status, ran.out)
     assert PNG == (tmp_path / "out.png").read_bytes()[:8]
@@ -109,7 +109,7 @@ def test_the_output_is_a_file(create, tmp_path):
 
 
 def test_several_outputs_are_several_files(create, tmp_path):
-    """The files are numbered."""
+    """Several outputs are saved as numbered files."""
     ran = create(
         *FLUX, "--input.prompt", "fox", "--input.num_outputs", "2", "--prefer", "wait", "--output", "o.png", "--json"
     )
@@ -118,8 +118,8 @@ def test_several_outputs_are_several_files(create, tmp_path):
     assert PNG == (tmp_path / "o-2.png").read_bytes()[:8]
 
 
-def test_text_and_json(create, tmp_path):
-    """Text is joined; with a name that ends in .json the prediction itself is saved."""
+def test_text_is_joined_and_a_json_name_saves_the_prediction(create, tmp_path):
+    """The pieces of a text output are joined; if the file name ends in .json, the prediction itself is saved."""
     create(*LLAMA, "--input.prompt", "x", "--prefer", "wait", "--output", "o.txt")
     create(*LLAMA, "--input.prompt", "x", "--prefer", "wait", "--output", "o.json")
 
@@ -151,7 +151,7 @@ def test_an_unfinished_prediction_has_no_output(create, live, server, tmp_path):
 
 
 def test_a_path_that_cannot_be_written(live, server):
-    """The error is reported before anything is paid for."""
+    """A path that cannot be written is reported before the prediction is created."""
     ran = live(
         "integrations:replicate", "create_prediction", "--version", "v", "--write", "allow", "--output", "no/o.png"
     )
@@ -161,7 +161,7 @@ def test_a_path_that_cannot_be_written(live, server):
 
 
 def test_shared_flags_before_the_command(kosmo):
-    """Shared flags before the command have the same effect."""
+    """Shared flags have the same effect before the command."""
     assert kosmo("--json", "integrations:list").json == kosmo("integrations:list", "--json").json
     assert "emulated" in kosmo("--emulate", "--json", "integrations:replicate", "get_account").out
     assert 37 == kosmo("integrations:replicate", "--json").json["count"]
@@ -170,7 +170,7 @@ def test_shared_flags_before_the_command(kosmo):
 
 
 def test_a_failed_prediction_has_no_output(live, server):
-    """The prediction's own error is reported."""
+    """If a prediction has failed, its own error is reported."""
     failed = {"id": "p1", "status": "failed", "error": "out of paint", "output": None}
     server.routes = {"/v1/predictions/p1": Answer(body=json.dumps(failed).encode())}
     ran = live("integrations:replicate", "get_prediction", "--prediction-id", "p1", "--output", "o.png", "--json")

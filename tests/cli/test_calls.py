@@ -1,4 +1,4 @@
-"""One function from a shell: request, answer, form and exit status."""
+"""One function called from a shell: its request, its answer, the output format and the exit status."""
 
 import base64
 import json
@@ -18,7 +18,7 @@ ENVELOPE = {"function", "success", "data", "error", "code", "meta", "duration_ms
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_function_by_both_names(server, live, operation):
-    """Each function answers under its short and its full name, through both commands, with the same request."""
+    """Each function sends the same request under its short and its full name, through both commands."""
     flags = ("--json", "--read=allow", "--write=allow")
     example = json.dumps(operation.example)
 
@@ -34,7 +34,7 @@ def test_every_function_by_both_names(server, live, operation):
 
 
 def test_the_envelope(server, live):
-    """A success has every field of the envelope, with the decision and its rule."""
+    """A successful call prints every field of the envelope, with the decision and the rule that made it."""
     server.default = Answer(body=b'{"username": "acme"}', headers={"X-Request-Id": "r1"})
 
     envelope = live(CALL, "replicate.get_account", "--json").json
@@ -63,8 +63,8 @@ def test_a_failure_has_the_same_envelope(server, live):
     assert "check the spelling of x, and that the account may see it" == ran.json["meta"]["hint"]
 
 
-def test_a_model_that_does_not_exist_has_a_search(server, live):
-    """Its name is quoted for a shell."""
+def test_the_error_for_a_missing_model_suggests_a_search(server, live):
+    """The error for a model that does not exist suggests a search, with the name quoted for a shell."""
     server.default = Answer(404, body=b'{"detail": "no such thing"}')
 
     ran = live(CALL, "replicate.get_model", "--model_owner=a", "--model_name=flux schnel", "--json")
@@ -73,7 +73,7 @@ def test_a_model_that_does_not_exist_has_a_search(server, live):
 
 
 def test_a_token_given_as_an_id_is_not_shown(server, live):
-    """An object that is not found is named, unless the name looks like a token."""
+    """The error names the object that was not found, unless its name looks like a token."""
     server.default = Answer(404, body=b'{"detail": "no such thing"}')
     token = "r8_" + "x" * 37
 
@@ -84,7 +84,7 @@ def test_a_token_given_as_an_id_is_not_shown(server, live):
 
 
 def test_without_json_only_the_data_is_printed(server, live):
-    """Without --json, only the answer is printed."""
+    """Without --json, only the answer's data is printed."""
     server.answers += [
         Answer(body=b'{"a": null, "b": [], "c": {}, "d": 9007199254740993}'),
         Answer(body="# Héllo".encode(), headers={"Content-Type": "text/plain"}),
@@ -101,7 +101,7 @@ def test_without_json_only_the_data_is_printed(server, live):
 
 
 def test_bytes_in_an_envelope(server, live):
-    """Bytes become base64 with their size, never broken JSON."""
+    """In an envelope bytes are base64, with their size."""
     server.default = Answer(body=b"\x89PNG\xff", headers={"Content-Type": "image/png"})
 
     data = live(SHORT, "download_file", "--file_id=f", "--owner=o", "--expiry=1", "--signature=s", "--json").json[
@@ -112,7 +112,7 @@ def test_bytes_in_an_envelope(server, live):
 
 
 def test_an_answer_can_go_to_a_file(server, live, tmp_path):
-    """--output writes the bytes and reports their number."""
+    """--output writes the bytes to a file and reports their number."""
     server.default = Answer(body=b"\x89PNG\xff", headers={"Content-Type": "image/png"})
     flags = ("--file_id=f", "--owner=o", "--expiry=1", "--signature=s", "--output", "out.png")
 
@@ -121,7 +121,7 @@ def test_an_answer_can_go_to_a_file(server, live, tmp_path):
 
 
 def test_all_pages(server, live):
-    """--all follows the cursors and returns one list; links are never requested."""
+    """--all follows the cursors and returns one list; links in the results are never requested."""
     port = server.port
     server.answers += [
         Answer(body=f'{{"next": "http://127.0.0.1:{port}/elsewhere?cursor=c2%3D", "results": [1, 2]}}'.encode()),
@@ -137,7 +137,7 @@ def test_all_pages(server, live):
 
 
 def test_pages_that_lead_away_or_in_circles(server, live):
-    """A next page on another host, or a page that was already read, ends with an error."""
+    """A next page that is on another host, or that was already read, ends the call with an error."""
     server.default = Answer(body=b'{"next": "https://evil.example/?cursor=x", "results": []}')
     assert "is on another host" in live(SHORT, "list_files", "--all").err
 
@@ -147,7 +147,7 @@ def test_pages_that_lead_away_or_in_circles(server, live):
 
 
 def test_a_dry_run_sends_nothing(server, live):
-    """The request is printed without the token."""
+    """A dry run prints the request without the token, and sends nothing."""
     ran = live(
         CALL, "replicate.create_prediction", "--version=v", "--input.n=1", "--prefer", "wait=5", "--dry-run", "--json"
     )
@@ -185,7 +185,7 @@ def test_an_upload_from_a_path(server, live, tmp_path):
     ],
 )
 def test_refusals_reach_no_server(server, live, function, tokens, status, code):
-    """Invalid or denied calls are refused with code and status before anything is sent."""
+    """Invalid or denied calls are refused with a code and an exit status before anything is sent."""
     ran = live(CALL, f"replicate.{function}", *tokens, "--json")
 
     assert (status, code, False) == (ran.status, ran.json["code"], ran.json["success"])
@@ -221,8 +221,8 @@ def test_force_as_a_value_is_a_value(server, live):
     assert [] == server.requests
 
 
-def test_tokens_of_the_environment(server, kosmo):
-    """The product's own variable takes precedence over that of other clients."""
+def test_the_own_token_variable_takes_precedence(server, kosmo):
+    """The program's own token variable takes precedence over those of other clients."""
     both = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_first", "REPLICATE_API_TOKEN": "r8_second"}
     kosmo(SHORT, "get_account", env=both)
     kosmo(SHORT, "get_account", env={**both, "REPLICATE_API_KEY": ""})
@@ -233,7 +233,7 @@ def test_tokens_of_the_environment(server, kosmo):
 
 
 def test_a_token_that_the_api_refuses(server, live):
-    """An expired token exits like a missing one, and the hint names the next step."""
+    """An expired token gives the same exit status as a missing one, and the hint names the next step."""
     server.default = Answer(401, body=b'{"title": "Unauthenticated", "detail": "expired"}')
 
     ran = live(CALL, "replicate.get_account")
@@ -262,7 +262,7 @@ def test_a_token_that_the_api_refuses(server, live):
     ],
 )
 def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
-    """An invalid command line gives one sentence and a hint, no traceback, and exit status 2."""
+    """An invalid command line is reported in one sentence with a hint, without a traceback, with exit status 2."""
     ran = kosmo(*argv, stdin=stdin, env={"REPLICATE_API_KEY": "x"})
 
     assert (2, "") == (ran.status, ran.out)
@@ -273,7 +273,7 @@ def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://api.example/v1"])
 def test_invalid_urls(kosmo, url):
-    """An invalid URL names the variable that it came from, with the status of a missing configuration."""
+    """The error for an invalid URL names the variable it came from, and has the status of a missing configuration."""
     ran = kosmo(SHORT, "get_account", env={"REPLICATE_API_KEY": "x", "REPLICATE_URL": url})
 
     assert (4, True) == (ran.status, "REPLICATE_URL" in ran.err)
@@ -281,7 +281,7 @@ def test_invalid_urls(kosmo, url):
 
 @pytest.mark.parametrize("argv", [["--help"], [CALL, "--help"], ["run", "--help"], ["lua", "--help"], [SHORT]], ids=str)
 def test_help_in_a_narrow_terminal(kosmo, argv):
-    """Lines wrap between words at the width of the terminal; command lines stay whole."""
+    """Help text wraps between words at the width of the terminal; command lines are not broken."""
     text = kosmo(*argv, env={"COLUMNS": "60"}).out.partition("\nexample:")[0]
     wide = [line for line in text.splitlines() if len(line) > 60]
 
@@ -289,7 +289,7 @@ def test_help_in_a_narrow_terminal(kosmo, argv):
 
 
 def test_help(kosmo):
-    """Help is on standard output, with an example; a function's help names its parameters."""
+    """Help is printed on standard output, with an example; a function's help names its parameters."""
     for argv in (
         ["--help"],
         [CALL, "--help"],
@@ -306,7 +306,7 @@ def test_help(kosmo):
 
 
 class Pages:
-    """A list with that many pages, each with the given results."""
+    """A list with the given number of pages, each with the given results."""
 
     keep, cut = True, None
 
@@ -324,7 +324,7 @@ ITEM = {"id": "p\u00e9", "a": [], "b": {}, "c": [1, {"d": "e\nf"}], "f": "the pa
 
 @pytest.mark.parametrize("results", [[], [ITEM], [ITEM, ITEM, 3]], ids=len)
 def test_pages_are_printed_as_one(server, live, tmp_path, results):
-    """The text is that of one page with all results, in each form."""
+    """The output for several pages is that of one page with all results, in each format."""
     whole = {"next": None, "previous": None, "results": results * 3}
     text = json.dumps(whole, indent=2, ensure_ascii=False)
     forms = {"text": (), "json": ("--json",), "file": ("--output", "a.json")}
@@ -340,8 +340,8 @@ def test_pages_are_printed_as_one(server, live, tmp_path, results):
     assert text == (tmp_path / "a.json").read_text()
 
 
-def test_a_page_that_fails_leaves_one_object(server, live):
-    """Earlier pages are not printed."""
+def test_a_failed_page_prints_only_the_error(server, live):
+    """If a page fails, the output is one error object without the earlier pages."""
     server.answers.append(Pages(2, [ITEM]))
     server.default = Answer(404, b'{"detail": "gone"}')
     ran = live(SHORT, "list_predictions", "--all", "--json")
@@ -350,7 +350,7 @@ def test_a_page_that_fails_leaves_one_object(server, live):
 
 
 def test_many_pages_take_little_memory(server):
-    """Pages wait on disk: 60 MB of results in 300 pages, in a process that uses a fraction of that."""
+    """300 pages with 60 MB of results are buffered on disk, and the process needs a fraction of that in memory."""
     program = """
 import resource, sys
 from kosmolua.cli import main

@@ -1,4 +1,4 @@
-"""Recorded runs are replayed: offline, strictly, and for any client."""
+"""Recorded runs are replayed offline and strictly, for scripts and for any HTTP client."""
 
 import json
 import signal
@@ -39,7 +39,7 @@ def recorded(server, live):
 
 
 def test_a_cassette_is_played_offline(server, kosmo, recorded, tmp_path):
-    """Without token and server the same script prints the same; random numbers and the clock come from the cassette."""
+    """Without a token and a server the script prints the same; its random numbers and clock come from the cassette."""
     sent = len(server.requests)
     for isolation in ("standard", "none"):
         played = kosmo("lua", "-e", RUN, "--replay", "run.jsonl", "--isolation", isolation, "--", "hello")
@@ -49,8 +49,8 @@ def test_a_cassette_is_played_offline(server, kosmo, recorded, tmp_path):
     assert ["run.jsonl"] == [path.name for path in tmp_path.iterdir() if "run" in path.name]
 
 
-def test_no_secret_is_in_it(recorded, tmp_path):
-    """Secrets are recognized by name and by form, and a secret answer is omitted."""
+def test_a_cassette_contains_no_secret(recorded, tmp_path):
+    """Secrets are recognized by name and by form, and an answer that is a secret is omitted."""
     text = (tmp_path / "run.jsonl").read_text()
 
     assert "very-secret" not in text
@@ -60,8 +60,8 @@ def test_no_secret_is_in_it(recorded, tmp_path):
 
 
 @pytest.mark.parametrize("data", ["x'c1'", "x'81c001'"])
-def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
-    """A damaged journal gives an error and no cassette."""
+def test_a_damaged_journal_gives_no_cassette(server, live, tmp_path, data):
+    """A damaged journal gives an error, and no cassette is written."""
     server.default = Answer(body=b'{"id": "p"}')
     command = ("lua", "-e", "integrations.replicate.get_prediction{ prediction_id = 'p' }", "--journal", "x.journal")
     live(*command)
@@ -76,8 +76,8 @@ def test_a_journal_that_holds_no_data(server, live, tmp_path, data):
     assert not (tmp_path / "run.jsonl").exists()
 
 
-def test_the_own_token_is_refused(server, live, tmp_path):
-    """If the script contains the token, in any form, there is an error and no cassette."""
+def test_a_script_that_contains_the_token_gives_no_cassette(server, live, tmp_path):
+    """If the script contains the token in any form, an error is reported and no cassette is written."""
     named = "integrations.replicate.get_file{ file_id = 'other-token-form' }"
     ran = live("lua", "-e", f"return {named}.id", "--record", "x.jsonl",
                env={"REPLICATE_API_KEY": "other-token-form"})  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_own_token_is_refused(server, live, tmp_path):
     ],
 )  # fmt: skip
 def test_another_call_is_reported(kosmo, recorded, change, words):
-    """Order and arguments must match, task by task."""
+    """Calls must match the cassette in order and arguments, in each task."""
     assert change[0] in RUN
     played = kosmo("lua", "-e", RUN.replace(*change), "--replay", "run.jsonl", "--", "hello")
 
@@ -108,8 +108,8 @@ def test_another_call_is_reported(kosmo, recorded, change, words):
     assert "Traceback" not in played.err
 
 
-def test_calls_beyond_its_end_are_reported(kosmo, recorded):
-    """A script that continues after the end of its cassette fails."""
+def test_calls_after_the_end_of_a_cassette_are_reported(kosmo, recorded):
+    """A script that makes more calls than its cassette contains fails."""
     played = kosmo(
         "lua", "-e", RUN.replace("return r", "local key = r") + " sleep(1)", "--replay", "run.jsonl", "--", "hello"
     )
@@ -131,7 +131,7 @@ def test_calls_beyond_its_end_are_reported(kosmo, recorded):
     ],
 )
 def test_mistakes_are_reported(kosmo, recorded, tmp_path, argv, words):
-    """An invalid cassette is reported in words."""
+    """An invalid cassette is reported in a readable sentence."""
     (tmp_path / "broken.jsonl").write_text("{}")
     ran = kosmo(*argv)
 
@@ -141,9 +141,8 @@ def test_mistakes_are_reported(kosmo, recorded, tmp_path, argv, words):
 
 
 def test_any_client_is_served(recorded, kosmo, tmp_path):
-    """The same calls over HTTP in the same order are answered. A read may be repeated, a write may not; others are
-    refused.
-    """
+    """The recorded calls are also answered over HTTP, in the recorded order. A read may be repeated, a write may not;
+    other calls are refused."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kosmolua", "emulator:serve", "--cassette", "run.jsonl"],
         stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=clean_environment(tmp_path),
@@ -178,7 +177,8 @@ def test_any_client_is_served(recorded, kosmo, tmp_path):
 
 
 def test_an_example_is_recorded_with_the_emulator_and_played(kosmo):
-    """A workflow of three models with pictures, recorded against the emulator, runs offline at once."""
+    """A workflow with pictures from three models, recorded against the emulator, is replayed offline without
+    waiting."""
     script = str(EXAMPLES / "chain.lua")
     first = kosmo("lua", script, "--emulate", "--record", "chain.jsonl", "--", "a fox")
     played = kosmo("lua", script, "--replay", "chain.jsonl", "--", "a fox")

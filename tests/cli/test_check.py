@@ -1,4 +1,4 @@
-"""`kosmo check`, and the check before each run of `kosmo lua`."""
+"""`kosmo check`, and the same check before each run of `kosmo lua`."""
 
 import json
 
@@ -27,7 +27,7 @@ def script(tmp_path):
 
 
 def test_problems_for_people(kosmo, script):
-    """One line has the place and the message, another the hint; the exit status reports errors."""
+    """One line has the place and the message, and another has the hint; the exit status reports errors."""
     ran = kosmo("check", script(WRONG))
 
     said = [
@@ -38,7 +38,7 @@ def test_problems_for_people(kosmo, script):
 
 
 def test_problems_for_machines(kosmo, script):
-    """One envelope, with the fields of each problem."""
+    """With --json, one envelope lists the problems with their fields."""
     ran = kosmo("check", script(WRONG), script('print("fine")', "fine.lua"), "--json")
 
     assert (1, "") == (ran.status, ran.err)
@@ -56,7 +56,7 @@ def test_problems_for_machines(kosmo, script):
 
 
 def test_a_script_without_errors(kosmo, script):
-    """Status 0 without output; notes and warnings are printed."""
+    """A script without errors gives status 0; only notes and warnings are printed."""
     assert (0, "", "") == kosmo("check", script('print(run("a/b", { prompt = "x" }))')).seen
     noted = kosmo("check", script('run("a/b", {}):save("x.png")\nprint(io.read)'))
     assert 0 == noted.status
@@ -73,7 +73,7 @@ def test_a_script_without_errors(kosmo, script):
     ],
 )
 def test_a_wrong_command(kosmo, argv, words):
-    """The exit status is 2."""
+    """An invalid command line gives exit status 2."""
     ran = kosmo("check", *argv)
 
     assert (2, "") == (ran.status, ran.out)
@@ -81,7 +81,7 @@ def test_a_wrong_command(kosmo, argv, words):
 
 
 def test_the_check_runs_no_code(kosmo, script):
-    """Neither the script nor a module runs."""
+    """The check runs neither the script nor a module."""
     script('error("ran")', "lib.lua")
     ran = kosmo("check", script('require("lib") while true do end'), "--json")
 
@@ -89,7 +89,7 @@ def test_the_check_runs_no_code(kosmo, script):
 
 
 def test_schemas_are_requested_with_online(server, live, script):
-    """--online requests schemas by reads through the gate; without it nothing is sent."""
+    """--online requests schemas with read calls through the gate; without the flag nothing is sent."""
     server.default = Answer(body=json.dumps(MODEL).encode())
     name = script('run("a/b", { promt = "x", image = "cat.png" })')
 
@@ -106,7 +106,7 @@ def test_schemas_are_requested_with_online(server, live, script):
 
 
 def test_a_deprecated_input(live, server, script):
-    """A deprecated input gives a warning, since it still works."""
+    """A deprecated input gives only a warning, since it still works."""
     fields = {"size": {"type": "integer", "deprecated": True}, "width": {"type": "integer"}}
     schemas = {"Input": {"type": "object", "properties": fields}}
     version = {"id": "a" * 64, "openapi_schema": {"components": {"schemas": schemas}}}
@@ -121,7 +121,7 @@ def test_a_deprecated_input(live, server, script):
 
 
 def test_a_run_that_is_certain_to_fail_sends_nothing(server, live, script):
-    """Status 2, with the line, before any earlier call of the script."""
+    """A run that is certain to fail ends with status 2 and the line, before any earlier call of the script."""
     name = script('replicate.get_account()\nrun("a/b", { prompt = "x" }, { time_out = 5 })\n')
     ran = live("lua", name, "--write", "allow")
 
@@ -140,7 +140,8 @@ def test_the_check_can_be_skipped(server, live, script):
 
 
 def test_a_refused_run_for_machines(live, server):
-    """The envelope of a run has the code and place of the first problem; its detail has all problems."""
+    """With --json, the envelope of a refused run has the code and place of the first problem; its detail lists all
+    problems."""
     ran = live("lua", "--json", "-e", "print(1)\nreplicate.get_acount{}\nreplicate.get_model{ name = 1 }")
 
     assert (2, False, "unknown_function", "eval:2") == (
@@ -159,7 +160,7 @@ def test_a_refused_run_for_machines(live, server):
     ],
 )
 def test_missing_permission_is_reported_before_the_run(live, server, source, status, words):
-    """The exit status is 3 if only permissions are missing."""
+    """The exit status is 3 if missing permissions are the only problems."""
     ran = live("lua", "--write", "allow", "-e", source)
 
     assert status == ran.status
@@ -168,7 +169,7 @@ def test_missing_permission_is_reported_before_the_run(live, server, source, sta
 
 
 def test_files_are_explained(kosmo, script):
-    """--explain names each place that saves or reads a file."""
+    """--explain lists each place in the script that saves or reads a file."""
     name = script('local images = run("a/b", { image = file("in/a.png") })\nimages[1]:save("out/b.png")')
     ran = kosmo("lua", "--explain", "--json", name)
 
@@ -179,7 +180,7 @@ def test_files_are_explained(kosmo, script):
 
 
 def test_a_journalled_run_is_not_refused_for_files(live, server, script):
-    """The journal may answer the calls."""
+    """A run with a journal is not refused because of missing directories, since the journal may answer the calls."""
     name = script('replicate.get_account() if args[1] then run("a/b", {}):save("x.png") end')
     ran = live("lua", name, "--journal", "night.journal")
 
@@ -188,7 +189,7 @@ def test_a_journalled_run_is_not_refused_for_files(live, server, script):
 
 
 def test_a_denied_call_is_reported_before_the_run(live, server):
-    """The run stops before the first of two calls, which would cost money."""
+    """The run is refused before the first of two calls, which would already cost money."""
     source = 'run("a/b", {}, { wait = false }) replicate.delete_model { model_owner = "a", model_name = "b" }'
     ran = live("lua", "-e", f"--@ needs: create_*, get_*\n{source}", "--write", "allow")
 
@@ -209,7 +210,7 @@ def test_a_warning_is_printed_once(live, server):
 
 
 def test_the_check_adds_no_request(live, server):
-    """Only the run's own requests are sent."""
+    """With the check, only the run's own requests are sent."""
     server.default = Answer(body=json.dumps(MODEL).encode())
     live("lua", "-e", 'return replicate.get_account().name, 1 + #"x"')
 
@@ -217,7 +218,7 @@ def test_the_check_adds_no_request(live, server):
 
 
 def test_an_unreadable_module_is_reported(live, server, script):
-    """The error is reported before an earlier call is made."""
+    """An unreadable module is reported before an earlier call is made."""
     script("return 1", "lib/names.lua")
     ran = live("lua", script('replicate.get_account()\nrequire("lib.names")'))
 
@@ -227,7 +228,7 @@ def test_an_unreadable_module_is_reported(live, server, script):
 
 
 def test_a_module_is_checked(kosmo, script):
-    """A module's names are known to the script, and its mistakes stop the run."""
+    """The check finds names that a module defines, and a module's mistakes prevent the run."""
     script("function shared() return 1 end\nreturn replicate.get_acount", "lib/names.lua")
     ran = kosmo("lua", "--emulate", "--allow-read", ".", script('require("lib.names") shared()'))
 
@@ -237,7 +238,7 @@ def test_a_module_is_checked(kosmo, script):
 
 @pytest.mark.parametrize("source", ["x = = 1", "(" * 5000, "x = [[", "local s = 'x"])
 def test_a_syntax_error_is_reported_by_luajit(kosmo, source):
-    """A syntax error is LuaJIT's, as without the check."""
+    """A syntax error has LuaJIT's own message, as without the check."""
     ran = kosmo("lua", "--json", "-e", source)
 
     assert (1, "syntax_error") == (ran.status, ran.json["code"])
@@ -253,9 +254,8 @@ return #images
 
 
 def test_saves_are_refused_before_anything_is_paid(kosmo):
-    """Without a terminal the run is refused, also with a new journal. The error names the directory, even of a composed
-    path.
-    """
+    """Without a terminal, a run that may not save its files is refused, also with a new journal. The error names the
+    directory, even if the script composes the path."""
     for flags in ((), ("--journal", "new"), ("--journal", "new", "--fresh")):
         ran = kosmo("lua", "--emulate", "-e", FAN_OUT, *flags)
         assert (3, True) == (ran.status, "saves a file, but no directory is allowed for writing" in ran.err)
@@ -264,7 +264,7 @@ def test_saves_are_refused_before_anything_is_paid(kosmo):
 
 @pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is allowed for writing")])
 def test_a_person_is_asked_to_open_a_directory(tmp_path, answer, expected):
-    """Before the run, the answer yes opens the directory for this run and creates it."""
+    """A person is asked before the run; the answer yes creates the directory and opens it for this run."""
     script = FAN_OUT.replace('"out/"', f'"{tmp_path}/out/"')
     screen = Screen(tmp_path, "lua", "--emulate", "-e", script, prompt="for this run? [y/N]", stay=True)
     try:

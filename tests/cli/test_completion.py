@@ -1,4 +1,4 @@
-"""The completion scripts, run by their shells."""
+"""The completion scripts, run by the shells they are for."""
 
 import os
 import re
@@ -19,7 +19,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory):
-    """The path of a shell's script."""
+    """Writes the completion script of a shell to a file, and returns its path."""
     folder = tmp_path_factory.mktemp("completion")
     for shell in SHELLS:
         run = subprocess.run([sys.executable, "-m", "kosmolua", "completion", shell], capture_output=True, check=True)
@@ -34,7 +34,7 @@ def split(line):
 
 @pytest.fixture
 def complete(script):
-    """The completions that bash offers for a line with the cursor at its end, joined with the text before it."""
+    """The completions that bash offers with the cursor at the end of a line, with the preceding text prepended."""
 
     def offers(line, breaks=" \t\n\"'><=;|&(:"):
         words = split(line) if ":" in breaks else line.split(" ")
@@ -61,7 +61,7 @@ def test_commands(complete):
 
 
 def test_functions(complete):
-    """The generic command needs the provider's prefix, the shortcut does not; both accept the long names."""
+    """The generic command requires the provider's prefix, the shortcut does not; both also accept the long names."""
     assert FULL == complete("kosmo integrations:call ")
     assert ["replicate.get_account"] == complete("kosmo integrations:call replicate.get_a")
     assert ["replicate.replicate_get_account"] == complete("kosmo integrations:call replicate.replicate_get_a")
@@ -71,7 +71,7 @@ def test_functions(complete):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_parameters(operation, complete):
-    """After a function its parameters and the flags of every call are offered."""
+    """After a function, its parameters and the flags of every call are offered."""
     found = complete(f"kosmo integrations:call replicate.{operation.name} --")
 
     assert {f"--{parameter.name.replace('_', '-')}" for parameter in operation.parameters} <= set(found)
@@ -105,13 +105,13 @@ def test_parameters(operation, complete):
         ("kosmo nosuch ", []),
     ],
 )  # fmt: skip
-def test_what_is_offered(line, expected, complete):
-    """Known words are offered at the cursor, and nothing if only a person knows the word."""
+def test_known_words_are_offered(line, expected, complete):
+    """Known words are offered at the cursor; nothing is offered where any text is allowed."""
     assert expected == complete(line)
 
 
 def test_every_program_completes(script):
-    """The three names of the program share the function."""
+    """The program's three names share one completion function."""
     run = subprocess.run(
         [BASH, "-c", f"source {script('bash')}; complete -p kosmo kosmokrator kosmolua"],
         capture_output=True, text=True, check=True,
@@ -121,7 +121,7 @@ def test_every_program_completes(script):
 
 
 def test_a_terminal_completes(script, tmp_path):
-    """A bash with readline on a terminal completes a word after Tab."""
+    """With readline on a terminal, bash completes a word when Tab is pressed."""
     import pty
 
     settings = "PS1='> '\nbind 'set enable-bracketed-paste off'\n"
@@ -147,14 +147,14 @@ def drained(terminal):
     try:
         while part := os.read(terminal, 4096):
             found += part
-    except OSError:  # Linux's error if the other side is closed
+    except OSError:  # Linux reports this error if the other end is closed
         pass
     os.close(terminal)
     return found.decode()
 
 
 def test_bash_starts_no_program(script):
-    """Completing works with an empty PATH, since everything is in the script."""
+    """Completion works in bash with an empty PATH, since the script contains all candidates."""
     code = (
         f"source {script('bash')}; PATH=/nonexistent; COMP_WORDS=(kosmo integrations:replicate get_acc); COMP_CWORD=2; "
         'COMP_WORDBREAKS=" "; _kosmo; echo "${COMPREPLY[@]}"'
@@ -165,16 +165,16 @@ def test_bash_starts_no_program(script):
 
 
 @pytest.mark.parametrize("shell", [shell for shell in SHELLS if shutil.which(shell)])
-def test_shells_find_the_script_well_formed(shell, script):
-    """The shell reads its script without an error."""
+def test_each_script_is_valid_syntax(shell, script):
+    """Each shell accepts the syntax of its completion script."""
     run = subprocess.run([shell, "-n", script(shell)], capture_output=True, text=True, check=False)
 
     assert (0, "") == (run.returncode, run.stderr)
 
 
 @pytest.mark.parametrize("shell", ["zsh"] if shutil.which("zsh") else [])
-def test_zsh_knows_the_same(shell, script):
-    """zsh computes its candidates with the functions that bash has."""
+def test_zsh_offers_the_same(shell, script):
+    """zsh computes its candidates with the same functions as bash."""
     code = f"source {script('zsh')}; _kosmo_candidates integrations:replicate get_model --m | head -1"
     run = subprocess.run([shell, "-f", "-c", code], capture_output=True, text=True, check=True)
 
@@ -192,7 +192,7 @@ def test_zsh_knows_the_same(shell, script):
     ] if shutil.which("fish") else [],
 )  # fmt: skip
 def test_fish_completes(line, expected, script):
-    """fish offers the same candidates."""
+    """fish offers the same candidates as bash."""
     run = subprocess.run(
         ["fish", "--no-config", "-c", f"source {script('fish')}; complete -C '{line}'"],
         capture_output=True, text=True, check=True,

@@ -1,4 +1,4 @@
-"""configure, status, trust and doctor for shells, agents and people."""
+"""The commands configure, status, trust and doctor, for scripts, agents and people."""
 
 import json
 import os
@@ -27,7 +27,8 @@ def checks(ran):
 
 
 def test_json_on_standard_input(kosmo):
-    """JSON accepts everything that flags accept. The answer reports what was changed and where, without the token."""
+    """JSON on standard input can set everything that flags can. The answer reports what was changed and where, without
+    the token."""
     answer = configured(
         kosmo, account="work", credentials={"api_key": TOKEN}, set={"url": "https://w.example/v1"}, enabled=True,
         permissions={"write": "allow"}, scope="global",
@@ -43,7 +44,7 @@ def test_json_on_standard_input(kosmo):
 
 
 def test_a_token_on_the_command_line_works_and_warns(kosmo):
-    """The warning appears once, on standard error and in the answer."""
+    """A token on the command line is accepted with one warning, on standard error and in the answer."""
     ran = kosmo(CONFIGURE, "replicate", "--set", f"api_key={TOKEN}", "--json")
 
     assert 0 == ran.status
@@ -86,7 +87,7 @@ WRONG = {
 @pytest.mark.parametrize(("argv", "stdin", "why"), WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
 def test_mistakes_are_one_sentence(kosmo, argv, stdin, why, form):
-    """Status 2, without a traceback or the token, and nothing is written."""
+    """A mistake gives status 2 without a traceback or the token, and nothing is written."""
     ran = kosmo(CONFIGURE, *argv, *form, stdin=stdin)
 
     assert 2 == ran.status, ran.seen
@@ -96,7 +97,7 @@ def test_mistakes_are_one_sentence(kosmo, argv, stdin, why, form):
 
 
 def test_a_person_is_asked(server, tmp_path):
-    """On a terminal the token is hidden, and empty answers change nothing."""
+    """On a terminal the token is not echoed, and empty answers change nothing."""
     terminal = Terminal(
         CONFIGURE,
         environment={
@@ -126,7 +127,7 @@ def test_a_person_is_asked(server, tmp_path):
 
 
 def test_status_on_a_terminal(server, tmp_path):
-    """Status is coloured, and text from a project's file cannot control the terminal."""
+    """On a terminal the status is colored, and text from a project's file cannot control the terminal."""
     where = tmp_path / "\x1b[2J"
     file = where / ".kosmo" / "config.toml"
     file.parent.mkdir(parents=True)
@@ -142,8 +143,9 @@ def test_status_on_a_terminal(server, tmp_path):
     assert "\x1b[2J" not in terminal.screen
 
 
-def test_an_account_end_to_end(server, kosmo):
-    """Its token and URL are used by call, shortcut and Lua; the environment's token belongs to the default account."""
+def test_an_account_is_used_by_every_command(server, kosmo):
+    """Calls, shortcuts and scripts use the account's token and URL; the token from the environment belongs to the
+    default account."""
     configured(kosmo, account="work", set={"api_key": "r8_work", "url": server.url})
     environment = {"REPLICATE_API_KEY": "r8_default"}
     script = "integrations.replicate.work.get_account{} return integrations.replicate.work.list_models{} and 1"
@@ -158,7 +160,7 @@ def test_an_account_end_to_end(server, kosmo):
 
 @pytest.mark.parametrize("name", ["wrok", "'; rm -rf"])
 def test_an_unknown_account(kosmo, name):
-    """The error names the unknown account, the nearest one or all known ones, and how to configure it."""
+    """The error for an unknown account suggests the nearest name or lists all, and says how to configure an account."""
     configured(kosmo, account="work", set={"api_key": "r8_work"})
     ran = kosmo("integrations:call", "replicate.get_account", "--account", name, "--json")
 
@@ -168,7 +170,7 @@ def test_an_unknown_account(kosmo, name):
 
 
 def test_a_disabled_provider_sends_nothing(kosmo, live, server):
-    """Nothing is sent, even with --force, and the error names the command that enables the provider."""
+    """With a disabled provider nothing is sent, even with --force, and the error names the command that enables it."""
     kosmo(CONFIGURE, "--disable")
     for argv in (["get_account"], ["get_account", "--force"]):
         ran = live("integrations:replicate", *argv, "--json")
@@ -179,7 +181,8 @@ def test_a_disabled_provider_sends_nothing(kosmo, live, server):
 
 
 def test_a_project_can_only_tighten_until_it_is_trusted(kosmo, live, server, tmp_path):
-    """Each command reports the settings it ignored, and the command that trusts the file."""
+    """Until a project's file is trusted, each command reports the settings it ignored and the command that trusts the
+    file."""
     file = tmp_path / ".kosmo" / "config.toml"
     file.parent.mkdir()
     file.write_text('[replicate]\nurl = "http://127.0.0.1:1/v1"\n[replicate.permissions]\nwrite = "allow"\n')
@@ -202,7 +205,7 @@ def test_a_project_can_only_tighten_until_it_is_trusted(kosmo, live, server, tmp
 
 
 def test_nothing_to_trust(kosmo):
-    """Without a project's file there is an error, with the command that creates one."""
+    """Without a project file, trust gives an error with the command that creates one."""
     ran = kosmo(TRUST, "--json")
 
     assert 2 == ran.status
@@ -210,7 +213,7 @@ def test_nothing_to_trust(kosmo):
 
 
 def test_status_says_where_each_value_is_from(kosmo, tmp_path):
-    """Flags and files are named, for people and for machines."""
+    """The status names the flag or file that each value comes from, for people and for machines."""
     configured(kosmo, permissions={"write": "allow"})
     provider = kosmo(STATUS, "--json", env={"REPLICATE_URL": "https://e.example/v1"}).json["providers"][0]
 
@@ -222,7 +225,7 @@ def test_status_says_where_each_value_is_from(kosmo, tmp_path):
 
 
 def test_doctor_passes_every_check(live, server):
-    """All checks run in order, and the status is 0."""
+    """With a working configuration all checks run in order, and the status is 0."""
     server.default = Answer(200, b'{"type": "user", "username": "ada"}')
     ran = live(DOCTOR, "replicate", "--json")
 
@@ -238,7 +241,7 @@ def test_doctor_passes_every_check(live, server):
 
 
 def test_doctor_names_missing_layers():
-    """The check names what fails without them."""
+    """The sandbox check names what does not work without the missing layers."""
     from kosmolua.host.doctor import _isolation
 
     check = _isolation(["landlock"])
@@ -250,15 +253,16 @@ def test_doctor_names_missing_layers():
 
 @pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d"])
 def test_doctor_checks_the_form_of_the_token(live, server, quotes):
-    """A token with quotes around it fails before a request is made, also offline."""
+    """A token in quotation marks fails the check before a request is made, also with --offline."""
     ran = live(DOCTOR, "--offline", "--json", env={"REPLICATE_API_KEY": f"{quotes[0]}r8_marked{quotes[1]}"})
 
     assert (4, []) == (ran.status, server.requests)
     assert checks(ran)["credential"]["message"].startswith("the API token has quotes around it")
 
 
-def test_doctor_of_the_emulator(live, server):
-    """Nothing of the API's settings is shown as if it were used: the emulator is asked, and all is allowed."""
+def test_doctor_with_the_emulator_shows_no_settings_of_the_api(live, server):
+    """With --emulate, doctor queries the emulator, reports that all calls are allowed, and shows no settings of the
+    API."""
     ran = live(DOCTOR, "--emulate", "--json")
     told = checks(ran)
 
@@ -270,7 +274,7 @@ def test_doctor_of_the_emulator(live, server):
 
 
 def test_the_summary_says_what_was_removed(kosmo):
-    """A removed account and a removed value are not called changed."""
+    """The summary reports a removed account or value as removed, not as changed."""
     stored = b'{"account": "work", "set": {"api_key": "r8_marked_work"}, "storage": "file"}'
     kosmo(CONFIGURE, "replicate", "--stdin-json", stdin=stored)
     removed = kosmo(CONFIGURE, "replicate", "--account", "work", "--remove")
@@ -291,7 +295,7 @@ def test_doctor_offline_sends_nothing(live, server):
 
 
 def test_doctor_names_what_fails(kosmo, live, server):
-    """The first failed check decides the status, and each one names the command to run."""
+    """The first failed check decides the exit status, and each failed check names the command to run."""
     server.default = Answer(401, b'{"title": "Unauthenticated", "detail": "no"}')
 
     assert ("token", 4) == failing(live(DOCTOR, "--json"))
@@ -311,7 +315,7 @@ def failing(ran):
 
 
 def test_doctor_stops_at_an_invalid_file(kosmo, tmp_path):
-    """Doctor names the file and stops, since everything else would be a guess."""
+    """Doctor names an invalid configuration file and stops, since further checks would be guesses."""
     path = tmp_path / ".config" / "kosmolua" / "config.toml"
     path.parent.mkdir(parents=True)
     path.write_text("[replicate")
@@ -321,7 +325,7 @@ def test_doctor_stops_at_an_invalid_file(kosmo, tmp_path):
 
 @pytest.mark.parametrize("command", [CONFIGURE, DOCTOR, STATUS, TRUST])
 def test_help_shows_an_example(kosmo, command):
-    """On standard output, with status 0."""
+    """The help is printed on standard output with an example, with status 0."""
     ran = kosmo(command, "--help")
 
     assert (0, "") == (ran.status, ran.err)
@@ -329,7 +333,7 @@ def test_help_shows_an_example(kosmo, command):
 
 
 def test_the_first_dialog(server, tmp_path):
-    """It names the page for tokens, does not offer to keep a value, and checks the new token."""
+    """The first dialog names the web page for tokens, does not offer to keep a value, and checks the new token."""
     server.default = Answer(body=b'{"type": "user", "username": "ada"}')
     environment = {"REPLICATE_URL": server.url, "KOSMO_CONFIG_DIR": str(tmp_path / "first"), "TERM": "xterm"}
     terminal = Terminal(
@@ -352,7 +356,7 @@ def test_the_first_dialog(server, tmp_path):
 
 @pytest.mark.parametrize("token", ['"r8_quoted"', "'r8_quoted'", "“r8_quoted”"])
 def test_a_token_in_quotes(kosmo, token):
-    """The error says so without showing the token."""
+    """The error for a token in quotation marks does not show the token."""
     ran = kosmo("integrations:replicate", "get_account", env={"REPLICATE_API_KEY": token})
 
     assert 4 == ran.status

@@ -1,4 +1,4 @@
-"""Prices, budgets and what calls cost, from a shell."""
+"""Prices, budgets and the cost of calls on the command line."""
 
 import json
 import stat
@@ -51,7 +51,8 @@ def answered(server, count, **more):
 
 @pytest.mark.parametrize("form", ["toml", "json"])
 def test_a_price_file_is_imported(kosmo, tmp_path, form):
-    """TOML and JSON are accepted. Each price has its age and source, and only the owner can read the file."""
+    """TOML and JSON files are imported. Each price is listed with its age and source, and only the owner can read the
+    stored file."""
     import tomllib
 
     content = PRICES
@@ -86,7 +87,7 @@ def test_a_price_file_is_imported(kosmo, tmp_path, form):
     ],
 )
 def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, problem):
-    """Nothing of it is imported, and earlier prices stay."""
+    """Nothing is imported from a file with a mistake, and earlier prices are kept."""
     (tmp_path / "good.toml").write_text(PRICES)
     kosmo("prices", "import", "good.toml")
     (tmp_path / "bad.toml").write_bytes(PRICES.replace(*change).encode(errors="surrogateescape"))
@@ -98,8 +99,8 @@ def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, pr
     assert 3 == len(kosmo("prices", "--json").json["prices"])
 
 
-def test_a_price_list_that_was_damaged(server, live, own, run, tmp_path):
-    """Only calls that need a price fail; importing again requires moving the file away."""
+def test_a_damaged_price_list_stops_only_calls_that_need_a_price(server, live, own, run, tmp_path):
+    """With a damaged price list, only calls that need a price fail; it has to be moved away before the next import."""
     path = own("").with_name("prices.json")
     path.write_text("[{]")
     answered(server, 1)
@@ -114,7 +115,7 @@ def test_a_price_list_that_was_damaged(server, live, own, run, tmp_path):
 
 
 def test_which_prices_are_in_force(kosmo, tmp_path, own):
-    """A file of the same source replaces the earlier one; prices in config.toml override all."""
+    """An import replaces earlier prices from the same source; prices in config.toml override all imported ones."""
     for name, source, date, price in (
         ("a", "a", "2026-03-01", 1),
         ("b", "b", "2026-02-01", 2),
@@ -135,14 +136,14 @@ def test_which_prices_are_in_force(kosmo, tmp_path, own):
 
 @pytest.mark.parametrize("table", ["[replicate.prices]", "[replicate.prices.models]"])
 def test_models_may_be_in_either_table(kosmo, own, table):
-    """Models, whose names contain a slash, may be in either table."""
+    """The prices of models, whose names contain a slash, may be in either table."""
     own(f'{table}\n"owner/images" = {{ image_output_count = 0.003 }}\n')
 
     assert ["owner/images"] == [each["name"] for each in kosmo("prices", "--json").json["prices"]]
 
 
 def test_an_invalid_price_is_reported_with_its_place(kosmo, own):
-    """The error names the place, like other errors in the file."""
+    """The error for an invalid price names its place, like other errors in the file."""
     own('[replicate.prices]\n"owner/images" = { image_outptu_count = 0.003 }\n')
     ran = kosmo("integrations:status")
 
@@ -153,8 +154,8 @@ def test_an_invalid_price_is_reported_with_its_place(kosmo, own):
 # What a run costs -------------------------------------------------------------------------------------------------
 
 
-def test_four_images_do_not_pass_under_a_cap_for_two(server, run, kosmo, tmp_path):
-    """The imported prices stop the call; nothing is sent."""
+def test_imported_prices_apply_to_a_cost_limit(server, run, kosmo, tmp_path):
+    """With imported prices, a call for four images is refused by a limit that allows two; nothing is sent."""
     (tmp_path / "prices.toml").write_text(PRICES)
     kosmo("prices", "import", "prices.toml")
     ran = run(4, "--max-cost", "0.006")
@@ -165,7 +166,8 @@ def test_four_images_do_not_pass_under_a_cap_for_two(server, run, kosmo, tmp_pat
 
 
 def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
-    """Envelope, audit log, report and list of runs show the cost: three images were reserved, two were billed."""
+    """The envelope, the audit log, the report and the list of runs show the cost: three images were reserved, two were
+    billed."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     answered(server, 2)
     ran = run(3, "--journal", "kept", "--report", "page.html")
@@ -183,7 +185,7 @@ def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
 
 
 def test_what_one_call_costs(server, live, own):
-    """The envelope has the cost; an unknown price is not zero."""
+    """The envelope has the cost of the call; an unknown price is not shown as zero."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     answered(server, 1)
     flags = ("--write", "allow", "--json", "--input.prompt", "x")
@@ -195,7 +197,7 @@ def test_what_one_call_costs(server, live, own):
 
 
 def test_estimated_cost_is_shown_separately(server, run, own):
-    """A prediction without a known end costs what was reserved."""
+    """The cost of a prediction whose end is unknown is the reserved amount."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     meta = run(2).json["meta"]
@@ -204,11 +206,11 @@ def test_estimated_cost_is_shown_separately(server, run, own):
     assert 1 == run(2, env={"KOSMO_CONFIG_DIR": "/nowhere"}).json["meta"]["guessed"]["unpriced"]
 
 
-# Budgets that outlive a run ---------------------------------------------------------------------------------------
+# Budgets for several runs -----------------------------------------------------------------------------------------
 
 
 def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
-    """In config.toml only the budget changes."""
+    """Setting, changing and removing a budget changes only that budget in config.toml."""
     before = '# mine\n[replicate.permissions]\nwrite = "ask"  # as is\n'
     path = own(before)
     assert 0 == kosmo("budget", "set", "daily", "--cost", "5", "--per", "day").status
@@ -249,7 +251,7 @@ def test_a_budget_is_set_changed_shown_and_removed(kosmo, own):
     ],
 )
 def test_a_budget_that_cannot_be_set(kosmo, argv, problem):
-    """The error has a hint, and no file is created."""
+    """The error for an invalid budget has a hint, and no file is created."""
     ran = kosmo("budget", *argv)
 
     assert (2, "") == (ran.status, ran.out)
@@ -258,7 +260,8 @@ def test_a_budget_that_cannot_be_set(kosmo, argv, problem):
 
 
 def test_runs_share_a_budget(server, run, live, own):
-    """At 80 % a warning appears on standard error; then exit status 5 with the budget's name and renewal."""
+    """At 80 % a warning is printed on standard error; a call beyond the budget gives exit status 5 with the budget's
+    name and renewal time."""
     own(
         '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'
         '[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 0.015\n'
@@ -280,7 +283,7 @@ def test_runs_share_a_budget(server, run, live, own):
 
 
 def test_a_project_can_only_add_budgets(server, run, own, tmp_path):
-    """A project's budgets apply besides those of the user, without trust."""
+    """A project's budgets apply in addition to the user's budgets, even if the project is not trusted."""
     own(
         '[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n'
         '[[replicate.budgets]]\nname = "daily"\nperiod = "day"\ncost = 0.003\n'
@@ -297,7 +300,7 @@ def test_a_project_can_only_add_budgets(server, run, own, tmp_path):
 
 
 def test_a_run_without_a_budget_has_no_ledger(server, run, tmp_path):
-    """Neither the file nor SQLite is used."""
+    """Without a budget, no ledger file is created."""
     answered(server, 1)
     assert 0 == run(1).status
 
@@ -305,7 +308,7 @@ def test_a_run_without_a_budget_has_no_ledger(server, run, tmp_path):
 
 
 def test_the_emulator_counts_for_no_budget(kosmo, own, tmp_path):
-    """Emulated calls cost nothing."""
+    """Emulated calls count toward no budget."""
     own('[[replicate.budgets]]\nname = "none"\nperiod = "day"\npredictions = 0\n')
     ran = kosmo("lua", "--emulate", "-e", "return run('replicate/hello-world', { text = 'a' })")
 

@@ -1,4 +1,4 @@
-"""The stubs of the user's own functions, for editors and for `docs.read`."""
+"""The generated types of the user's own functions, for editors and for `docs.read`."""
 
 import json
 import sys
@@ -58,15 +58,16 @@ FUNCTIONS = {
 
 @pytest.fixture
 def shop(tmp_path, monkeypatch):
-    """The module's functions, as a host has them."""
+    """The module's functions, as a host registers them."""
     (tmp_path / "corner_shop.py").write_text(SHOP)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "corner_shop", raising=False)
     return customs_of(import_module("corner_shop").FUNCTIONS)
 
 
-def test_the_command_writes_them(kosmo, tmp_path):
-    """Next to the other stubs, which later runs do not change; a docs page shows the same types."""
+def test_the_command_writes_the_types_of_functions(kosmo, tmp_path):
+    """The types are written next to the other stubs and are not changed by later runs; a docs page shows the same
+    types."""
     (tmp_path / "shop.py").write_text(SHOP)
     ran = kosmo("integrations:types", "--functions", "shop:FUNCTIONS", "--json")
     written = (tmp_path / "types" / "custom.lua").read_text()
@@ -111,12 +112,13 @@ custom["end"] = function(arguments) end
     ],
 )  # fmt: skip
 def test_a_function_is_declared(shop, name, expected):
-    """By its signature; without arguments the table is optional, and None is no result."""
+    """A function is declared from its signature; a function without arguments has an optional table, and a function
+    that returns None has no result."""
     assert expected == declaration(shop[f"custom.{name}"].declared())
 
 
 def test_a_struct_is_declared(shop):
-    """Its fields are those of the call, and a type that contains itself ends."""
+    """A struct has the fields of the call, and the declaration of a type that contains itself is cut off."""
     text = declaration(shop["custom.place"].declared())
 
     assert "---@field lines { sku: string, count?: integer }[]\n" in text
@@ -126,7 +128,7 @@ def test_a_struct_is_declared(shop):
 
 
 def test_the_file_is_lua(shop):
-    """Also with the words of the language as names."""
+    """The file is valid Lua, even if functions are named like Lua keywords."""
     text = custom_stubs([each.declared() for each in shop.values()], "kosmo integrations:types --functions shop:X")
     loads = State().run_module_text(b"return function(text) return assert(load(text, 'custom', 't')) ~= nil end")
 
@@ -134,7 +136,7 @@ def test_the_file_is_lua(shop):
 
 
 def test_annotations_that_cannot_be_described(tmp_path, kosmo):
-    """The result is then of any type, since the function works without."""
+    """A result whose annotation cannot be described is declared as any, since the function works without it."""
     (tmp_path / "shop.py").write_text(f"{SHOP}\ndef later(a: int = 1) -> object: ...\n")
     ran = kosmo("integrations:types", "--functions", "shop:later")
 
@@ -143,10 +145,10 @@ def test_annotations_that_cannot_be_described(tmp_path, kosmo):
 
 
 def test_a_struct_with_an_unknown_type_is_refused():
-    """When the host is made, with the reason."""
+    """A struct with an unknown type is refused with the reason when the host is created."""
 
     class Local(Struct):
-        after: "Local | None" = None  # a name that only this test has
+        after: "Local | None" = None  # a name that is known only inside this test
 
     with pytest.raises(OptionError, match="Local"):
         customs_of({"place": Function(call=print, arguments=Local)})
@@ -154,7 +156,7 @@ def test_a_struct_with_an_unknown_type_is_refused():
 
 @pytest.mark.parametrize("given", ["shop", "shop:", "shop:NOTHING", "nosuch:F"])
 def test_missing_functions_are_reported(tmp_path, kosmo, given):
-    """As for `kosmo lua`; nothing is written."""
+    """Missing functions are reported as by `kosmo lua`; nothing is written."""
     (tmp_path / "shop.py").write_text(SHOP)
     ran = kosmo("integrations:types", "--functions", given, "--json")
 

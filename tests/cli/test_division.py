@@ -1,4 +1,4 @@
-"""The words of `kosmo lua` that belong to the script."""
+"""Which words of a `kosmo lua` command line belong to the script."""
 
 import os
 import subprocess
@@ -39,7 +39,7 @@ OPTIONS = _parser("lua").takes
     ],
 )
 def test_words_are_divided(line, own, script):
-    """The script's arguments begin with the first word after it; options of the command may come before."""
+    """The script's arguments begin with the first word after the script; options of the command may come before."""
     if own is None:
         with pytest.raises(UsageError, match="before --"):
             divided(line.split(), OPTIONS)
@@ -53,7 +53,8 @@ LATE = ["--emulate", "--dry-run", "--max-cost=1", "--write", "--account", "--all
 
 @pytest.mark.parametrize("option", [*LATE, "--record", "--time-limit", "--force"])
 def test_a_protecting_option_after_the_script_is_refused(option):
-    """The option is refused, since the run would ignore it; after -- it belongs to the script."""
+    """A protecting option after the script is refused, since the run would ignore it; after -- it belongs to the
+    script."""
     with pytest.raises(UsageError, match="would go to the script") as refused:
         divided(["f.lua", "a", option], OPTIONS)
     assert "before the script" in refused.value.hint
@@ -62,7 +63,7 @@ def test_a_protecting_option_after_the_script_is_refused(option):
 
 
 def test_a_script_with_a_shebang(kosmo, tmp_path):
-    """The script runs like a program, with its arguments."""
+    """A script with a shebang runs like a program, with its arguments."""
     script = tmp_path / "flow.lua"
     script.write_text(f"#!/usr/bin/env -S {sys.executable} -m kosmolua lua --emulate\nprint(#args, ...)\n")
     script.chmod(0o755)

@@ -1,4 +1,4 @@
-"""A dry run shows each request that a script would send, as far as possible without answers."""
+"""A dry run shows each request that a script would send, as far as the script gets without answers."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def dry(kosmo):
     ],
 )
 def test_a_helper_shows_its_request_and_stops(dry, source, requests, needs):
-    """Standard error has the request and the line where the script stops; that is not a failure."""
+    """Standard error shows the request and the line where the script stops; stopping there is not a failure."""
     ran = dry(source)
 
     assert (0, "") == (ran.status, ran.out)
@@ -54,7 +54,8 @@ def test_a_helper_shows_its_request_and_stops(dry, source, requests, needs):
 
 
 def test_a_direct_call_returns_its_request(dry):
-    """The script continues with the request. Using it like an answer fails, and the hint explains why."""
+    """A direct call returns the request and the script continues. Using the request like an answer fails, and the hint
+    explains why."""
     ran = dry("local account = replicate.get_account() print(account.method) return account.username:upper()")
 
     assert (1, "GET\n") == (ran.status, ran.out)
@@ -63,7 +64,7 @@ def test_a_direct_call_returns_its_request(dry):
 
 
 def test_the_envelope_has_the_requests(dry):
-    """The run succeeded, with all requests in order."""
+    """The envelope reports success and lists all requests in order."""
     found = dry(f'run("{LLAMA}", {{ prompt = "x" }})', "--json").json
 
     assert (True, None) == (found["success"], found["code"])
@@ -71,8 +72,8 @@ def test_the_envelope_has_the_requests(dry):
     assert {"prompt": "x"} == found["meta"]["requests"][1]["body"]["input"]
 
 
-def test_a_script_cannot_pretend_to_be_dry(kosmo):
-    """A script's own error with that code is an ordinary failure."""
+def test_a_script_cannot_pretend_to_be_in_a_dry_run(kosmo):
+    """If a script raises an error with the code of a dry run, the run fails as with any other error."""
     ran = kosmo("lua", "-e", 'error { code = "dry_run", message = "done" }', "--json")
 
     assert (1, "script_error") == (ran.status, ran.json["code"])

@@ -1,4 +1,4 @@
-"""A command always ends the same way: running jobs are named or canceled, and files are written."""
+"""Every command ends the same way: running jobs are named or canceled, and files are written."""
 
 import os
 import pty
@@ -23,7 +23,7 @@ SAVE = """
 
 @pytest.fixture
 def holding():
-    """Makes servers that delay answers."""
+    """Creates servers that delay answers."""
     made = []
 
     def make(*hold):
@@ -37,7 +37,7 @@ def holding():
 
 @pytest.fixture
 def started(tmp_path):
-    """Starts the command line against a server; no process is left behind."""
+    """Starts the command line against a server; no process remains after the test."""
     processes = []
 
     def start(server, *argv, **options):
@@ -59,7 +59,7 @@ def started(tmp_path):
 
 
 def ended(process):
-    """The exit status and what was printed."""
+    """The exit status and the printed output."""
     out, err = process.communicate(timeout=30)
     return process.returncode, out.decode(), err.decode()
 
@@ -73,8 +73,8 @@ CANCEL = ["--cancel-on-exit"]
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
-def test_before_a_create(holding, started, number, flags):
-    """Nothing was created, so nothing is named, searched for or canceled."""
+def test_a_signal_before_a_create(holding, started, number, flags):
+    """If a signal ends the run before a create, nothing is named, searched for or canceled."""
     server = holding()
     process = started(server, *lua("print('ready') sleep(60) " + RUN, *flags))
     assert b"ready\n" == process.stdout.readline()
@@ -89,8 +89,9 @@ def test_before_a_create(holding, started, number, flags):
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 @pytest.mark.parametrize("source", [RUN, f"parallel({{ 1 }}, function() {RUN} end)"], ids=["alone", "beside"])
-def test_while_a_create_is_not_answered(holding, started, number, flags, source):
-    """The prediction is found in the account, and named with the command that cancels it, or canceled."""
+def test_a_signal_while_a_create_is_not_answered(holding, started, number, flags, source):
+    """If a signal arrives before a create is answered, its prediction is found in the account, and either canceled or
+    named with the command that cancels it."""
     server = holding("create")
     process = started(server, *lua(source, *flags))
     server.saw("POST", "/predictions")
@@ -108,7 +109,8 @@ def test_while_a_create_is_not_answered(holding, started, number, flags, source)
 
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 def test_a_create_that_never_reached_the_server(holding, started, flags):
-    """It is searched for while it could still be listed, and then reported as possibly created."""
+    """A create that never reached the server is searched for as long as it could still appear in the list, and then
+    reported as possibly created."""
     server = holding("request")
     process = started(server, *lua(RUN, *flags))
     server.saw("POST", "/predictions")
@@ -139,7 +141,7 @@ def test_predictions_of_others_are_not_candidates(holding, started):
 
 
 def test_more_matches_than_creates(holding, started):
-    """If several match, each is named and none is canceled."""
+    """If more predictions match than were created, each is named and none is canceled."""
     server = holding("create")
     process = started(server, *lua(RUN, *CANCEL))
     server.saw("POST", "/predictions")
@@ -159,8 +161,9 @@ def test_more_matches_than_creates(holding, started):
     [(RUN, "get", "/predictions/p1"), (STREAM, "stream", "/stream/p1"), (SAVE, "download", "/file/picture.png")],
     ids=["waiting", "streaming", "saving"],
 )
-def test_after_a_create(holding, started, tmp_path, number, flags, source, hold, path):
-    """While it is waited for, followed or saved: it is named or canceled, and no partial file is left."""
+def test_a_signal_after_a_create(holding, started, tmp_path, number, flags, source, hold, path):
+    """A prediction that the script waits for, streams or saves is named or canceled after a signal, and no partial file
+    is left."""
     server = holding(hold)
     process = started(server, *lua(source, *flags), "--", f"{server.origin}/file/picture.png")
     server.saw("GET", path)
@@ -177,7 +180,7 @@ def test_after_a_create(holding, started, tmp_path, number, flags, source, hold,
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 @pytest.mark.parametrize("hold", ["create", "get"])
 def test_the_time_limit(holding, started, flags, hold):
-    """The end is the same, with status 5."""
+    """A run that reaches its time limit ends the same way, with status 5."""
     server = holding(hold)
     status, _, err = ended(started(server, *lua(RUN, *flags, "--time-limit", "6")))
 
@@ -189,7 +192,8 @@ def test_the_time_limit(holding, started, flags, hold):
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_report_and_journal_are_written(holding, started, tmp_path, number):
-    """They are written as after any run; a resumed run uses what was found as the create's answer."""
+    """The report and the journal are written as after any run; a resumed run uses the prediction that was found as the
+    create's answer."""
     server = holding("create")
     flags = ("--report", "r.html", "--journal", "j")
     process = started(server, *lua(f"return ({RUN})", *flags))
@@ -199,14 +203,14 @@ def test_report_and_journal_are_written(holding, started, tmp_path, number):
 
     assert "interrupted" in (tmp_path / "r.html").read_text()
     server.hold.clear()
-    server.create({"input": {"prompt": "x"}}, "/v1/models/o/m/predictions")  # somebody else's, later
+    server.create({"input": {"prompt": "x"}}, "/v1/models/o/m/predictions")  # another client's, created later
     server.predictions[1].update(status="succeeded", output="mine")
     assert (0, "mine\n") == ended(started(server, *lua(f"return ({RUN})", "--journal", "j")))[:2]
     assert 1 == server.count("POST", "/predictions")
 
 
 def test_the_second_signal_ends_at_once(holding, started):
-    """The program waits for nothing more."""
+    """The second signal ends the program without waiting for anything."""
     server = holding("request")
     process = started(server, *lua(RUN))
     server.saw("POST", "/predictions")
@@ -233,7 +237,7 @@ def test_a_signal_that_is_sent_twice(holding, started):
 
 
 def test_an_ignored_signal_stays_ignored(holding, started):
-    """nohup protects from SIGHUP."""
+    """SIGHUP is ignored if nohup started the program."""
     server = holding()
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
     source = "print('ready') sleep(0.5) return 'done'"
@@ -246,8 +250,8 @@ def test_an_ignored_signal_stays_ignored(holding, started):
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
-def test_one_function(holding, started, number, flags):
-    """integrations:call ends like a script."""
+def test_a_call_of_one_function_ends_like_a_script(holding, started, number, flags):
+    """integrations:call ends like a script after a signal."""
     server = holding("create")
     call = ["integrations:replicate", "create_model_prediction", '{"input":{"prompt":"x"}}', "--model_owner", "o"]
     process = started(server, *call, "--model_name", "m", "--write", "allow", *flags)
@@ -260,8 +264,8 @@ def test_one_function(holding, started, number, flags):
     assert ("prediction p1 may still run; cancel it: kosmo" in err) is not bool(flags)
 
 
-def test_one_function_as_json(holding, started):
-    """The envelope has the same error."""
+def test_a_call_of_one_function_ends_with_json(holding, started):
+    """With --json, the envelope has the same error."""
     server = holding("get")
     process = started(server, "integrations:replicate", "get_prediction", "--prediction_id", "p1", "--json")
     server.saw("GET", "/predictions/p1")
@@ -274,7 +278,7 @@ def test_one_function_as_json(holding, started):
 
 @contextmanager
 def terminal():
-    """Both ends of a terminal."""
+    """The file descriptors of both ends of a terminal."""
     ours, theirs = pty.openpty()
     try:
         yield ours, theirs
@@ -293,8 +297,8 @@ def asked(descriptor, text):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("source", [RUN, f"parallel({{ 1 }}, function() {RUN} end)"], ids=["alone", "beside"])
-def test_at_a_question(holding, started, number, source):
-    """Nothing was sent before, and nothing is sent after."""
+def test_a_signal_at_a_question(holding, started, number, source):
+    """If a signal arrives while a question is shown, nothing is sent before or after the signal."""
     server = holding()
     with terminal() as (ours, theirs):
         process = started(
@@ -312,7 +316,8 @@ def test_at_a_question(holding, started, number, source):
 
 
 def test_a_closed_terminal(holding, started, tmp_path):
-    """Closing the window ends the run like SIGHUP: its jobs are canceled, though nobody can read the report."""
+    """Closing the terminal window ends the run like SIGHUP: its jobs are canceled, though nobody can read the
+    messages."""
     server = holding("get")
     with terminal() as (_, theirs):
         process = started(
@@ -330,8 +335,8 @@ def test_a_closed_terminal(holding, started, tmp_path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("flags", [[], CANCEL], ids=["", "cancel"])
 @pytest.mark.parametrize("moment", ["typing", "creating"])
-def test_the_prompt(holding, started, number, flags, moment):
-    """The prompt ends as with :quit, with the status of the signal."""
+def test_a_signal_at_the_prompt(holding, started, number, flags, moment):
+    """A signal ends the prompt like :quit, with the status of the signal."""
     server = holding("create") if moment == "creating" else holding()
     with terminal() as (ours, theirs):
         process = started(
@@ -352,7 +357,7 @@ def test_the_prompt(holding, started, number, flags, moment):
 
 
 def _rest(descriptor):
-    """The terminal's output until its other end is closed."""
+    """The terminal's output until the other end is closed."""
     shown = b""
     while True:
         assert select.select([descriptor], [], [], 20)[0], shown

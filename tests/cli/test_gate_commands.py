@@ -1,4 +1,4 @@
-"""The gate from a shell: rules, explanations, budgets, headers, the audit log, and a script's files."""
+"""The gate on the command line: rules, explanations, budgets, headers, the audit log, and a script's files."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def config_file(tmp_path):
 
 @pytest.fixture
 def configured(live, tmp_path, config_file):
-    """The command line with rules in its configuration."""
+    """Runs the command line with rules in its configuration."""
     config_file(RULES)
     return lambda *argv, **options: live(*argv, env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")}, **options)
 
@@ -59,7 +59,7 @@ def test_rules_apply_to_commands_and_scripts(server, configured):
 
 
 def test_a_rule_on_a_model_applies_to_every_way_of_naming_it(server, configured):
-    """The rule applies in whatever way the script names the model."""
+    """A rule for a model applies no matter how the script names the model."""
     source = """
       local ok, e = pcall(integrations.replicate.create_prediction, { version = "Expensive/model:abc", input = {} })
       integrations.replicate.create_prediction{ version = "cheap/model", input = {} }
@@ -84,7 +84,7 @@ def test_a_rule_on_a_model_applies_to_every_way_of_naming_it(server, configured)
     ],
 )
 def test_a_decision_is_explained(configured, arguments, verdict, rule):
-    """The rule that decides is shown without a call, even with incomplete arguments."""
+    """The explanation shows the deciding rule without making a call, even if arguments are missing."""
     ran = configured("integrations:policy", "explain", *arguments, "--json")
 
     assert (0, verdict) == (ran.status, ran.json["verdict"])
@@ -92,7 +92,7 @@ def test_a_decision_is_explained(configured, arguments, verdict, rule):
 
 
 def test_an_explanation_for_a_person(configured):
-    """It shows the verdict, the reason, and other matching rules."""
+    """The explanation as text shows the verdict, the reason, and other matching rules."""
     ran = configured("integrations:policy", "explain", "replicate.create_prediction", "--model", "expensive/x")
 
     assert ran.out.startswith("ask: create_prediction\nrule: ask create_prediction where model=expensive/* (")
@@ -110,7 +110,7 @@ def test_an_explanation_for_a_person(configured):
     ],
 )
 def test_a_mistake_in_a_query_is_reported(configured, argv, needle):
-    """The hint shows what to write instead."""
+    """The error for an invalid query has a hint that shows what to write instead."""
     ran = configured("integrations:policy", *argv)
 
     assert 2 == ran.status
@@ -119,7 +119,7 @@ def test_a_mistake_in_a_query_is_reported(configured, argv, needle):
 
 
 def test_rules_are_listed(configured):
-    """Each rule is shown with its file, and after them the access classes."""
+    """Each rule is listed with its file, followed by the access classes."""
     ran = configured("integrations:policy", "list", "--json")
 
     assert ["deny", "ask", "allow", "allow"] == [rule["verdict"] for rule in ran.json["rules"]]
@@ -127,7 +127,7 @@ def test_rules_are_listed(configured):
 
 
 def test_an_invalid_rule_stops_every_call(server, live, tmp_path, config_file):
-    """The invalid rule is not ignored: exit status 4, with its place."""
+    """An invalid rule is not ignored: every call ends with exit status 4 and names the rule's place."""
     config_file('[[replicate.rules]]\nverdict = "deny"\nfunctions = "delte_file"\n')
     ran = live("integrations:call", "replicate.get_account", env={"KOSMO_CONFIG_DIR": str(tmp_path / "config")})
 
@@ -140,7 +140,8 @@ def test_an_invalid_rule_stops_every_call(server, live, tmp_path, config_file):
 
 
 def test_a_budget_ends_a_script(server, live):
-    """Exit status 5, the spending in the envelope, and no further request, even if the script catches errors."""
+    """The run ends with exit status 5 and the spending in the envelope, and sends no further request, even if the
+    script catches errors."""
     source = f"for _ = 1, 20 do pcall(function() {CREATE} end) end {CREATE}"
     ran = live("lua", "--json", "--write", "allow", "--max-predictions", "3", "-e", source)
 
@@ -150,8 +151,9 @@ def test_a_budget_ends_a_script(server, live):
     assert {"predictions": 3} == ran.json["meta"]["budget"]
 
 
-def test_what_still_runs_is_reported_or_canceled(server, live):
-    """After a failure standard error has the command that cancels it; --cancel-on-exit cancels it."""
+def test_a_running_prediction_is_reported_or_canceled(server, live):
+    """After a failure, standard error names the command that cancels a running prediction; --cancel-on-exit cancels
+    it."""
     server.default = Answer(201, b'{"id": "abc", "status": "starting"}')
     failing = f"{CREATE} error('oops')"
     told = live("lua", "--write", "allow", "-e", failing)
@@ -163,7 +165,7 @@ def test_what_still_runs_is_reported_or_canceled(server, live):
 
 
 def test_a_creation_without_an_answer_is_reported(server, live):
-    """It is reported, since it may have been created and its id is unknown."""
+    """A create without an answer is reported, since its prediction may exist with an unknown id."""
     server.default = Answer(201, cut=5)
     ran = live("lua", "--write", "allow", "-e", CREATE)
 
@@ -177,7 +179,7 @@ HEADER = "--@ needs: create_prediction\n--@ models: owner/*\n--@ max_predictions
 
 @pytest.mark.parametrize("force", [[], ["--force"]])
 def test_a_script_is_limited_to_its_header(server, live, force):
-    """Flags never allow more than the header."""
+    """Flags never allow more than the script's header."""
     source = f"""{HEADER}
       for i, call in ipairs{{
         function() {CREATE} end,
@@ -210,7 +212,7 @@ def test_explain_shows_the_header_without_running(server, live, tmp_path):
 
 
 def test_a_wrong_header_stops_the_script(live, tmp_path):
-    """The error names the line, and nothing has run."""
+    """The error for an invalid header names the line, and nothing of the script runs."""
     (tmp_path / "flow.lua").write_text("-- fine\n--@ max_call: 1\nprint('ran')\n")
     ran = live("lua", "flow.lua")
 
@@ -222,7 +224,8 @@ def test_a_wrong_header_stops_the_script(live, tmp_path):
 
 
 def test_every_decision_is_recorded(live, configured, tmp_path):
-    """Calls of commands and scripts are recorded with who and why, without arguments and without the token."""
+    """Each call of a command or script is recorded with its caller and the reason for the decision, without arguments
+    and without the token."""
     (tmp_path / "flow.lua").write_text(f"{CREATE.replace('{}', '{ text = [[private]] }')}\nreturn 1\n")
     configured("lua", "flow.lua")
     configured("integrations:call", "replicate.delete_file", '{"file_id": "f"}')
@@ -240,7 +243,7 @@ def test_every_decision_is_recorded(live, configured, tmp_path):
 
 
 def test_the_log_can_be_searched(live):
-    """Entries are found by function, time and run; the last ones are shown."""
+    """Entries can be found by function, time and run; the latest ones are shown."""
     for name in ("get_account", "list_files", "list_hardware"):
         live("integrations:call", f"replicate.{name}")
     run = live("audit", "--json").json["entries"][1]["run"]
@@ -259,7 +262,7 @@ def test_the_log_can_be_searched(live):
 
 
 def test_an_empty_log_names_its_file(live):
-    """An empty log names its file."""
+    """If the log is empty, the message names the log file."""
     assert "audit.jsonl" in live("audit").out
 
 
@@ -268,7 +271,7 @@ def test_an_empty_log_names_its_file(live):
 
 @pytest.fixture
 def project(tmp_path):
-    """A script with modules next to it, and a file."""
+    """A script with modules in the same directory, and a file."""
     folder = tmp_path / "project"
     (folder / "lib" / "text").mkdir(parents=True)
     (folder / "util.lua").write_text("local M = {}\nfunction M.fail()\n  error('oops')\nend\nreturn M\n")
@@ -290,7 +293,7 @@ def run_in(project, live, source, *flags):
 
 
 def test_a_script_requires_its_modules(project, live):
-    """Modules next to the script are loaded once each; an error in one has its own line."""
+    """Modules in the script's directory are loaded once each; an error in a module has the line in that module."""
     ran = run_in(project, live, "return { require('lib.text').name, require('lib.text').count }", "--allow-read", ".")
     assert ["lib.text", 1] == ran.json["result"]
 
@@ -313,7 +316,7 @@ def test_a_script_requires_its_modules(project, live):
     ],
 )
 def test_missing_modules_are_reported(project, live, name, needle):
-    """The error is reported, and nothing outside the directory is read."""
+    """A missing module is reported, and nothing outside the directory is read."""
     source = f"local _, e = pcall(require, {name}) return (e.where or '') .. ': ' .. e.message"
     ran = run_in(project, live, source, "--allow-read", ".")
 
@@ -321,7 +324,7 @@ def test_missing_modules_are_reported(project, live, name, needle):
 
 
 def test_without_a_directory_nothing_is_read(project, live):
-    """Not even files next to the script are read; the refusal names the flag."""
+    """Without an allowed directory, not even files next to the script are read; the refusal names the flag."""
     ran = run_in(project, live, "require 'util'")
 
     assert (3, "permission_denied") == (ran.status, ran.json["code"])
@@ -330,7 +333,7 @@ def test_without_a_directory_nothing_is_read(project, live):
 
 @pytest.mark.parametrize("isolation", ["standard", "strict", "none"])
 def test_a_file_is_sent_by_its_path(server, project, live, isolation):
-    """The host reads the file, only from an open directory."""
+    """The host reads the file to be sent, and only from an allowed directory."""
     source = """
       integrations.replicate.create_file{ path = "rain.txt" }
       local ok, e = pcall(integrations.replicate.create_file, { path = "../secret.lua" })
@@ -345,7 +348,7 @@ def test_a_file_is_sent_by_its_path(server, project, live, isolation):
 
 
 def test_the_directories_may_be_configured(project, live, tmp_path, config_file):
-    """In the user's own file; an untrusted project opens no directory."""
+    """Directories can be allowed in the user's configuration file; an untrusted project cannot allow one."""
     (project / ".kosmo").mkdir()
     (project / ".kosmo" / "config.toml").write_text('[files]\nread = ["."]\n')
     source = "return require('lib.text').name"
@@ -362,7 +365,7 @@ def test_the_directories_may_be_configured(project, live, tmp_path, config_file)
 
 
 def test_a_missing_directory_is_reported_first(live):
-    """The error is reported before the script runs."""
+    """A missing directory is reported before the script runs."""
     ran = live("lua", "--allow-read", "nosuch", "-e", "print('ran')")
 
     assert (2, "") == (ran.status, ran.out)
@@ -370,7 +373,7 @@ def test_a_missing_directory_is_reported_first(live):
 
 
 def test_a_run_cannot_erase_the_log(live, tmp_path):
-    """A script with endless refusals leaves one entry with a count, and the entries of others stay."""
+    """Endless refusals of one script become one entry with a count, and entries of other runs are kept."""
     live("integrations:call", "replicate.get_account")
     loop = "for i = 1, 20000 do pcall(replicate.get_account) pcall(replicate.list_files) end"
     live("lua", "-e", loop, "--read", "deny", "--max-calls", "0")
@@ -388,7 +391,7 @@ FORGED = "x\n2026-01-01 00:00:00  ffffffffffff  delete_model  default  allow by 
 
 
 def test_names_cannot_forge_rows(live, tmp_path):
-    """A script's name with line ends, columns and control characters stays in one cell."""
+    """A script name with line ends, column separators and control characters is shown in one cell."""
     (tmp_path / FORGED).write_text("pcall(replicate.get_account, {}) replicate.list_files{}")
     live("lua", FORGED, "--no-check", "--read", "deny")
     ran = live("audit")
@@ -403,7 +406,7 @@ def test_names_cannot_forge_rows(live, tmp_path):
 
 
 def test_no_field_can_forge_rows(live):
-    """Every field is one cell, whatever the file contains."""
+    """Every field is shown in one cell, whatever the file contains."""
     path = live("audit", "--json").json["path"]
     os.makedirs(os.path.dirname(path))
     names = ("run", "function", "account", "decision", "by", "outcome", "code", "script")
@@ -445,7 +448,7 @@ def test_no_field_can_forge_rows(live):
     ids=["table", "array", "rule"],
 )
 def test_an_unknown_setting_stops_every_command(live, server, tmp_path, words, text, message):
-    """An unknown setting may be meant to forbid, so nothing runs and nothing is sent."""
+    """An unknown setting may be meant as a restriction, so no command runs and nothing is sent."""
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_text(text)
 

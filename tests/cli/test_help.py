@@ -1,4 +1,4 @@
-"""The help of commands, of their actions, and of pages."""
+"""The help of commands, of their actions, and of documentation pages."""
 
 import re
 from importlib import import_module
@@ -18,7 +18,7 @@ OWN = {("runs", "undo"): ("--yes", "--dry-run"), ("runs", "resume"): (), ("model
 
 @pytest.fixture
 def helped(capsys, monkeypatch):
-    """Runs a command for its help, and returns its text."""
+    """Runs a help command, and returns its status and output."""
     monkeypatch.setenv("COLUMNS", "100")
 
     def run(*argv):
@@ -34,7 +34,7 @@ def helped(capsys, monkeypatch):
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_help_of_a_group_lists_its_actions(helped, group):
-    """The help of a command with several actions shows each with its words and what it does."""
+    """The help of a command with several actions lists each action with its arguments and a summary."""
     status, out, _ = helped(group, "--help")
 
     assert 0 == status
@@ -51,8 +51,9 @@ def test_help_of_each_action(helped, group, action):
 
 
 @pytest.mark.parametrize(("group", "action"), OWN)
-def test_own_options_of_an_action_are_announced(helped, group, action):
-    """The help of the group names the help of an action that has options of its own, and that shows them."""
+def test_the_help_of_a_group_refers_to_options_of_an_action(helped, group, action):
+    """The help of a group refers to the help of each action that has its own options, and the action's help lists the
+    options."""
     out = helped(group, action, "--help")[1]
 
     assert f"kosmo {group} {action}" in out
@@ -71,7 +72,7 @@ def test_own_options_of_an_action_are_announced(helped, group, action):
     ],
 )
 def test_help_for_an_unknown_name(helped, words, near):
-    """Help for a name that does not exist is an error that suggests the nearest."""
+    """Help for an unknown name is an error that suggests the nearest name."""
     status, out, err = helped(*words)
 
     assert (2, "") == (status, out)
@@ -79,7 +80,7 @@ def test_help_for_an_unknown_name(helped, words, near):
 
 
 def test_the_help_has_every_command_in_a_section(helped):
-    """Commands are listed by what they are for."""
+    """The help lists every command in a section by purpose."""
     out = helped("--help")[1]
     names = re.findall(r"^  (\S+)(?:  |$)", out, re.MULTILINE)
 
@@ -89,7 +90,7 @@ def test_the_help_has_every_command_in_a_section(helped):
 
 
 def test_help_for_a_page(helped):
-    """`kosmo help` shows the page of a topic, a helper of scripts or a function."""
+    """`kosmo help` shows the page of a topic, a helper for scripts, or a function."""
     pages = ("permissions", "wait", "get_account", "replicate")
 
     assert [helped("integrations:docs", page) for page in pages] == [helped("help", page) for page in pages]
@@ -97,7 +98,7 @@ def test_help_for_a_page(helped):
 
 @pytest.mark.parametrize("page", ["nosuch", "get_predicton"])
 def test_unknown_page(helped, page):
-    """The error says where a page was looked for."""
+    """The error for an unknown page says where it was searched for."""
     status, _, err = helped("integrations:docs", page)
 
     assert 2 == status
@@ -106,26 +107,27 @@ def test_unknown_page(helped, page):
 
 @pytest.mark.parametrize("command", ["submit", "schedule", "triggers"])
 def test_help_names_the_worker(helped, command):
-    """Commands that only add rows say what carries them out, and on which database."""
+    """The help of commands that only add rows to a database says that a worker has to run on the same database."""
     out = " ".join(helped(command, "--help")[1].split())
 
     assert "A worker on the same database has to run: kosmo worker" in out
 
 
 def test_help_says_what_jq_needs(helped):
-    """`--jq` names the extra that it needs, and the way without it."""
+    """The help of `--jq` names the required extra, and the alternative without it."""
     out = " ".join(helped("run", "--help")[1].split())
 
     assert "needs the extra jq (without it: --json | jq EXPR)" in out
 
 
 def test_schedules_and_triggers_are_listed_by_default(kosmo):
-    """A command with actions lists what there is if none is given: here there is no database."""
+    """Without an action, these commands list what is in the database; here they fail because no database is
+    configured."""
     assert [4, 4, 4] == [kosmo(command).status for command in ("schedule", "triggers", "workers")]
 
 
 def parsers():
-    """The parser of each command that has one, by its name."""
+    """The parsers of the commands that have one, each with the command's name as id."""
     for command, (name, _) in COMMANDS.items():
         make = getattr(import_module(f"kosmolua.cli.{name}"), "_parser", None)
         if make and name not in ("reference", "mcp"):
@@ -134,7 +136,7 @@ def parsers():
 
 @pytest.mark.parametrize("parser", [*parsers()])
 def test_a_default_in_the_help_is_the_default(parser):
-    """A number that the help names is the one that is used if the option is left out."""
+    """A default that the help states as a number is the value that is used without the option."""
     told = [
         (each.dest, each.default, re.search(r"\(default: ([0-9]+(?:\.[0-9]+)?)\)", each.help or ""))
         for each in parser._actions

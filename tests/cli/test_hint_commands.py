@@ -1,4 +1,4 @@
-"""Commands that messages print can be run as printed."""
+"""Commands in messages can be run as printed."""
 
 import ast
 import json
@@ -36,11 +36,11 @@ PARTS = {
     "kosmo integrations",
     "kosmo integrations:X",
     "kosmo integrations:types",
-}  # joined from parts that are not in one string
+}  # composed from several strings
 
 
 def strings(path):
-    """The strings of a Python file, with X for each value that is filled in."""
+    """The strings of a Python file, with X for each interpolated value."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.JoinedStr):
             yield "".join(each.value if isinstance(each, ast.Constant) else "X" for each in node.values)
@@ -49,7 +49,7 @@ def strings(path):
 
 
 def printed():
-    """Every command in a message: its name and its words."""
+    """Every command in a message, as its name and its words."""
     texts = [text for path in (ROOT / "kosmolua").rglob("*.py") for text in strings(path)]
     texts += [text for path in (ROOT / "lua").rglob("*.lua") if "types" not in path.parts
               for text in path.read_text().splitlines()]  # fmt: skip
@@ -60,7 +60,7 @@ def printed():
 
 @cache
 def flags(command):
-    """All flags of a command as its parser has them, with the parameters of functions for a call."""
+    """All flags that the parser of a command defines; for a call also the parameters of functions."""
     known = {*knowledge().flags[command], "--help", "--"}
     if command in ("integrations:call", "integrations:replicate"):
         known |= {flag for one in OPERATIONS for flag in knowledge().parameters[one.name]}
@@ -68,7 +68,7 @@ def flags(command):
 
 
 def fault(command, words):
-    """Why the command cannot be run as printed, if it cannot."""
+    """The reason why the command cannot be run as printed; None if it can."""
     if " ".join([command, *words[:1]]) in PROSE or f"kosmo {command}" in PARTS or command.endswith("X"):
         return None
     command = SHORT.get(command, command)
@@ -89,14 +89,14 @@ def fault(command, words):
 
 
 def test_printed_commands_are_known():
-    """The name, the action and the flags of each printed command exist."""
+    """Each printed command has a valid name, action and flags."""
     found = {(command, *words): why for command, words in printed() if (why := fault(command, words))}
 
     assert {} == found
 
 
 def parsed(text):
-    """The request of each call that the text prints, as the command line reads it."""
+    """Each call that the text prints, as the command line parses it."""
     for line in re.findall(r"kosmo integrations:(?:call|replicate) [^;\n]*", text):
         _, _, name, *words = shlex.split(line)
         yield resolve(name), call.read(resolve(name), deque(words), options.Options())
@@ -110,8 +110,9 @@ LEFT = SimpleNamespace(
 )
 
 
-def test_what_may_still_run_is_canceled_as_printed():
-    """The commands after an interrupt cancel and list, on the account of the job, without another question."""
+def test_the_printed_commands_cancel_running_jobs():
+    """The commands printed after an interrupt cancel and list jobs on the account of each job, without a further
+    question."""
     calls = [found for line in unfinished.lines(LEFT, canceled=False) for found in parsed(line)]
 
     assert [
@@ -123,15 +124,15 @@ def test_what_may_still_run_is_canceled_as_printed():
 
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.access == "write"], ids=lambda one: one.name)
-def test_a_doubtful_write_is_looked_for_as_printed(operation):
-    """The hint of a write that may have happened names a read, which the command line takes."""
+def test_the_hint_of_an_uncertain_write_is_a_valid_read(operation):
+    """The hint of a write that may have happened names a read function, in a form that the command line accepts."""
     found = [each for each, _ in parsed(answers.uncertain(operation, "lost").hint)]
 
     assert {"read"} >= {each.access for each in found}
 
 
-def test_a_doubtful_write_names_its_object(live, server):
-    """The printed command has the names that were sent, and the account."""
+def test_the_hint_of_an_uncertain_write_names_its_object(live, server):
+    """The printed command contains the names that were sent."""
     server.default = Answer(503, b"{}")
     given = json.dumps({"owner": "a", "name": "b c", "visibility": "private", "hardware": "cpu"})
     ran = live("integrations:replicate", "create_model", given, "--write", "allow")
@@ -149,8 +150,8 @@ def test_a_refusal_for_a_known_reason(one):
         assert all(resolve(name) for name in re.findall(r"\b(?:create|delete|get|list|update)_\w+", hint))
 
 
-def test_a_deployment_that_was_used(kosmo, tmp_path):
-    """Refused by the emulator as by the API, with what to do."""
+def test_a_deployment_in_use_is_not_deleted(kosmo, tmp_path):
+    """The emulator refuses to delete a deployment in use as the API does, with a hint on what to do."""
     (tmp_path / "f.lua").write_text(
         "local d = { deployment_owner = 'emulator', deployment_name = 'my-app-image-generator' }\n"
         "replicate.create_deployment_prediction { deployment_owner = d.deployment_owner,\n"
@@ -174,8 +175,8 @@ def test_a_deployment_that_was_used(kosmo, tmp_path):
     ],
     ids=" ".join,
 )
-def test_what_another_emulator_had(kosmo, argv):
-    """Something that does not exist with `--emulate`: the hint says that each command starts with a new emulator."""
+def test_objects_of_another_emulator_are_not_found(kosmo, argv):
+    """The hint for an object that is not found with `--emulate` says that each command starts a new emulator."""
     ran = kosmo(*argv, "--emulate")
 
     assert 1 == ran.status
@@ -184,7 +185,7 @@ def test_what_another_emulator_had(kosmo, argv):
 
 @pytest.mark.parametrize("command", [("lua", "--emulate"), ("check", "--emulate"), ("lua", "--emulate", "--no-check")])
 def test_a_model_of_the_emulator_is_shown_with_emulate(kosmo, tmp_path, command):
-    """The hint about a wrong input names the emulator's model, before the run and in it."""
+    """The hint about a wrong input names the command for the emulated model, both before and during the run."""
     (tmp_path / "f.lua").write_text("run('replicate/hello-world', { txt = 'a' })\n")
     ran = kosmo(*command, "f.lua")
 
@@ -192,7 +193,7 @@ def test_a_model_of_the_emulator_is_shown_with_emulate(kosmo, tmp_path, command)
 
 
 def test_the_example_of_a_model_has_the_flags(kosmo, tmp_path):
-    """A model of a directory runs with that directory only."""
+    """The example command for a model from a directory has the flag --models with that directory."""
     found = kosmo("model", "replicate/hello-world", "--emulate", "--json").json
     version = {"id": "5" * 64, "openapi_schema": {"components": {"schemas": {"Input": {"properties": {}}}}}}
     made = {"owner": "a", "name": "b", "latest_version": version, "default_example": None, "url": found["model"]}
@@ -204,7 +205,7 @@ def test_the_example_of_a_model_has_the_flags(kosmo, tmp_path):
 
 
 def test_a_refusal_with_emulate_names_flags_only():
-    """The configuration has no effect on the emulator, so that no hint changes it."""
+    """The configuration has no effect on the emulator, so the hint names only flags."""
     hint = "allow it for this command: --write allow, or always: kosmo integrations:configure replicate --write allow"
     error = emulated(PermissionDeniedError("m", hint=f"{hint}, or --force"))
 
@@ -213,7 +214,7 @@ def test_a_refusal_with_emulate_names_flags_only():
 
 
 def test_a_command_for_another_account_names_it(live, server):
-    """The hint to look at a prediction asks the account that created it."""
+    """The hint to show a prediction names the account that created it."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting", "urls": {}}')
     stored = '{"account": "work", "set": {"api_key": "r8_marked_work"}, "storage": "file"}'
     assert 0 == live("integrations:configure", "replicate", "--stdin-json", stdin=stored.encode()).status

@@ -1,4 +1,4 @@
-"""Scripts that are kept by name, with typed arguments, and the skill for agents."""
+"""Scripts stored by name, with typed arguments, and the skill for agents."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def _own_directory(tmp_path, monkeypatch):
 
 
 def test_a_script_is_kept_listed_shown_and_run(capfd):
-    """The script has the name of its file, and arguments with names and types."""
+    """A stored script is named after its file, and has arguments with names and types."""
     assert 0 == main(["scripts", "add", "draw-it.lua"])
     assert "run it: kosmo scripts run draw_it" in capfd.readouterr().out
     assert 0 == main(["scripts", "list"])
@@ -63,7 +63,8 @@ def test_arguments_have_a_json_schema(capfd):
 
 
 def test_a_kept_script_is_resumed_with_the_same_arguments(tmp_path, capfd):
-    """`runs resume` takes them from the journal, also after a default has changed; another value is refused."""
+    """`runs resume` takes the arguments from the journal, even if a default has changed since; other values are
+    refused."""
     main(["scripts", "add", "draw-it.lua", "--name", "draw"])
     flags = ["--", "--emulate", "--journal", str(tmp_path / "j"), "--json"]
 
@@ -90,7 +91,7 @@ def test_a_kept_script_is_resumed_with_the_same_arguments(tmp_path, capfd):
 
 
 def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
-    """The cassette has its arguments without secrets; other arguments are refused."""
+    """The cassette contains the script's arguments without secrets; other arguments are refused."""
     (tmp_path / "sly.lua").write_text("--@ arg token string\nreturn integrations.replicate.get_account{}.username")
     main(["scripts", "add", "sly.lua"])
     file = str(tmp_path / "c.jsonl")
@@ -121,7 +122,7 @@ def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
     ],
 )
 def test_mistakes_are_reported(capfd, argv, code, words):
-    """The error is reported before anything runs or is written."""
+    """A mistake is reported before anything runs or is written."""
     assert 0 == main(["scripts", "add", "draw-it.lua", "--name", "draw"])
     capfd.readouterr()
 
@@ -140,7 +141,7 @@ def test_mistakes_are_reported(capfd, argv, code, words):
     ],
 )
 def test_an_argument_is_declared(line, argument):
-    """The colons are optional."""
+    """The colons in a declaration are optional."""
     assert (argument,) == describe(f"--@ {line}\nreturn 1".encode(), "s").arguments
 
 
@@ -148,13 +149,13 @@ def test_an_argument_is_declared(line, argument):
     "header", ["--@ arg", "--@ arg n", "--@ arg n int: x", "--@ arg n integer = x", "--@ arg a list\n--@ arg a list"]
 )
 def test_a_wrong_declaration_is_refused(header):
-    """The error is reported when the script is added."""
+    """An invalid declaration is reported when the script is added."""
     with pytest.raises((UsageError, ArgumentError)):
         describe(f"{header}\n".encode(), "s")
 
 
 def test_values_are_converted_by_type():
-    """Text of the command line and data of a tool are both converted."""
+    """Both text from the command line and data from a tool are converted."""
     found = describe(b"--@ arg n number\n--@ arg i integer\n--@ arg b boolean\n--@ arg l list\n", "s")
 
     assert {"n": 1.5, "i": 3, "b": False, "l": ["a", "b"]} == found.values(
@@ -167,7 +168,7 @@ def test_values_are_converted_by_type():
 
 
 def test_the_skill_is_of_this_version(tmp_path, capfd):
-    """It is installed where agents look, and shows when it is out of date."""
+    """The skill is installed where agents look for it, and `kosmo skill --check` reports whether it is out of date."""
     assert 0 == main(["skill"])
     text = capfd.readouterr().out
     assert text.startswith("---\nname: kosmolua\n")
@@ -190,7 +191,7 @@ def test_the_skill_is_of_this_version(tmp_path, capfd):
 
 
 def test_a_terminal_is_shown_no_control_characters(tmp_path):
-    """Another person's script cannot move the cursor; a file gets the bytes unchanged."""
+    """Another person's script is shown without control characters on a terminal; a file gets the bytes unchanged."""
     (tmp_path / "sly.lua").write_text("-- \x1b[2J\n")
     main(["scripts", "add", "sly.lua"])
     ours, theirs = pty.openpty()
@@ -206,7 +207,7 @@ def test_a_terminal_is_shown_no_control_characters(tmp_path):
 
 
 def test_a_header_declares_a_bounded_number_of_arguments():
-    """A long header is refused without comparing all its names."""
+    """A header with too many arguments is refused without comparing all their names."""
     header = "".join(f"--@ arg a{number} string: x\n" for number in range(200_000))
 
     with pytest.raises(UsageError, match=r"s\.lua:101: more than 100 arguments"):

@@ -1,4 +1,4 @@
-"""The diagnostics of an editor for scripts with the generated stubs, by a real language server."""
+"""The diagnostics of a real language server for scripts with the generated stubs."""
 
 import shutil
 import subprocess
@@ -13,8 +13,8 @@ from kosmolua.manual.stubs import stubs
 
 MODELS = ("black-forest-labs/flux-schnell", "meta/meta-llama-3-8b-instruct")
 SCRIPTS = sorted(path.relative_to(EXAMPLES).as_posix() for path in EXAMPLES.rglob("*.lua"))
-# A declaration does nothing with its arguments and returns nothing, tables are filled elsewhere, and the functions of
-# one model are next to those of all models.
+# Declarations use no arguments and return nothing, their tables are filled elsewhere, and a model's functions are
+# declared in addition to those of all models.
 OF_DECLARATIONS = {"unused", "missing-return", "missing-fields", "duplicate-type", "duplicate-set-field"}
 
 
@@ -47,7 +47,7 @@ def editor(program, directory):
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_examples(editor, name):
-    """The examples have no diagnostics."""
+    """The language server reports no diagnostics for the examples."""
     assert [] == editor.diagnostics(name)
 
 
@@ -78,14 +78,14 @@ def test_examples(editor, name):
     ],
 )  # fmt: skip
 def test_mistakes(editor, script, code, words):
-    """Each mistake is marked at its place with its kind."""
+    """Each mistake is reported at its place with its kind."""
     found = editor.diagnostics("mistake.lua", script)
 
     assert any((code, script.count("\n") + 1) == (kind, line) and words in message for line, kind, message in found)
 
 
 def test_what_a_call_raises(editor):
-    """The second value of `pcall` is an error with its fields, for any call."""
+    """For any call, the second value of `pcall` has the type of an error with its fields."""
     assert [] == editor.diagnostics("raised.lua", 'local ok, e = pcall(download, "a", "b")\nprint(ok or e.code)')
 
 
@@ -100,7 +100,7 @@ def test_what_a_call_raises(editor):
     ],
 )
 def test_completion(editor, script, expected):
-    """Arguments, their values, options, functions and fields are offered."""
+    """The language server offers arguments, their values, options, functions and fields."""
     found = editor.request("textDocument/completion", **editor.open_at("completion.lua", script))
     offered = {item["label"].removesuffix(" = ").removesuffix("?") for item in found}
 
@@ -117,21 +117,21 @@ def test_completion(editor, script, expected):
     ],
 )
 def test_hover(editor, script, expected):
-    """The declaration under the cursor is shown."""
+    """Hovering over a name shows its declaration."""
     shown = editor.request("textDocument/hover", **editor.open_at("hover.lua", script))
 
     assert expected in shown["contents"]["value"]
 
 
 def test_the_stubs_themselves(program, directory, tmp_path):
-    """The stubs have no diagnostics: each named type exists, and each line is understood."""
+    """The stubs have no diagnostics: each type they name exists, and each line is valid."""
     for path in (directory / "types").iterdir():
         (tmp_path / path.name).write_text(path.read_text().replace("---@meta\n", "\n", 1))
     with closing(LanguageServer(program, tmp_path)) as server:
         found = {name: server.diagnostics(name) for name in (*stubs(), "models.lua", "custom.lua")}
         wrong = server.diagnostics("wrong.lua", "---@type replicate.Nothing\nlocal _\n---@type replicate.File[\n")
 
-    # The server has its own tables of these names, and reports our functions as unknown fields of them.
+    # The server has its own tables with these names, and reports our functions as unknown fields.
     lines = {name: (tmp_path / name).read_text().splitlines() for name in found}
     unexpected = {
         (name, line, code)

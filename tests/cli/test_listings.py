@@ -1,4 +1,4 @@
-"""`kosmo models` and `kosmo predictions`: the API's own functions, as tables for people."""
+"""`kosmo models` and `kosmo predictions`: the API's functions, shown as tables for people."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ PREDICTION = {
 
 @pytest.fixture
 def api(server, live):
-    """A server with one prediction, and the command line for it."""
+    """A server with one prediction, and the command line connected to it."""
     page = {"next": None, "previous": None, "results": [PREDICTION, {**PREDICTION, "id": "p2", "model": "\x1b[2J"}]}
     server.routes = {
         "/v1/predictions": Answer(body=json.dumps(page).encode()),
@@ -34,7 +34,7 @@ def api(server, live):
 
 
 def test_models_are_searched_by_words(kosmo):
-    """Each row has the name of a model, its number of runs and its description."""
+    """Each row shows a model's name, number of runs and description."""
     ran = kosmo("models", "search", "upscaler", "--emulate")
 
     assert 0 == ran.status
@@ -46,18 +46,18 @@ def test_models_are_searched_by_words(kosmo):
 
 
 def test_models_are_listed_up_to_a_limit(kosmo):
-    """The limit is the number of rows below the header."""
+    """The limit is the number of rows, not counting the header."""
     assert 3 == len(kosmo("models", "list", "--limit", "2", "--emulate").out.splitlines())
     assert 2 == len(kosmo("models", "list", "--limit", "2", "--emulate", "--json").json["models"])
 
 
 def test_a_model_is_shown(kosmo):
-    """The page is that of `kosmo model`."""
+    """`kosmo models show` prints the same page as `kosmo model`."""
     assert kosmo("model", LLAMA, "--emulate").out == kosmo("models", "show", LLAMA, "--emulate").out
 
 
 def test_predictions_are_listed(api):
-    """Each row is a prediction, without control characters from the server."""
+    """Each row shows one prediction, without control characters from the server."""
     ran = api("predictions")
 
     assert 0 == ran.status
@@ -68,7 +68,7 @@ def test_predictions_are_listed(api):
 
 
 def test_words_without_an_action(kosmo):
-    """A reference or an id is shown; without words there is a list."""
+    """Without an action, a model reference or a prediction id is shown; without words there is a list."""
     assert kosmo("models", "list", "--emulate").out == kosmo("models", "--emulate").out
     assert kosmo("models", "show", LLAMA, "--emulate").out == kosmo("models", LLAMA, "--emulate").out
     shown = [kosmo("predictions", *words, "--emulate", "--json").json for words in (["a" * 26], ["show", "a" * 26])]
@@ -77,7 +77,7 @@ def test_words_without_an_action(kosmo):
 
 
 def test_a_prediction_is_shown(api):
-    """Facts come first, then input and output."""
+    """The page shows metadata first, then input and output."""
     ran = api("predictions", "show", "p1")
 
     assert 0 == ran.status
@@ -92,8 +92,8 @@ def test_a_prediction_is_canceled_if_the_policy_allows(api):
     assert (0, "p1 canceled\n", "") == api("predictions", "cancel", "p1", "--write", "allow").seen
 
 
-def test_the_page_of_a_prediction(api):
-    """The address is printed; a browser opens only on a terminal."""
+def test_the_web_page_of_a_prediction(api):
+    """The web address is printed; a browser opens only on a terminal."""
     assert (0, "https://replicate.com/p/p1\n", "") == api("predictions", "open", "p1").seen
     assert "https://replicate.com/p/p1" == api("predictions", "open", "p1", "--json").json["url"]
 
@@ -109,7 +109,7 @@ def test_the_page_of_a_prediction(api):
     ],
 )
 def test_a_mistake(kosmo, argv, words):
-    """The error is reported before anything is sent, with a working command as the hint."""
+    """A mistake is reported before anything is sent, and the hint is a working command."""
     ran = kosmo(*argv, "--emulate")
 
     assert 2 == ran.status
@@ -122,7 +122,8 @@ NEEDED = "pip install 'kosmolua[jq]'"
 
 
 def test_a_jq_expression(api):
-    """With the package jq its results are printed, one per line; without it the hint shows how to install it."""
+    """With the package jq the results of the expression are printed, one per line; without it the hint shows how to
+    install it."""
     ran = api("predictions", "list", "--jq", ".predictions[] | .id, .metrics")
     metrics = '{\n  "predict_time": 1.25\n}\n'
 
@@ -144,7 +145,7 @@ def test_a_jq_expression(api):
     ids=str,
 )
 def test_a_jq_expression_of_any_command(kosmo, argv, shown):
-    """The command runs with --json, and the expression sees all that it would have printed."""
+    """With --jq a command runs as with --json, and the expression gets the whole output."""
     ran = kosmo(*argv)
 
     assert (0, f"{shown}\n") == (ran.status, ran.out) or (not HAS_JQ and NEEDED in ran.out + ran.err)
@@ -161,7 +162,7 @@ def test_a_jq_expression_of_any_command(kosmo, argv, shown):
     ids=str,
 )
 def test_a_jq_expression_of_a_failure(kosmo, argv, words):
-    """The error is text, and nothing is on standard output."""
+    """With --jq an error is printed as text, and standard output is empty."""
     ran = kosmo(*argv)
 
     assert (True, "") == (ran.status > 0, ran.out)
@@ -169,14 +170,14 @@ def test_a_jq_expression_of_a_failure(kosmo, argv, words):
 
 
 def test_jq_after_the_script_belongs_to_it(kosmo, tmp_path):
-    """What follows the script is its own."""
+    """The flag --jq after the script is an argument of the script."""
     (tmp_path / "a.lua").write_text("print(args[1], args[2])")
 
     assert (0, "--jq\t.x\n", "") == kosmo("lua", "a.lua", "--", "--jq", ".x").seen
 
 
-def test_saved_documents_serve_offline(kosmo, tmp_path):
-    """`models pull` saves what `--models` takes; the emulator then serves and runs that model."""
+def test_saved_models_are_served_offline(kosmo, tmp_path):
+    """`models pull` saves files that `--models` accepts; the emulator then serves and runs the model."""
     saved = kosmo("models", "pull", LLAMA, "--output", "kept", "--emulate")
     document = json.loads((tmp_path / "kept" / f"{LLAMA}.json").read_text())
     given = document["default_example"]["input"]
@@ -207,7 +208,7 @@ def test_saved_documents_serve_offline(kosmo, tmp_path):
         (["emulator:serve", "--outputs", "date"], "did you mean data?"),
     ],
 )
-def test_documents_that_cannot_be_saved_or_read(kosmo, command, message):
+def test_models_that_cannot_be_saved_or_read(kosmo, command, message):
     """An invalid name, path or combination of flags is reported in one line."""
     ran = kosmo(*command)
 

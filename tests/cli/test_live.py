@@ -1,4 +1,4 @@
-"""The progress line while a script runs, on a real terminal, and its absence in a pipe."""
+"""The progress line while a script runs, on a real terminal, and no progress line in a pipe."""
 
 import re
 
@@ -39,7 +39,7 @@ def terminal(tmp_path):
 
 
 def test_the_progress_line_is_redrawn_and_removed(terminal):
-    """The line shows the predictions below the script's output, and disappears when the script has ended."""
+    """The progress line shows the predictions below the script's output, and disappears when the script has ended."""
     screen = terminal("--eval", PAINT + "log('over')", prompt=" processing (")
     line = r"^0:0\d, black-forest-labs/flux-schnell: processing \(\d+%\), \d\.\d s of compute$"
     assert re.search(line, screen.text, re.MULTILINE)
@@ -51,7 +51,7 @@ def test_the_progress_line_is_redrawn_and_removed(terminal):
 
 
 def test_the_progress_line_is_hidden_during_a_question(terminal):
-    """The line is removed before a question, and drawn again after the answer."""
+    """The progress line is removed before a question, and drawn again after the answer."""
     screen = terminal("--write", "ask", "--eval", ASK, prompt="[N]o: ")
     screen.type("o\n")
     screen.wait_for(": starting")
@@ -63,8 +63,8 @@ def test_the_progress_line_is_hidden_during_a_question(terminal):
     assert "you refused it" in screen.text
 
 
-def test_each_call_as_it_ends(terminal):
-    """With -v, each call is a line above the progress line."""
+def test_verbose_runs_print_each_call(terminal):
+    """With -v, a line for each completed call is printed above the progress line."""
     screen = terminal("-v", "--eval", PAINT + "sleep(0.6)", prompt=": succeeded")
     lines = [line for line in screen.text.split("\n") if line]
     assert re.fullmatch(
@@ -79,7 +79,7 @@ def test_each_call_as_it_ends(terminal):
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"TERM": "xterm", "NO_COLOR": "1"}])
 def test_a_plain_terminal(environment, tmp_path):
-    """On a plain terminal no line is drawn."""
+    """No progress line is drawn on a terminal with TERM=dumb or NO_COLOR."""
     screen = Terminal("lua", "--emulate", "--eval", SOON, environment=environment, cwd=tmp_path)
     try:
         assert 0 == screen.finish()
@@ -90,7 +90,8 @@ def test_a_plain_terminal(environment, tmp_path):
 
 
 def test_a_pipe(kosmo):
-    """A pipe gets nothing, unless -v asks for the calls: function, account, status or code, time, decision."""
+    """A pipe gets no progress output; with -v it gets each call: function, account, status or code, duration,
+    decision."""
     assert (0, "over\n", "") == kosmo("lua", "--emulate", "-e", SOON).seen
 
     source = """
@@ -126,7 +127,8 @@ def test_a_pipe(kosmo):
     ],
 )
 def test_the_text_of_the_progress_line(summary, text):
-    """Predictions by state, percentage, seconds of compute, downloads; empty if there is nothing to wait for."""
+    """The text has the predictions by state, the percentage, the seconds of compute and the downloads; it is empty if
+    there is nothing to wait for."""
     assert text == text_of(summary, 3723.9)
 
 
@@ -135,5 +137,5 @@ def test_the_text_of_the_progress_line(summary, text):
     [("abcdefghijkl", "abcdefghi"), ("a\x1b[2Jb\r", "a\\x1b[2Jb"), ("日本語日本語", "日本語日")],
 )
 def test_the_progress_line_fits_in_one_line(text, shown):
-    """The line is cut at the terminal's width, and contains no control characters."""
+    """The text is cut at the terminal's width, and contains no control characters."""
     assert shown == fitted(text, 10)

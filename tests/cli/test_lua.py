@@ -1,4 +1,4 @@
-"""Scripts from a shell: their sources, their output and their end."""
+"""Scripts run from a shell: their sources, output and exit statuses."""
 
 import os
 import signal
@@ -29,7 +29,7 @@ def script(tmp_path):
 
 @pytest.mark.parametrize("command", ["lua", "integrations:lua"])
 def test_where_a_script_comes_from(kosmo, script, command):
-    """A file, --eval, standard input and - all run."""
+    """A script can come from a file, --eval or standard input, with or without -."""
     assert (0, "1\n", "") == kosmo(command, script("return 1")).seen
     assert (0, "2\n", "") == kosmo(command, "--eval", "return 2").seen
     assert (0, "3\n", "") == kosmo(command, stdin=b"return 3").seen
@@ -37,7 +37,8 @@ def test_where_a_script_comes_from(kosmo, script, command):
 
 
 def test_what_a_script_shows(kosmo):
-    """Prints come first, then the values: text unchanged, data as JSON. Logs go to standard error."""
+    """Printed text comes first, then the returned values: text unchanged, data as JSON. Logs are written to standard
+    error."""
     ran = kosmo("lua", "-e", "print('a', 1) log('note') return 'text', { x = { 1, json.null } }, nil")
 
     assert (0, 'a\t1\ntext\n{\n  "x": [\n    1,\n    null\n  ]\n}\n', "note\n") == ran.seen
@@ -45,7 +46,7 @@ def test_what_a_script_shows(kosmo):
 
 @pytest.mark.parametrize("place", ["eval:' .. ('9'):rep(5000) .. '", "eval:0", "eval:99", "eval:x", "\\27[2J:1"])
 def test_an_error_with_an_invented_place(kosmo, place):
-    """An error with an invented place is reported too."""
+    """An error that a script raises with an invalid place is reported too."""
     ran = kosmo("lua", "-e", f"error({{ message = 'made up', where = '{place}', status = 1e300 }})")
 
     assert 1 == ran.status
@@ -53,8 +54,8 @@ def test_an_error_with_an_invented_place(kosmo, place):
     assert "Traceback" not in ran.err
 
 
-def test_what_may_still_run_is_listed_briefly(server, live):
-    """A failed run names a few of the jobs it leaves; the envelope lists all."""
+def test_running_jobs_are_listed_briefly(server, live):
+    """A failed run names a few of its jobs that are still running; the envelope lists all."""
     server.answers.extend(Answer(201, b'{"id": "p%d", "status": "starting"}' % number) for number in range(23))
     source = """
       for _ = 1, 23 do integrations.replicate.create_prediction { version = "v", input = {} } end
@@ -91,7 +92,8 @@ def test_emulated_runs_have_no_hints_about_the_api(kosmo, fault, source):
 
 
 def test_the_envelope(server, live):
-    """With --json standard output is one envelope: output, results, and a log of the calls without their inputs."""
+    """With --json, standard output is one envelope with the output, the results, and a log of the calls without their
+    inputs."""
     server.default = Answer(body=b'{"id": "p1"}')
     source = """print('hello')
       local p = integrations.replicate.create_prediction{ version = 'v', input = { secret = 'marked-input' } }
@@ -117,7 +119,7 @@ def test_the_envelope(server, live):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_function_from_lua(server, live, operation):
-    """Each function works under both names, and sends the same request as the command line."""
+    """Each function can be called by both names from Lua, and sends the same request as the command line."""
     example = operation.example
     source = f"""
       local arguments = json.decode(args[1])
@@ -138,7 +140,7 @@ def test_every_function_from_lua(server, live, operation):
 
 
 def test_values_arrive_unchanged(server, live):
-    """Values from the API reach the script as documented, and are sent back unchanged."""
+    """Values from the API have their documented types in the script, and are sent back unchanged."""
     server.answers.append(Answer(body=(
         '{"error": null, "list": [], "map": {}, "items": [1, null], "big": 9007199254740993, "t": "\u2028é"}'
     ).encode()))  # fmt: skip
@@ -179,7 +181,7 @@ def test_values_arrive_unchanged(server, live):
     ],
 )  # fmt: skip
 def test_how_runs_fail(server, live, source, flags, status, code, words):
-    """Each failure has its status, its code and its message; no request is sent."""
+    """Each failure has its own status, code and message; no request is sent."""
     ran = live("lua", "-e", source, "--json", *flags)
 
     assert (status, code, False) == (ran.status, ran.json["code"], ran.json["success"])
@@ -189,7 +191,7 @@ def test_how_runs_fail(server, live, source, flags, status, code, words):
 
 
 def test_errors_for_people(kosmo, script):
-    """The line is named and shown; for a limit the hint names the flag that raises it."""
+    """The error names and shows the line; if a limit was reached, the hint names the flag that raises it."""
     ran = kosmo("lua", script("local x = 1\nlocal y = nil .. x\nreturn y"))
     assert (1, "") == (ran.status, ran.out)
     assert (
@@ -227,7 +229,7 @@ def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
 
 
 def test_a_refused_call_can_be_caught(server, live):
-    """A denied call is an error table like others; nothing is sent, and the log names who decided."""
+    """A denied call raises an error table as other errors do; nothing is sent, and the log names who decided."""
     source = "local ok, e = pcall(integrations.replicate.delete_file, { file_id = 'x' }) return ok, e.code"
 
     ran = live("lua", "-e", source, "--write=deny", "--json")
@@ -240,7 +242,7 @@ def test_a_refused_call_can_be_caught(server, live):
 
 
 def test_print_streams_to_a_pipe(tmp_path):
-    """A line can be read while the script is still running."""
+    """The reader of a pipe gets each printed line while the script is still running."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kosmolua", "lua", "-e", "print('first') sleep(30)"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
@@ -255,7 +257,7 @@ def test_print_streams_to_a_pipe(tmp_path):
 
 
 def test_an_interrupt_leaves_nothing_behind(tmp_path):
-    """Ctrl-C ends the run and its child with status 130."""
+    """Ctrl-C ends the run and its child process, with status 130."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kosmolua", "lua", "-e", "print('on') while true do end"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
@@ -279,7 +281,7 @@ def test_a_closed_pipe_ends_quietly():
 
 
 def test_faults_reach_a_script(kosmo):
-    """The emulator misbehaves on request, and the script gets the errors of the API."""
+    """If faults of the emulator are requested, the script gets the errors that the API would return."""
     source = """
       local ok, e = pcall(integrations.replicate.create_model_prediction,
         { model_owner = "meta", model_name = "meta-llama-3-8b-instruct", input = { prompt = "x" } })
@@ -294,7 +296,7 @@ def test_faults_reach_a_script(kosmo):
 
 
 def test_the_help_of_the_prompt_is_its_own(kosmo):
-    """It lists only options that the prompt accepts."""
+    """The prompt's help lists only options that the prompt accepts."""
     shown = kosmo("repl", "--help").out
 
     assert shown.startswith("usage: kosmo repl [OPTIONS] [FILE]")
@@ -307,7 +309,7 @@ def test_the_help_of_the_prompt_is_its_own(kosmo):
 
 
 def test_the_help_shows_the_limits_in_force(kosmo):
-    """The shown defaults are those of `Limits`."""
+    """The defaults in the help are those of `Limits`."""
     limits = Limits()
     shown = " ".join(kosmo("lua", "--help").out.split())
 

@@ -1,4 +1,4 @@
-"""kosmo model: the page of a model for people and programs."""
+"""`kosmo model`: a model's page for people and programs."""
 
 import json
 import shlex
@@ -23,7 +23,7 @@ HELLO_VERSION = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15cca
 
 
 def model(**facts):
-    """An answer of get_model with one version."""
+    """An answer of get_model for a model with one version."""
     fields = {
         "prompt": {"type": "string", "description": "Say\n\n  what. \x1b[2J" + " word" * 40, "x-order": 0},
         "\x1b]0;x\x07": {"type": "integer", "default": 2, "minimum": 1, "maximum": 4, "x-order": 1},
@@ -41,7 +41,7 @@ def model(**facts):
 
 
 def test_a_model_for_a_person(kosmo):
-    """The page has a description, the inputs in their order, the output, and a command that runs the model."""
+    """The page shows a description, the inputs in their order, the output, and a command that runs the model."""
     ran = kosmo("model", FLUX, "--emulate")
 
     assert (0, "") == (ran.status, ran.err)
@@ -54,7 +54,7 @@ def test_a_model_for_a_person(kosmo):
 
 
 def test_a_model_for_a_program(kosmo):
-    """One envelope has everything, with names and bounds as data."""
+    """With --json, one envelope has the whole page, with names and bounds as data."""
     found = kosmo("model", FLUX, "--emulate", "--json").json
 
     assert (True, FLUX, True, "public") == tuple(found[key] for key in ("success", "model", "official", "visibility"))
@@ -86,7 +86,7 @@ def test_the_example_runs(name, output, kosmo):
 
 
 def test_a_narrow_terminal(kosmo):
-    """Descriptions are wrapped to the width."""
+    """Descriptions are wrapped at the terminal's width."""
     ran = kosmo("model", FLUX, "--emulate", env={"COLUMNS": "72"})
 
     table = ran.out.partition("inputs\n")[2].partition("\n\n")[0]
@@ -95,7 +95,7 @@ def test_a_narrow_terminal(kosmo):
 
 
 def test_text_of_a_models_owner_is_escaped(live, server):
-    """Text of a model's owner cannot control the terminal; runs of spaces become one."""
+    """Text from a model's owner cannot control the terminal; consecutive spaces become one."""
     server.default = Answer(body=json.dumps(model()).encode())
     ran = live("model", "a/b")
 
@@ -111,8 +111,8 @@ def test_text_of_a_models_owner_is_escaped(live, server):
      model(run_count="many", default_example="x"), model(default_example={"input": [1]}),
      model(latest_version={"id": "x", "openapi_schema": [1]}, is_official="x")],
 )  # fmt: skip
-def test_odd_answers(answer, live, server):
-    """An answer with wrong types still shows what is valid."""
+def test_answers_with_wrong_types(answer, live, server):
+    """The valid parts of an answer with wrong types are shown."""
     server.default = Answer(body=json.dumps(answer).encode())
 
     for flags in ((), ("--json",)):
@@ -120,7 +120,7 @@ def test_odd_answers(answer, live, server):
 
 
 def test_a_model_without_a_version(kosmo):
-    """The page says that there is nothing to run."""
+    """The page of a model without a version says that the model cannot be run."""
     ran = kosmo("model", "emulator/my-sdxl", "--emulate")
 
     assert "latest version  none" in ran.out
@@ -128,7 +128,7 @@ def test_a_model_without_a_version(kosmo):
 
 
 def test_a_dry_run(kosmo):
-    """The request is shown and not sent."""
+    """With --dry-run the request is shown and not sent."""
     found = kosmo("model", FLUX, "--emulate", "--dry-run").json
 
     assert ("GET", f"http://emulator.localhost/v1/models/{FLUX}") == (found["method"], found["url"])
@@ -146,7 +146,7 @@ def test_a_dry_run(kosmo):
     ],
 )
 def test_invalid_models_are_reported(name, status, code, message, kosmo):
-    """An invalid or unknown reference is reported in the usual form."""
+    """An invalid or unknown model reference is reported like other errors."""
     ran = kosmo("model", name, "--emulate", "--json")
 
     assert (status, code) == (ran.status, ran.json["code"])
@@ -154,7 +154,7 @@ def test_invalid_models_are_reported(name, status, code, message, kosmo):
 
 
 def test_without_a_token(kosmo):
-    """The real API needs a token; the error names where to get one."""
+    """The API requires a token; the error says where to get one."""
     ran = kosmo("model", FLUX)
 
     assert 4 == ran.status
@@ -162,14 +162,15 @@ def test_without_a_token(kosmo):
 
 
 def test_a_denied_read(kosmo):
-    """The read passes the gate like every call."""
+    """The gate decides on the read as on every call."""
     ran = kosmo("model", FLUX, "--emulate", "--read", "deny")
 
     assert (3, True) == (ran.status, "get_model: the policy denies this read" in ran.err)
 
 
 def test_schemas_of_other_servers_are_not_cached(live, server, tmp_path):
-    """Only ids of the API itself mean the same forever."""
+    """Schemas from other servers are not cached, since only version ids of the API itself never change their
+    meaning."""
     server.default = Answer(body=json.dumps(model()).encode())
     live("model", "a/b", env={"KOSMO_CACHE_DIR": str(tmp_path / "kept")})
 
@@ -177,7 +178,7 @@ def test_schemas_of_other_servers_are_not_cached(live, server, tmp_path):
 
 
 def test_schemas_of_the_api_are_cached(tmp_path, monkeypatch):
-    """A schema from the API itself is requested once for all runs of the user."""
+    """A schema from the API itself is requested once for all runs of a user."""
     monkeypatch.setenv("KOSMO_CACHE_DIR", str(tmp_path / "kept"))
     emulator = Emulator()
 

@@ -1,4 +1,4 @@
-"""Outputs kept with a journal: a resumed run has what it paid for, though the API has removed it."""
+"""Outputs stored with a journal: a resumed run has the files it paid for, though the API has removed them."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ PICTURES = ".png"
 
 
 class Clock(HurryingClock):
-    """A clock ten times as fast as the machine's, which a test can set ahead."""
+    """A clock that runs ten times as fast as the machine's, and that a test can set ahead."""
 
     def __init__(self):
         super().__init__(10)
@@ -38,7 +38,7 @@ class Clock(HurryingClock):
 
 
 class Api:
-    """An emulator on a socket, whose requests are recorded and whose files can be delayed."""
+    """An emulator on a socket that records its requests and can delay its files."""
 
     def __init__(self, url, clock, environment):
         self.url, self.clock, self.environment = url, clock, environment
@@ -92,7 +92,7 @@ def run(api, kosmo):
 
 
 def kept(tmp_path):
-    """The kept contents, each with the mode of its file."""
+    """The contents of the stored files, each with its file mode."""
     return {
         path.name: oct(path.stat().st_mode & 0o777)
         for path in (tmp_path / "x.outputs").iterdir()
@@ -101,7 +101,7 @@ def kept(tmp_path):
 
 
 def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
-    """Outputs that the API has removed are saved and passed to a model; their URLs are not requested."""
+    """A resumed run saves outputs that the API has removed and passes them to a model; their URLs are not requested."""
     source = PAINT + ENLARGE + "return { download(images[2], 'out/a.png').sha256, p.input.image:sub(1, 22) }"
     first = run(source, "--max-predictions", "1")
     assert (5, 2) == (first.status, len(kept(tmp_path)))
@@ -121,7 +121,7 @@ def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
 
 
 def test_without_kept_outputs_the_error_says_that_they_expired(api, run, tmp_path):
-    """The error names when they were made; with --no-keep-outputs nothing is kept."""
+    """The error for an expired output says when it was created; with --no-keep-outputs nothing is stored."""
     source = PAINT + f"run('{FLUX}', {{ prompt = 'x', num_outputs = 1 }}) download(images[2], 'out/a.png')"
     assert 5 == run(source, "--no-keep-outputs", "--max-predictions", "1").status
     api.expire()
@@ -134,8 +134,8 @@ def test_without_kept_outputs_the_error_says_that_they_expired(api, run, tmp_pat
     assert not os.listdir(tmp_path / "out")
 
 
-def test_without_a_journal_the_error_says_so_too(api, kosmo):
-    """The same for any prediction that the script has read."""
+def test_without_a_journal_the_error_says_that_outputs_expired(api, kosmo):
+    """Without a journal, the error for an expired output is the same for any prediction that the script has read."""
     made = kosmo("lua", "-e", PAINT + "return images[1].url", "--write", "allow", env=api.environment).out
     identifier = made.rstrip().split("/")[-2]
     api.expire()
@@ -149,7 +149,8 @@ def test_without_a_journal_the_error_says_so_too(api, kosmo):
 
 
 def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
-    """Killed between the end of a prediction and its file, the resumed run keeps the file."""
+    """If a run is killed after its prediction has ended and before the output is stored, the resumed run stores the
+    output."""
     source = PAINT + "print('made') sleep(1) return #images"
     api.released.clear()
     command = [sys.executable, "-m", "kosmolua", "lua", "-e", source, "--journal", "x.journal", "--write", "allow"]
@@ -168,7 +169,7 @@ def test_an_output_is_kept_after_a_kill(api, run, tmp_path):
 
 
 def test_a_download_waits_for_a_file_that_is_being_kept(api, run, tmp_path):
-    """Each file is fetched once, even if the script saves it at once."""
+    """Each file is fetched once, even if the script saves it immediately."""
     ran = run(PAINT + "return #download(images, 'out/')")
 
     assert (0, "2\n") == ran.seen[:2]
@@ -177,7 +178,7 @@ def test_a_download_waits_for_a_file_that_is_being_kept(api, run, tmp_path):
 
 
 def test_a_damaged_kept_file_is_an_error(api, run, tmp_path):
-    """A damaged file is an error."""
+    """If a stored file is damaged, its download is an error, and nothing is saved."""
     source = PAINT + ENLARGE + "return download(images[2], 'out/a.png').sha256"
     run(source, "--max-predictions", "1")
     for name in kept(tmp_path):
@@ -191,7 +192,7 @@ def test_a_damaged_kept_file_is_an_error(api, run, tmp_path):
 
 
 def test_scripts_cannot_open_kept_files(api, run, tmp_path):
-    """Scripts reach kept files only by their URLs."""
+    """Scripts can use stored files only through their URLs."""
     run(PAINT)
     name = next(iter(kept(tmp_path)))
     ran = run(f"download('data:,x', 'x.outputs/{name}', {{ overwrite = true }})", "--fresh", "--allow-write", ".")
@@ -201,7 +202,7 @@ def test_scripts_cannot_open_kept_files(api, run, tmp_path):
 
 
 def test_kept_files_are_removed_and_moved_with_the_journal(api, run, kosmo, tmp_path):
-    """They are removed with the run, and moved when a new run takes its name."""
+    """Stored files are removed with the run, and moved when a new run takes its name."""
     run(PAINT)
     run(PAINT, "--fresh")
     assert 2 == len([*tmp_path.glob("x*.outputs")])
@@ -214,7 +215,7 @@ def test_kept_files_are_removed_and_moved_with_the_journal(api, run, kosmo, tmp_
 
 
 def test_outputs_in_a_report(api, run, tmp_path):
-    """The pictures come from the kept files."""
+    """The pictures in a report come from the stored files."""
     ran = run(PAINT, "--report", "out.html")
 
     assert 0 == ran.status
@@ -223,7 +224,7 @@ def test_outputs_in_a_report(api, run, tmp_path):
 
 
 def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
-    """Killed after the first of two files was saved, the resumed run replaces its own file."""
+    """If a run is killed after it saved the first of two files, the resumed run replaces only its own file."""
     source = PAINT + "return #download(images, 'out/')"
     (tmp_path / "out" / "2-out-1.png").write_bytes(b"paid")
     api.held = "out-1.png"
@@ -243,7 +244,7 @@ def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
 
 
 def test_a_host_keeps_outputs_and_can_start_fresh(api, tmp_path, monkeypatch):
-    """A program has the same options; messages go to on_notice."""
+    """`Host.run` has the same options as the command line; its messages are passed to on_notice."""
     for name, value in {**api.environment, "KOSMO_STATE_DIR": str(tmp_path / "state")}.items():
         monkeypatch.setenv(name, value)
     notices = []
@@ -261,7 +262,8 @@ def test_a_host_keeps_outputs_and_can_start_fresh(api, tmp_path, monkeypatch):
 
 
 def test_a_session_at_the_prompt_keeps_outputs(api, kosmo, tmp_path):
-    """With :journal until the journal is closed; a fresh one leaves them with the old journal."""
+    """The prompt stores outputs from :journal until the journal is closed; with --fresh they remain with the old
+    journal."""
     screen = Screen(tmp_path, "repl", "--write", "allow", environment=api.environment, stay=True)
     try:
         screen.enter(f":journal {tmp_path / 'x.journal'}", "0 calls")

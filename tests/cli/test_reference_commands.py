@@ -1,4 +1,4 @@
-"""The reference commands, run by a shell."""
+"""The reference commands, run from a shell."""
 
 import json
 import os
@@ -27,7 +27,7 @@ COMMANDS = ("list", "search", "docs", "schema", "examples", "fields")
 
 
 def kosmo(line, **environment):
-    """Run a printed command line through a shell, whatever its program name."""
+    """Run a printed command line in a shell, whatever its program name."""
     program = f"{shlex.quote(sys.executable)} -m kosmolua"
     command = line.replace("kosmo ", f"{program} ", 1)
     env = {**os.environ, "COLUMNS": "100", **environment}
@@ -47,7 +47,7 @@ def as_json(capfd, *argv):
 
 @pytest.mark.parametrize("line", DISCOVERY.splitlines())
 def test_discovery_as_printed(line):
-    """Each printed command answers with JSON only on standard output, and status 0."""
+    """Each printed command succeeds, and prints only JSON on standard output."""
     run = kosmo(line)
 
     assert (0, "") == (run.returncode, run.stderr)
@@ -55,7 +55,7 @@ def test_discovery_as_printed(line):
 
 
 def test_docs_of_the_provider(capfd):
-    """The provider's docs list every function and the credentials."""
+    """The provider's docs list every function and the required credentials."""
     status, found = as_json(capfd, "integrations:docs", "replicate", "--json")
 
     assert (0, True, "replicate") == (status, found["success"], found["provider"])
@@ -64,7 +64,7 @@ def test_docs_of_the_provider(capfd):
 
 
 def test_docs_of_a_function(capfd):
-    """The function's docs are its page in an envelope."""
+    """With --json, the docs of a function are its page in an envelope."""
     _, found = as_json(capfd, "integrations:docs", "replicate.replicate_cancel_prediction", "--json")
 
     assert found["success"]
@@ -79,7 +79,7 @@ def test_docs_of_a_function(capfd):
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_any_name_shows_the_same_docs(name, capfd):
-    """Short and full names and the API's own, with and without the provider, lead to one page."""
+    """Short names, full names and the API's own names, with and without the provider, all show the same page."""
     shown = {answer(capfd, "integrations:docs", prefix + name)[:2] for prefix in ("", "replicate.")}
 
     assert {(0, answer(capfd, "integrations:docs", BY_NAME[name].name)[1])} == shown
@@ -87,7 +87,7 @@ def test_any_name_shows_the_same_docs(name, capfd):
 
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_schema_is_always_json(extra, capfd):
-    """The schema is printed without an envelope, also without --json."""
+    """The schema is printed as JSON without an envelope, with or without --json."""
     status, found = as_json(capfd, "integrations:schema", "replicate.replicate_cancel_prediction", *extra)
 
     assert 0 == status
@@ -96,7 +96,8 @@ def test_schema_is_always_json(extra, capfd):
 
 
 def test_search(capfd):
-    """Results come best first, with what is needed to choose; a limit cuts the list, not the count."""
+    """The best results come first, each with the fields needed to choose; the limit shortens the list but does not
+    change the count."""
     _, found = as_json(capfd, "integrations:search", "cancel", "prediction", "--json", "--limit", "2")
 
     assert ("cancel prediction", 2) == (found["query"], len(found["results"]))
@@ -107,7 +108,7 @@ def test_search(capfd):
 
 
 def test_search_for_the_provider_finds_its_functions(capfd):
-    """The provider's name finds all functions."""
+    """A search for the provider's name finds all its functions."""
     _, found = as_json(capfd, "integrations:search", "Replicate", "--json")
 
     assert 37 == found["count"] == len(found["results"])
@@ -115,7 +116,7 @@ def test_search_for_the_provider_finds_its_functions(capfd):
 
 @pytest.mark.parametrize("query", ["upscale image", "remove background", "text to speech"])
 def test_search_for_what_a_model_does(query, capfd):
-    """The search for models comes first, with its command."""
+    """For a task of a model, the function that searches for models comes first, with its command."""
     _, found = as_json(capfd, "integrations:search", query, "--json")
     _, out, _ = answer(capfd, "integrations:search", query)
 
@@ -124,7 +125,7 @@ def test_search_for_what_a_model_does(query, capfd):
 
 
 def test_search_without_a_result(capfd):
-    """An empty result is not a failure."""
+    """A search without results is not a failure."""
     status, found = as_json(capfd, "integrations:search", "zzzzzz", "--json")
     _, out, _ = answer(capfd, "integrations:search", "zzzzzz")
 
@@ -133,8 +134,8 @@ def test_search_without_a_result(capfd):
 
 
 @pytest.mark.parametrize("query", ["\udcff\udcfe", "x" * 100_000, "\x1b[31mred", "a b " * 20_000, "日本"])
-def test_search_for_anything(query, capfd):
-    """Invalid bytes, control characters and long queries are answered like others."""
+def test_search_accepts_any_text(query, capfd):
+    """Searches with invalid bytes, control characters or long text succeed like others."""
     status, found = as_json(capfd, "integrations:search", query, "--json")
     _, out, _ = answer(capfd, "integrations:search", query)
 
@@ -143,7 +144,7 @@ def test_search_for_anything(query, capfd):
 
 
 def test_list(capfd):
-    """Providers with their counts; with a provider its functions."""
+    """Without arguments, providers are listed with their counts; with a provider, its functions are listed."""
     _, providers = as_json(capfd, "integrations:list", "--json")
     _, functions = as_json(capfd, "integrations:list", "replicate", "--json")
 
@@ -153,7 +154,7 @@ def test_list(capfd):
 
 
 def test_examples(capfd):
-    """Every interface has an example, in JSON and as text."""
+    """Each interface has an example, in JSON and as text."""
     _, found = as_json(capfd, "integrations:examples", "get_model", "--json")
     _, out, _ = answer(capfd, "integrations:examples", "get_model")
 
@@ -163,7 +164,7 @@ def test_examples(capfd):
 
 @pytest.mark.parametrize("argv", [[], ["replicate"]])
 def test_fields(argv, capfd):
-    """Both fields are shown as `integrations:configure` accepts them."""
+    """Both fields are listed in the form that `integrations:configure` accepts."""
     _, found = as_json(capfd, "integrations:fields", *argv, "--json")
 
     assert [
@@ -204,7 +205,7 @@ def test_pages(name, capfd):
 )
 @pytest.mark.parametrize("extra", [[], ["--json"]])
 def test_mistakes(argv, message, extra, capfd):
-    """A mistake gives status 2 and a sentence with the nearest name, not the whole catalogue."""
+    """A mistake gives status 2 and a sentence that suggests the nearest name without listing the whole catalogue."""
     command, *rest = argv
     status, out, err = answer(capfd, f"integrations:{command}", *rest, *extra)
 
@@ -218,7 +219,7 @@ def test_mistakes(argv, message, extra, capfd):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_shows_an_example_that_works(command):
-    """--help ends with an example, and the example runs."""
+    """--help ends with an example that runs successfully."""
     shown = kosmo(f"kosmo integrations:{command} --help")
     example = shown.stdout.rpartition("example:\n  ")[2].strip()
 
@@ -230,7 +231,7 @@ def test_help_shows_an_example_that_works(command):
 @pytest.mark.parametrize("columns", ["40", "80", "120"])
 @pytest.mark.parametrize("argv", [["list", "replicate"], ["fields"], ["docs", "replicate"], ["search", "webhook"]])
 def test_text_fits_the_terminal(argv, columns, capfd, monkeypatch):
-    """Lines fit the width of the terminal, and a pipe gets no colour."""
+    """Lines fit the terminal's width, and output in a pipe is not colored."""
     monkeypatch.setenv("COLUMNS", columns)
     _, out, _ = answer(capfd, f"integrations:{argv[0]}", *argv[1:])
 
@@ -243,7 +244,7 @@ def test_text_fits_the_terminal(argv, columns, capfd, monkeypatch):
     ("no_color", "term", "coloured"), [("", "xterm", True), ("1", "xterm", False), ("", "dumb", False)]
 )
 def test_colour_only_on_a_terminal(no_color, term, coloured):
-    """Colour is only for terminals that support it, and not with NO_COLOR."""
+    """Output is colored only on terminals that support it, and not with NO_COLOR."""
     import pty
 
     ours, theirs = pty.openpty()
@@ -257,7 +258,7 @@ def test_colour_only_on_a_terminal(no_color, term, coloured):
 
 
 def test_markdown(capfd):
-    """A function's page as Markdown, with a table of its parameters."""
+    """The Markdown page of a function has a table of its parameters."""
     _, out, _ = answer(capfd, "integrations:docs", "get_model", "--markdown")
 
     assert out.startswith("# replicate.replicate_get_model\n")
@@ -265,7 +266,8 @@ def test_markdown(capfd):
 
 
 def test_the_committed_reference_is_current(capfd):
-    """To update it: kosmo integrations:docs replicate --markdown > docs/reference.md."""
+    """The committed reference is up to date. To update it, run: kosmo integrations:docs replicate --markdown >
+    docs/reference.md."""
     _, out, _ = answer(capfd, "integrations:docs", "replicate", "--markdown")
 
     assert (DOCS / "reference.md").read_text() == out
@@ -275,12 +277,12 @@ def test_the_committed_reference_is_current(capfd):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_help_of_a_function(operation):
-    """A call's --help with a function is that function's."""
+    """--help after a function of integrations:call shows the function's help."""
     assert f"integrations:replicate {operation.name} " in function_help(operation, "integrations:replicate")
 
 
 def test_nothing_slow_is_loaded():
-    """A fresh interpreter answers a search without the network, the keyring, Lua or the emulator."""
+    """A new interpreter answers a search without loading the network, the keyring, Lua or the emulator."""
     code = (
         "import sys; from kosmolua.cli import main; "
         "main(['integrations:search', 'Replicate', '--json']); "
@@ -307,7 +309,7 @@ def test_nothing_slow_is_loaded():
     ],
 )
 def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
-    """The intended page comes first, whatever its kind."""
+    """The intended page comes first, whether it is a function, a helper or a topic."""
     _, found = as_json(capfd, "integrations:search", query, "--json")
 
     assert name == found["results"][0]["name"]
@@ -324,7 +326,7 @@ def test_one_index_for_functions_helpers_and_topics(query, name, capfd):
     ],
 )
 def test_commands_are_found_too(query, command, capfd):
-    """What only a command does is listed after the pages."""
+    """A task that only a command can do is found after the pages."""
     _, found = as_json(capfd, "integrations:search", query, "--json")
     _, out, _ = answer(capfd, "integrations:search", query)
 
@@ -336,7 +338,7 @@ def test_commands_are_found_too(query, command, capfd):
     "name", ["run", "wait", "stream", "each", "download", "parallel", "json", "file", "replicate.run"]
 )
 def test_the_page_of_a_helper(name, capfd):
-    """The page is plain text without annotations; JSON has the declarations."""
+    """A helper's page is plain text without annotations; with --json it has the declarations."""
     _, out, _ = answer(capfd, "integrations:docs", name)
     _, found = as_json(capfd, "integrations:docs", name, "--json")
 
@@ -346,7 +348,7 @@ def test_the_page_of_a_helper(name, capfd):
 
 
 def test_success_is_a_boolean_in_every_page(capfd):
-    """The statuses of a successful call have their own key."""
+    """`success` is a boolean in every page; the HTTP statuses of a successful call have their own key."""
     _, found = as_json(capfd, "integrations:docs", "replicate.get_prediction", "--json")
 
     assert (True, [200]) == (found["success"], found["statuses"])

@@ -1,4 +1,4 @@
-"""The page of --report, checked in a real browser."""
+"""The page that --report writes, checked in a real browser."""
 
 import base64
 import html
@@ -44,7 +44,8 @@ HOSTILE = """
 
 @pytest.fixture
 def browser(tmp_path):
-    """Chromium's view of a page: its DOM, and with a ``picture`` a screenshot in that file."""
+    """Chromium's view of a page: the DOM is returned, and a screenshot is written to the file ``picture`` if that is
+    given."""
 
     def look(page, picture=None, *, size="640,640", dark=False):
         what = [f"--screenshot={picture}", f"--window-size={size}"] if picture else ["--dump-dom"]
@@ -59,7 +60,7 @@ def browser(tmp_path):
 
 
 def texts(dom, element):
-    """The texts of all such elements, in order."""
+    """The text of each element with the given tag, in order."""
     found = re.findall(rf"<{element}\b[^>]*>(.*?)</{element}>", dom, re.DOTALL)
     return [html.unescape(re.sub(r"<[^>]+>", "", text)) for text in found]
 
@@ -78,7 +79,7 @@ class Elements(HTMLParser):
 
 
 def colours(path):
-    """How often each colour is in a picture."""
+    """The number of pixels of each color in a picture."""
     picture, found = read_png(path.read_bytes()), Counter()
     for row in picture.rows[::2]:
         found.update(row[at : at + 3] for at in range(0, len(row), picture.channels))
@@ -86,14 +87,14 @@ def colours(path):
 
 
 def brightness(found):
-    """The brightness of the most frequent colour, from 0 to 255."""
+    """The brightness of the most frequent color, from 0 to 255."""
     ((background, _),) = found.most_common(1)
     return sum(background) // 3
 
 
 @in_browser
 def test_a_run_in_the_browser(kosmo, browser, tmp_path):
-    """A timeline, inputs, outputs with pictures, and calls; readable in light and dark mode."""
+    """The page shows a timeline, inputs, outputs with pictures, and calls, and is readable in light and dark mode."""
     source = PAINT + 'run("meta/meta-llama-3-8b-instruct", { prompt = "rain", max_tokens = 5 })'
     ran = kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     assert (0, "", "") == ran.seen
@@ -105,16 +106,16 @@ def test_a_run_in_the_browser(kosmo, browser, tmp_path):
     assert models == re.findall(r'<a href="#job-\d">([^<]+)</a>', dom)
     assert '{\n  "num_outputs": 2,\n  "prompt": "dusk",\n  "seed": 1\n}' in texts(dom, "pre")
     assert 2 == dom.count('<img src="data:image/png;base64,')
-    assert dom.count('<rect class="call"') + 1 == dom.count("<tr>")  # one for each call, and the head
+    assert dom.count('<rect class="call"') + 1 == dom.count("<tr>")  # one row for each call, and the header
 
     page = (tmp_path / "run.html").read_text()
     assert "default-src 'none'; style-src 'unsafe-inline'; img-src data:" in page
-    assert [] == re.findall(r"<(?:script|link|iframe|object|embed|form)\b|url\(|@import", page)  # it stands alone
+    assert [] == re.findall(r"<(?:script|link|iframe|object|embed|form)\b|url\(|@import", page)  # nothing is loaded
 
     browser("run.html", tmp_path / "light.png")
     pixels = colours(tmp_path / "light.png")
     assert brightness(pixels) > 192
-    assert len(pixels) > 1000  # the painted pictures are in it
+    assert len(pixels) > 1000  # the screenshot contains the painted pictures
 
     browser("run.html", tmp_path / "dark.png", size="500,120", dark=True)
     assert brightness(colours(tmp_path / "dark.png")) < 64
@@ -122,12 +123,13 @@ def test_a_run_in_the_browser(kosmo, browser, tmp_path):
 
 @in_browser
 def test_the_page_has_no_active_content(kosmo, browser):
-    """Everything from models and scripts is text: no element, no script, and nothing is fetched."""
+    """Everything from models and scripts is shown as text: no element or script comes from it, and nothing is
+    fetched."""
     ran = kosmo("lua", "--emulate", "--report", "run.html", "-e", HOSTILE, "--", MARKUP)
     assert 1 == ran.status
 
     dom = browser("run.html")
-    assert "eval · kosmolua" == texts(dom, "title")[0]  # the others are those of bars
+    assert "eval · kosmolua" == texts(dom, "title")[0]  # the other titles are those of the bars
     elements = Elements(dom)
     assert not {"script", "img", "iframe"} & elements.tags
     assert elements.attributes <= {
@@ -152,7 +154,7 @@ def test_the_page_has_no_active_content(kosmo, browser):
 
 
 def test_pictures_are_fetched_through_the_gate(kosmo, tmp_path):
-    """If reads are denied, the page says why the pictures are missing; links stay."""
+    """If reads are denied, the page says why the pictures are missing; links remain."""
     ran = kosmo("lua", "--emulate", "--read", "deny", "--report", "run.html", "-e", PAINT)
     page = (tmp_path / "run.html").read_text()
 
@@ -175,7 +177,7 @@ def test_pictures_are_fetched_through_the_gate(kosmo, tmp_path):
     ],
 )
 def test_outputs_are_shown_as_pictures_links_or_text(server, live, tmp_path, url, shown):
-    """Pictures are recognized by content and fetched only from Replicate; other outputs are links or text."""
+    """Pictures are recognized by content and fetched only from Replicate; other outputs are shown as links or text."""
     server.default = Answer(201, b'{"id": "p", "status": "succeeded", "output": "%s"}' % url.encode())
     source = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
     ran = live("lua", "--write", "allow", "--report", "run.html", "-e", source)
@@ -186,7 +188,7 @@ def test_outputs_are_shown_as_pictures_links_or_text(server, live, tmp_path, url
 
 
 def test_the_pictures_are_bounded(server, live, tmp_path):
-    """A limited number is embedded, and the page names the others."""
+    """A limited number of pictures is embedded, and the page names the others."""
     for number in range(5):
         pictures = [base64.b64encode(SIGNATURE + bytes([number, each])).decode() for each in range(10)]
         output = [f"data:image/png;base64,{picture}" for picture in pictures]
@@ -200,8 +202,9 @@ def test_the_pictures_are_bounded(server, live, tmp_path):
     assert 50 - MAX_IMAGES == page.count("<p>a data URL</p>")
 
 
-def test_no_secret_is_in_it(server, live, tmp_path):
-    """Neither the token, the webhook secret nor text that looks like a token is in the page or the output of -v."""
+def test_no_secret_is_in_the_report(server, live, tmp_path):
+    """The page and the output of -v contain neither the token, nor the webhook secret, nor text that looks like a
+    token."""
     server.answers.append(Answer(200, b'{"key": "whsec_marked"}'))
     server.default = Answer(201, b'{"id": "p", "status": "failed", "error": "is r8_abcdefghijkl yours?"}')
     source = """
@@ -219,7 +222,7 @@ def test_no_secret_is_in_it(server, live, tmp_path):
 
 
 def test_a_prediction_whose_end_is_unknown(kosmo, tmp_path):
-    """The page shows what is known, and requests the rest once."""
+    """For a prediction whose end is unknown, the page shows the known data."""
     source = """
       replicate.stream("meta/meta-llama-3-8b-instruct", { prompt = "rain" }):text()
       replicate.create("black-forest-labs/flux-schnell", { prompt = "rain" })
@@ -234,7 +237,7 @@ def test_a_prediction_whose_end_is_unknown(kosmo, tmp_path):
 
 
 def test_a_run_that_is_interrupted(tmp_path):
-    """There is a page, and the progress line is removed."""
+    """The report of an interrupted run is written, and the progress line is removed."""
     source = "replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }) sleep(60)"
     screen = Terminal(
         "lua", "--emulate", "--report", "run.html", "-e", source, environment={"TERM": "xterm"}, cwd=tmp_path
@@ -253,7 +256,7 @@ def test_a_run_that_is_interrupted(tmp_path):
 
 
 def test_a_report_without_calls(kosmo, tmp_path):
-    """There is a page."""
+    """A script without calls also gets a report."""
     assert (0, "1\n", "") == kosmo("lua", "--report", "run.html", "-e", "return 1").seen
     assert "<p>The script made no calls.</p>" in (tmp_path / "run.html").read_text()
 
@@ -263,7 +266,7 @@ def test_a_report_without_calls(kosmo, tmp_path):
     [("nowhere/run.html", "directory 'nowhere' not found"), (".", "it is a directory")],
 )
 def test_a_place_that_cannot_be_written(kosmo, path, words):
-    """The error is reported before the script runs."""
+    """A path that cannot be written is reported before the script runs."""
     ran = kosmo("lua", "--report", path, "-e", "print('ran')")
 
     expected = f"error: --report: cannot write {path!r}: {words}\nhint: name a file, such as --report run.html\n"
@@ -272,13 +275,13 @@ def test_a_place_that_cannot_be_written(kosmo, path, words):
 
 @pytest.mark.parametrize("flag", ["--repl", "--explain"])
 def test_no_report_without_a_run(kosmo, flag):
-    """Without a run there is no report."""
+    """If nothing runs, no report is written."""
     expected = f"error: --report and {flag} cannot be combined\n"
     assert (2, "", expected) == kosmo("lua", "--report", "run.html", flag, "-e", "return 1").seen
 
 
 def test_a_full_disk_keeps_the_result(kosmo):
-    """The script's result is still printed."""
+    """If the disk is full, the script's result is still printed."""
     ran = kosmo("lua", "--report", "/dev/full", "-e", "return 1")
 
     assert (2, "1\n") == (ran.status, ran.out)
@@ -286,7 +289,7 @@ def test_a_full_disk_keeps_the_result(kosmo):
 
 
 def test_what_was_printed_is_in_the_report(kosmo, tmp_path):
-    """Output and logs are in the page, also of a failed run, escaped and without a token."""
+    """The page contains the output and logs, also of a failed run, escaped and without a token."""
     source = 'print("<b>first</b>", "r8_abcdefghijklmnop") log("logged") error("last")'
     kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     page = (tmp_path / "run.html").read_text()
@@ -295,7 +298,7 @@ def test_what_was_printed_is_in_the_report(kosmo, tmp_path):
 
 
 def test_the_report_has_one_clock(kosmo, tmp_path):
-    """No call is later than the end of the run."""
+    """No call in the report is later than the end of the run."""
     source = "replicate.get_account() replicate.get_prediction { prediction_id = 'no' }"
     kosmo("lua", "--emulate", "--report", "run.html", "-e", source)
     page = (tmp_path / "run.html").read_text()

@@ -1,4 +1,4 @@
-"""Completion after `kosmo run` in bash, zsh and fish: models, names of inputs, and values."""
+"""Completion after `kosmo run` in bash, zsh and fish: models, input names, and values."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ CODE = {
 
 @pytest.fixture
 def complete(tmp_path):
-    """The candidates of a shell for the last word."""
+    """The candidates that a shell offers for the last word."""
     programs = tmp_path / "bin"
     programs.mkdir()
     (programs / "kosmo").write_text(f'#!/bin/sh\nexec {sys.executable} -m kosmolua "$@"\n')
@@ -48,14 +48,15 @@ def complete(tmp_path):
         ]
         run = subprocess.run([*command, "kosmo", *words], env=environment, capture_output=True, text=True, check=False)
         assert "" == run.stderr
-        return [word for word in run.stdout.split() if word.startswith(words[-1])]  # as zsh's compadd does
+        return [word for word in run.stdout.split() if word.startswith(words[-1])]  # zsh's compadd does this
 
     return offers
 
 
 @pytest.mark.parametrize("shell", [shell for shell in CODE if shutil.which(shell)])
 def test_models_inputs_and_values(shell, complete):
-    """A model, then the names of its inputs that were not given yet, then the values of one."""
+    """After `kosmo run` models are offered, after a model the names of its inputs that are not given yet, and after a
+    name its values."""
     assert [FLUX] == complete(shell, "run", "--emulate", "black")
     assert sorted(INPUTS) == sorted(complete(shell, "run", "--emulate", FLUX, ""))
     assert sorted(INPUTS[1:]) == sorted(complete(shell, "run", "--emulate", FLUX, "prompt=x", ""))
@@ -65,14 +66,14 @@ def test_models_inputs_and_values(shell, complete):
 
 
 @pytest.mark.parametrize("shell", [shell for shell in CODE if shutil.which(shell)])
-def test_flags_come_from_the_tables(shell, complete):
-    """As they do for every command."""
+def test_flags_and_their_values_are_completed(shell, complete):
+    """The flags of `kosmo run` and their values are completed as for every command."""
     assert ["--stream"] == complete(shell, "run", FLUX, "--str")
     assert ["allow", "ask", "deny"] == sorted(complete(shell, "run", FLUX, "--write", ""))
 
 
-def test_models_that_were_run(kosmo):
-    """Without a network: the models that were run last, and the inputs of a schema that was read then."""
+def test_recent_models_are_offered(kosmo):
+    """Without network access, recently run models are offered, and the inputs of schemas that were read then."""
     kosmo("run", "--emulate", FLUX, "prompt=x", "--no-wait")
 
     assert f"{FLUX}\n" == kosmo("completion", "run", "bl").out

@@ -1,4 +1,4 @@
-"""`kosmo run`: from a model and its inputs to the output, with the emulator and with test servers."""
+"""`kosmo run`, from a model and its inputs to the output, with the emulator and with test servers."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 @pytest.fixture
 def run(kosmo):
-    """`kosmo run` with the emulator."""
+    """Runs `kosmo run` with the emulator."""
 
     def start(*argv, **options):
         return kosmo("run", "--emulate", *argv, **options)
@@ -29,7 +29,7 @@ def run(kosmo):
 
 @pytest.fixture
 def sent(run):
-    """The input that a command line would send, from its dry run."""
+    """The input that a command line would send, as its dry run shows it."""
 
     def read(*argv, **options):
         ran = run(*argv, "--dry-run", "--json", **options)
@@ -39,7 +39,7 @@ def sent(run):
 
 
 def test_text_is_printed(run):
-    """The output is on standard output, the summary on standard error."""
+    """The output is printed on standard output, the summary on standard error."""
     ran = run(LLAMA, "prompt=rain", "max_tokens=8", "seed=1")
 
     assert 0 == ran.status
@@ -50,7 +50,7 @@ def test_text_is_printed(run):
 
 
 def test_streamed_text_equals_waited_text(run):
-    """A streamed output has the same text as a waited one and as the envelope."""
+    """Text is the same whether it is streamed, waited for, or in the envelope."""
     given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
     waited, streamed = run(*given), run(*given, "--stream")
 
@@ -59,7 +59,7 @@ def test_streamed_text_equals_waited_text(run):
 
 
 def test_the_envelope(run):
-    """It has the fields of every call; its data are output, files and prediction."""
+    """The envelope has the fields of every call; its data consists of output, files and prediction."""
     found = run(FLUX, "prompt=fox", "--save", "out/", "--json").json
 
     assert ("run", True, None, None) == (found["function"], found["success"], found["error"], found["code"])
@@ -71,7 +71,8 @@ def test_the_envelope(run):
 
 
 def test_files_are_saved_and_named(run, tmp_path):
-    """In a directory they keep their names and replace no others; a single file has the given name."""
+    """Files saved in a directory keep their names and replace no others; a single file is saved under the given
+    name."""
     assert "out/out-0.png\nout/out-1.png\n" == run(FLUX, "prompt=fox", "num_outputs=2", "--save", "out/").out
     assert "out/out-0-2.png\n" == run(FLUX, "prompt=fox", "--save", "out").out
     assert "fox.png\n" == run(FLUX, "prompt=fox", "--save", "fox.png").out
@@ -81,7 +82,7 @@ def test_files_are_saved_and_named(run, tmp_path):
 
 
 def test_an_existing_file_is_kept(run, tmp_path):
-    """It is refused before anything is sent, and replaced with --overwrite."""
+    """An existing file is refused before anything is sent, and replaced with --overwrite."""
     (tmp_path / "fox.png").write_bytes(b"mine")
 
     ran = run(FLUX, "prompt=fox", "--save", "fox.png", "--json")
@@ -94,7 +95,7 @@ def test_an_existing_file_is_kept(run, tmp_path):
 
 
 def test_text_is_saved(run, tmp_path):
-    """Text is written to the file, or to output.txt in a directory."""
+    """Text is written to the given file, or to output.txt in the given directory."""
     given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
     text = run(*given).out.removesuffix("\n")
 
@@ -104,7 +105,7 @@ def test_text_is_saved(run, tmp_path):
 
 
 def test_values_are_read_by_the_schema(sent):
-    """A prompt is always a string; numbers are numbers."""
+    """A prompt is always read as a string, and a number as a number."""
     assert {"prompt": "1984", "max_tokens": 20, "temperature": 0.5} == sent(
         LLAMA, "prompt=1984", "max_tokens=20", "temperature=0.5"
     )
@@ -115,14 +116,14 @@ def test_values_are_read_by_the_schema(sent):
 
 
 def test_inputs_as_json(sent):
-    """An object gives several inputs, on the command line or standard input; a named value overrides it."""
+    """A JSON object gives several inputs, on the command line or standard input; a named value overrides its field."""
     assert {"prompt": "b", "seed": 1} == sent(LLAMA, '{"prompt": "a", "seed": 1}', "prompt=b")
     assert {"prompt": "a"} == sent(LLAMA, "-", stdin=b'{"prompt": "a"}')
     assert {"prompt": "a"} == sent(LLAMA, "-i", "prompt=a")
 
 
 def test_text_of_a_file_and_of_standard_input(sent, tmp_path):
-    """It is the value of a text input, and is converted for a number input."""
+    """The text from a file or standard input is the value of a text input, and is converted for a number input."""
     (tmp_path / "notes.txt").write_text("two\nlines\n")
     (tmp_path / "seed").write_text("7\n")
 
@@ -131,7 +132,7 @@ def test_text_of_a_file_and_of_standard_input(sent, tmp_path):
 
 
 def test_a_file_input(run, tmp_path):
-    """A file and standard input are sent as files if the schema has a file."""
+    """A file and standard input are sent as files if the schema declares a file."""
     assert 0 == run(FLUX, "prompt=fox", "--save", "fox.png").status
 
     assert "big.png\n" == run(UPSCALER, "image=@fox.png", "scale=2", "--save", "big.png").out
@@ -158,7 +159,7 @@ def test_a_file_input(run, tmp_path):
     ],
 )
 def test_a_mistake_sends_nothing(run, argv, status, words):
-    """The error names what was found and what to do, with its own status and no traceback."""
+    """The error says what was found and what to do, with its own status and no traceback."""
     ran = run(LLAMA, *argv)
 
     assert status == ran.status
@@ -169,14 +170,14 @@ def test_a_mistake_sends_nothing(run, argv, status, words):
 
 
 def test_a_model_that_does_not_exist(run):
-    """The error names it, and nothing is created."""
+    """A model that does not exist gives the error code not_found."""
     ran = run("no/such", "prompt=x", "--json")
 
     assert (1, "not_found") == (ran.status, ran.json["code"])
 
 
 def test_a_model_that_fails(run):
-    """The error has the prediction's own message and no line of a script."""
+    """The error has the prediction's own message, and no script line."""
     ran = run("kosmolua/always-fails", "--json")
 
     assert (1, "prediction_failed", None) == (ran.status, ran.json["code"], ran.json["data"])
@@ -184,7 +185,7 @@ def test_a_model_that_fails(run):
 
 
 def test_no_wait(run):
-    """Only the id is printed; the envelope has the prediction without output."""
+    """With --no-wait only the id is printed; the envelope has the prediction without output."""
     ran = run("minimax/video-01", "prompt=sea", "--no-wait")
     assert (0, 26) == (ran.status, len(ran.out.strip()))
     assert "the emulator ends with this command; to keep predictions: kosmo emulator:serve" in ran.err
@@ -194,7 +195,7 @@ def test_no_wait(run):
 
 
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
-    """The highest expected cost is printed, and nothing is created. An unknown price is a failure."""
+    """--cost prints the highest expected cost and creates nothing. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
     told = f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n"
     assert (1, "", told) == (
@@ -214,7 +215,8 @@ def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
 
 
 def test_prices_apply_to_the_emulator(run, kosmo, tmp_path):
-    """Costs and their budget can be rehearsed: a run costs what it would, and a budget over runs is not touched."""
+    """Costs can be rehearsed with the emulator: an emulated run shows its usual cost, and does not count toward a
+    budget across runs."""
     table = {"source": "a test", "date": "2026-11-01", "models": {FLUX: {"image_output_count": 0.003}}}
     (tmp_path / "prices.json").write_text(json.dumps(table))
     assert 0 == kosmo("prices", "import", "prices.json").status
@@ -229,7 +231,7 @@ def test_prices_apply_to_the_emulator(run, kosmo, tmp_path):
 
 
 def test_without_a_model(kosmo):
-    """Usage and recent models are printed without a request."""
+    """Without a model, usage and recent models are printed and no request is made."""
     assert "none yet" in kosmo("run").out
     kosmo("run", "--emulate", LLAMA, "prompt=x", "max_tokens=2")
     kosmo("run", "--emulate", FLUX, "prompt=x", "--no-wait")
@@ -243,7 +245,7 @@ def test_without_a_model(kosmo):
 
 
 def test_a_dry_run(run):
-    """The request is printed, and a note that the run stops there."""
+    """--dry-run prints the request, and a note that the run stops there."""
     ran = run(LLAMA, "prompt=x", "--dry-run")
 
     assert 0 == ran.status
@@ -266,8 +268,8 @@ def holding():
 
 
 @pytest.mark.parametrize("flags", [[], ["--cancel-on-exit"]], ids=["", "cancel"])
-def test_a_signal_while_it_runs(holding, tmp_path, flags):
-    """The prediction is named with the command that cancels it, or it is canceled."""
+def test_a_signal_while_a_prediction_runs(holding, tmp_path, flags):
+    """After a signal, the running prediction is canceled, or named with the command that cancels it."""
     server = holding("get")
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked_token"}
     process = subprocess.Popen(
@@ -308,7 +310,7 @@ def terminal(tmp_path):
 
 
 def test_on_a_terminal(terminal):
-    """Text streams, the progress line names the model, and a picture is drawn."""
+    """On a terminal text is streamed, the progress line names the model, and a picture is drawn."""
     screen = terminal(LLAMA, "prompt=rain", "max_tokens=5")
     assert 0 == screen.finish()
     assert f"{LLAMA} succeeded" in screen.screen
@@ -330,15 +332,15 @@ def test_on_a_terminal(terminal):
     ids=["kitty", "iTerm2", "WezTerm"],
 )
 def test_the_picture_that_a_terminal_gets(terminal, tmp_path, environment, carried):
-    """The sequence on the screen holds exactly the picture that is saved."""
+    """The sequence sent to the terminal contains exactly the picture that is saved."""
     screen = terminal(FLUX, "prompt=fox", "seed=3", "--save", "fox.png", **environment)
     assert 0 == screen.finish()
 
     assert (tmp_path / "fox.png").read_bytes() == base64.b64decode("".join(re.findall(carried, screen.screen)))
 
 
-def test_the_state_is_seen_while_it_runs(terminal):
-    """After a second the prediction has its id, which Ctrl-C names."""
+def test_the_state_is_shown_while_a_prediction_runs(terminal):
+    """After a second the id of the prediction is known, and Ctrl-C names it."""
     screen = terminal("minimax/video-01", "prompt=sea")
     screen.wait_for("minimax/video-01: processing (")
     screen.type("\x03")
@@ -349,7 +351,7 @@ def test_the_state_is_seen_while_it_runs(terminal):
 
 @pytest.mark.parametrize("environment", [{"TERM": ""}, {"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_on_a_plain_terminal(terminal, environment):
-    """Nothing moves and nothing is drawn."""
+    """On a plain terminal there is no progress line, and no picture is drawn."""
     screen = terminal(FLUX, "prompt=fox", **environment)
     assert 0 == screen.finish()
 
@@ -357,7 +359,7 @@ def test_on_a_plain_terminal(terminal, environment):
 
 
 def test_ctrl_c_at_the_question_ends_at_once(terminal):
-    """One Ctrl-C is enough, and nothing was created."""
+    """One Ctrl-C at the question ends the command, and nothing was created."""
     screen = terminal(FLUX, "prompt=fox", "--write", "ask")
     screen.wait_for("[N]o: ")
     screen.type("\x03")
@@ -367,7 +369,7 @@ def test_ctrl_c_at_the_question_ends_at_once(terminal):
 
 
 def test_json_is_one_line_in_a_pipe(run):
-    """Standard output has one line, and standard error is empty."""
+    """With --json in a pipe, standard output has one line, and standard error is empty."""
     ran = run(LLAMA, "prompt=x", "max_tokens=2", "--json")
 
     assert 1 == len(ran.out.splitlines())
@@ -376,7 +378,7 @@ def test_json_is_one_line_in_a_pipe(run):
 
 
 def test_a_file_given_as_text(kosmo, tmp_path):
-    """It is refused with the correct form; the file itself passes the check before the price."""
+    """A file name given as text is refused with the correct form; with that form, the input passes the check."""
     (tmp_path / "cat.png").write_bytes(b"x")
     text = kosmo("run", "--emulate", "nightmareai/real-esrgan", "image=cat.png", cwd=tmp_path)
     file = kosmo("run", "--emulate", "nightmareai/real-esrgan", f"image=@{tmp_path}/cat.png", "--cost")
@@ -402,7 +404,7 @@ def test_a_model_is_looked_up_once(live, server):
 
 
 def test_output_that_cannot_be_printed(server, tmp_path):
-    """The paid prediction is named."""
+    """If the output cannot be printed, standard error names the prediction that was paid for."""
     done = {"id": "p1", "status": "succeeded", "output": "fine", "urls": {}}
     server.routes = {"/v1/models/o/m/predictions": Answer(201, body=json.dumps(done).encode())}
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}

@@ -1,4 +1,4 @@
-"""Runs with a journal, from a shell: resuming, showing and removing them."""
+"""Runs with a journal on the command line: resuming, showing and removing them."""
 
 import json
 import signal
@@ -22,7 +22,7 @@ def prediction(server):
 
 
 def test_the_same_command_resumes(server, live, prediction):
-    """The same command takes finished calls from the file, reports it, and makes the rest."""
+    """The same command takes finished calls from the journal, reports this, and makes the remaining calls."""
     server.answers.extend([Answer(201, b'{"id": "p0"}'), Answer(402, b'{"detail": "no credit"}')])
     command = ("lua", "-e", f"return {CREATE}.id, {CREATE}.id", "--journal", "x.journal", "--write", "allow")
     assert 1 == live(*command).status
@@ -35,8 +35,9 @@ def test_the_same_command_resumes(server, live, prediction):
     assert 3 == len(server.requests)
 
 
-def test_a_finished_run_says_so(server, live, prediction):
-    """Nothing is sent; --fresh starts a new run of that name, and keeps the old one under its date."""
+def test_a_finished_run_is_not_repeated(server, live, prediction):
+    """If the run has finished, nothing is sent; --fresh starts a new run with the same name, and keeps the old one
+    under its date."""
     command = ("lua", "-e", f"return {CREATE}.id", "--journal", "nightly", "--write", "allow")
     live(*command)
     ran = live(*command)
@@ -57,7 +58,7 @@ def test_a_finished_run_says_so(server, live, prediction):
 
 
 def test_a_fresh_run_replaces_no_other_file(live, tmp_path):
-    """Other files and journals in use are not replaced; --fresh needs a journal."""
+    """--fresh does not replace other files or journals in use, and requires a journal."""
     (tmp_path / "notes.txt").write_text("mine")
     ran = live("lua", "-e", "time()", "--journal", "./notes.txt", "--fresh")
     assert (1, "mine") == (ran.status, (tmp_path / "notes.txt").read_text())
@@ -69,7 +70,7 @@ def test_a_fresh_run_replaces_no_other_file(live, tmp_path):
 
 
 def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
-    """The state is "interrupted" after Ctrl-C and SIGTERM."""
+    """A run is listed as "interrupted" after Ctrl-C and SIGTERM."""
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
     for name, number in (("one", signal.SIGINT), ("two", signal.SIGTERM)):
         command = [sys.executable, "-m", "kosmolua", "lua", "-e", "print('on') sleep(60)", "--journal", name]
@@ -83,7 +84,7 @@ def test_an_interrupted_run_has_not_failed(server, live, prediction, tmp_path):
 
 
 def test_names_are_shown_without_control_characters(server, live, prediction, tmp_path):
-    """Names in the file are shown without control characters."""
+    """Names from the journal are shown without control characters."""
     live("lua", "-e", "time()", "--journal", "here.journal")
     with closing(sqlite3.connect(tmp_path / "here.journal")) as file:
         file.execute("UPDATE facts SET value = char(27) || '[2J' WHERE name IN ('id', 'script', 'account')")
@@ -95,7 +96,7 @@ def test_names_are_shown_without_control_characters(server, live, prediction, tm
 
 
 def test_a_run_is_listed_shown_resumed_exported_and_removed(server, live, prediction, tmp_path):
-    """It is listed, shown, resumed, exported and removed, by id, name or file."""
+    """A run can be listed, shown, resumed, exported and removed, by id, name or file."""
     (tmp_path / "flow.lua").write_text(f"print(args[1]) local p = {CREATE} error('stopped')")
     live("lua", "flow.lua", "--journal", "nightly", "--write", "allow", "--", "x y")
     live("lua", "-e", "time()", "--journal", "here.journal")
@@ -132,7 +133,7 @@ def test_a_run_is_listed_shown_resumed_exported_and_removed(server, live, predic
 
 
 def test_a_script_without_a_file_is_resumed(live, prediction):
-    """The journal has its text."""
+    """A script from --eval is resumed from its text in the journal."""
     live("lua", "-e", "return ...", "--journal", "x", "--", "-a")
 
     assert (0, "-a\n") == live("runs", "resume", "x").seen[:2]
@@ -150,7 +151,7 @@ def test_a_script_without_a_file_is_resumed(live, prediction):
     ],
 )
 def test_mistakes_are_reported(live, argv, words):
-    """The error has the next command, and no traceback."""
+    """Each error message suggests a next step and has no traceback."""
     ran = live(*argv)
 
     assert ran.status in {1, 2}
@@ -159,7 +160,7 @@ def test_mistakes_are_reported(live, argv, words):
 
 
 def test_a_mismatch_shows_both_sides(server, live, prediction):
-    """The error also shows the way out; nothing is sent."""
+    """The error shows the call in the journal and the call in the script; nothing is sent without --from-here."""
     live("lua", "-e", f"{CREATE}", "--journal", "x", "--write", "allow")
     ran = live("lua", "-e", "integrations.replicate.get_account{}", "--journal", "x", "--json")
 
@@ -172,7 +173,7 @@ def test_a_mismatch_shows_both_sides(server, live, prediction):
 
 
 def test_the_emulator_and_the_api_do_not_mix(live):
-    """A journal of one is refused for the other."""
+    """A journal recorded with the emulator is refused for the API."""
     live("lua", "-e", "time()", "--journal", "x", "--emulate")
     ran = live("lua", "-e", "time()", "--journal", "x")
 
@@ -182,7 +183,7 @@ def test_the_emulator_and_the_api_do_not_mix(live):
 
 
 def test_the_accounts_do_not_mix(live):
-    """Paid calls are listed in one account only; a resumed run uses the first account."""
+    """A journal is refused for another account; a resumed run uses the account of the journal."""
     live("lua", "-e", "time()", "--journal", "x", "--account", "work")
     ran = live("lua", "-e", "time()", "--journal", "x")
 
@@ -194,7 +195,7 @@ def test_the_accounts_do_not_mix(live):
 
 
 def test_an_unknown_end_counts_to_the_end_of_the_run(live, prediction):
-    """It counts to the end of the run, not to the moment of the listing."""
+    """A prediction whose end is unknown is counted up to the end of the run, not to the time of the listing."""
     live("lua", "-e", f"local p = {CREATE} error('stopped')", "--journal", "x", "--write", "allow")
 
     def seconds():
@@ -207,7 +208,7 @@ def test_an_unknown_end_counts_to_the_end_of_the_run(live, prediction):
 
 
 def test_calls_of_host_functions_are_only_counted(live, prediction):
-    """People see calls of the API; a program gets all."""
+    """The text output shows API calls and counts those of host functions; the JSON output lists all calls."""
     live("lua", "-e", f"time() sleep(0) {CREATE}", "--journal", "x", "--write", "allow")
     shown = live("runs", "show", "x")
 
@@ -218,7 +219,7 @@ def test_calls_of_host_functions_are_only_counted(live, prediction):
 
 
 def test_a_script_cannot_reach_its_journal(live, server):
-    """It can neither read nor write it, under any name of SQLite's files; the run can be resumed."""
+    """A script can neither read nor write its journal, under any file name that SQLite uses; the run can be resumed."""
     for name in ("x.journal", "x.journal-wal", "./x.journal-shm", "x.journal-lock"):
         for attempt in (f"download('data:,x', '{name}')", f"integrations.replicate.create_file{{ path = '{name}' }}"):
             ran = live("lua", "-e", f"time() {attempt}", "--journal", "x.journal", "--from-here",

@@ -1,4 +1,4 @@
-"""The messages of a failed script: one place at the front, and one hint."""
+"""The messages of a failed script: one place at the beginning, and one hint."""
 
 import pytest
 
@@ -23,7 +23,7 @@ LUA = ["lua", "--emulate"]
     ],
 )
 def test_a_syntax_error_has_a_hint(kosmo, tmp_path, source, hint):
-    """In the script and in a required module."""
+    """A syntax error has a hint, both in the script and in a required module."""
     status, _, told = kosmo(*LUA, "-e", source).seen
     assert (1, True) == (status, told.endswith(f"hint: {hint}\n"))
     (tmp_path / "lib").mkdir()
@@ -64,7 +64,7 @@ def test_a_syntax_error_has_a_hint(kosmo, tmp_path, source, hint):
     ],
 )
 def test_the_place_is_shown_once_and_first(kosmo, source, message, hint):
-    """The place appears once."""
+    """The message begins with the place, which is not repeated."""
     status, _, told = kosmo(*LUA, "--no-check", "-e", source).seen
 
     assert status in {1, 2}
@@ -76,7 +76,7 @@ def test_the_place_is_shown_once_and_first(kosmo, source, message, hint):
 
 @pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf", b"\xef\xbb\xbf#!/usr/bin/env -S kosmo lua"])
 def test_an_excerpt_shows_no_invisible_characters(kosmo, tmp_path, start):
-    """Neither a byte order mark nor carriage returns."""
+    """An excerpt contains neither a byte order mark nor carriage returns."""
     (tmp_path / "a.lua").write_bytes(start + b"\r\nerror('oops')\r\nprint(1)\r\n")
     first = "       1 | #!/usr/bin/env -S kosmo lua" if b"#" in start else "       1 | "
     shown = f"error: a.lua:2: oops\n{first}\n  >    2 | error('oops')\n       3 | print(1)\n"
@@ -85,7 +85,7 @@ def test_an_excerpt_shows_no_invisible_characters(kosmo, tmp_path, start):
 
 
 def test_a_prediction_prints_as_a_line(kosmo):
-    """Its id, its model and its status, wherever it came from; `dump` shows all of it."""
+    """A prediction is printed as its id, model and status, whichever function returned it."""
     source = """
       local p = replicate.create('black-forest-labs/flux-schnell', { prompt = 'x' })
       local id = p.id
@@ -114,7 +114,7 @@ def test_a_prediction_prints_as_a_line(kosmo):
     ],
 )
 def test_a_hint_names_the_replacement_of_a_library(kosmo, source, hint):
-    """The hint also appears if the script may not read files."""
+    """The hint names what replaces the library, even if the script may not read files."""
     status, _, told = kosmo(*LUA, "-e", source).seen
 
     assert 3 == status
@@ -131,7 +131,7 @@ def test_a_hint_names_the_replacement_of_a_library(kosmo, source, hint):
     ],
 )
 def test_a_hint_names_the_equivalent_of_other_languages(kosmo, source, hint):
-    """The hint names Lua's equivalent."""
+    """The hint names Lua's equivalent of code in the style of other languages."""
     status, _, told = kosmo(*LUA, "-e", source).seen
 
     assert 1 == status
@@ -139,7 +139,7 @@ def test_a_hint_names_the_equivalent_of_other_languages(kosmo, source, hint):
 
 
 def test_the_stack_of_a_recursion(kosmo):
-    """Equal frames are counted, not shown one by one."""
+    """Repeated stack frames are counted and not shown one by one."""
     _, _, told = kosmo(*LUA, "-e", "local function f(n) return f(n) .. 1 end f(1)").seen
 
     assert "    stack:\n    eval:1 in 'f'\n    … 29 more of the same\n" in told

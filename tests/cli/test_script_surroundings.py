@@ -1,4 +1,4 @@
-"""The surroundings of a script on the command line: input, text files, variables, an exit status."""
+"""The environment of a script on the command line: input, text files, variables, and the exit status."""
 
 import json
 import subprocess
@@ -29,17 +29,17 @@ READ = ["lua", "--no-check", "--emulate"]
     ],
 )  # fmt: skip
 def test_standard_input_is_read_as_in_lua(kosmo, source, given, shown):
-    """Lines, numbers, bytes and all of it can be read."""
+    """A script can read lines, numbers, a number of bytes, or all of standard input."""
     assert (0, shown, "") == kosmo(*READ, "-e", source, stdin=given).seen
 
 
 def test_a_script_read_from_standard_input_has_no_input(kosmo):
-    """The script itself was read from it."""
+    """A script that was read from standard input gets no further input."""
     assert (0, "nil\n", "") == kosmo(*READ, stdin=b"print(io.read())").seen
 
 
 def test_standard_input_is_in_the_journal(kosmo):
-    """A resumed run gets the same input, and continues after it."""
+    """A resumed run gets the same input from the journal, and continues after it."""
     first = "print(io.read(2)) error('stop')"
     second = "print(io.read(2)) sleep(0)"
     given = b"abcd"
@@ -49,7 +49,7 @@ def test_standard_input_is_in_the_journal(kosmo):
 
 
 def test_text_files_are_read_and_written(kosmo, tmp_path):
-    """In open directories, with any bytes."""
+    """Files with any bytes can be read and written in allowed directories."""
     (tmp_path / "in.txt").write_bytes(b"one\r\ntwo\n\xff")
     source = """
       for line in file('in.txt'):lines() do write('[', #line, ']') end
@@ -86,7 +86,7 @@ def test_text_files_are_read_and_written(kosmo, tmp_path):
     ],
 )  # fmt: skip
 def test_a_mistake_with_a_text_file_is_one_sentence(kosmo, tmp_path, source, words):
-    """The error is one sentence, and nothing is written."""
+    """A mistake with a text file gives an error of one sentence, and nothing is written."""
     (tmp_path / "old.txt").write_text("old")
     status, _shown, told = kosmo(*READ, "--allow-read", ".", "--allow-write", ".", "-e", source).seen
 
@@ -97,7 +97,7 @@ def test_a_mistake_with_a_text_file_is_one_sentence(kosmo, tmp_path, source, wor
 
 
 def test_a_dry_run_writes_no_file(kosmo, tmp_path):
-    """It reports what it would write."""
+    """A dry run reports the file it would write."""
     source = "print(write_file('new.txt', 'x').size)"
 
     assert (0, "1\n", "") == kosmo(*READ, "--dry-run", "--allow-write", ".", "-e", source).seen
@@ -105,7 +105,7 @@ def test_a_dry_run_writes_no_file(kosmo, tmp_path):
 
 
 def test_a_resumed_run_does_not_append_twice(kosmo, tmp_path):
-    """The journal answers for the earlier write."""
+    """When a run is resumed, the earlier write is answered from the journal."""
     source = "append_file('log.txt', 'x') if not file('go.txt'):read() then end"
     argv = [*READ, "--allow-read", ".", "--allow-write", ".", "--journal", "j", "-e", source]
 
@@ -115,8 +115,8 @@ def test_a_resumed_run_does_not_append_twice(kosmo, tmp_path):
     assert "x" == (tmp_path / "log.txt").read_text()
 
 
-def test_only_named_variables_are_open(kosmo):
-    """Others are nil, as if unset."""
+def test_only_named_variables_are_allowed(kosmo):
+    """Variables that are not allowed by name are nil, as if unset."""
     source = "print(os.getenv('OPEN'), os.getenv('SHUT'), os.getenv('UNSET'))"
     ran = kosmo(*READ, "--allow-env", "OPEN", "--allow-env", "UNSET", "-e", source, env={"OPEN": "o", "SHUT": "s"})
 
@@ -124,8 +124,8 @@ def test_only_named_variables_are_open(kosmo):
 
 
 @pytest.mark.parametrize("name", ["REPLICATE_API_TOKEN", "REPLICATE_API_KEY", "COPY", "WITHIN"])
-def test_variables_with_a_token_stay_closed(kosmo, name):
-    """A variable with a token is closed under any name."""
+def test_variables_with_a_token_are_refused(kosmo, name):
+    """A variable whose value contains a token is refused under any name."""
     env = {"REPLICATE_API_TOKEN": "secret-token-value", "WITHIN": "Bearer secret-token-value", "COPY": "r8_marked"}
     status, shown, told = kosmo(*READ, "--allow-env", name, "-e", f"print(os.getenv('{name}'))", env=env).seen
 
@@ -135,8 +135,8 @@ def test_variables_with_a_token_stay_closed(kosmo, name):
 
 
 @pytest.mark.parametrize("name", ["KOSMO_DATABASE", "KOSMO_MCP_TOKEN"])
-def test_variables_with_secrets_of_the_program_stay_closed(kosmo, name):
-    """The database password of workers and the token of an MCP server stay closed."""
+def test_variables_with_secrets_of_the_program_are_refused(kosmo, name):
+    """The variables with the workers' database password and the MCP server's token are refused."""
     ran = kosmo(*READ, "--allow-env", name, "-e", f"print(os.getenv('{name}'))", env={name: "postgresql://u:marked@h"})
 
     assert (2, "") == ran.seen[:2]
@@ -145,7 +145,7 @@ def test_variables_with_secrets_of_the_program_stay_closed(kosmo, name):
 
 
 def test_the_exit_status_is_the_scripts(kosmo):
-    """Nothing is printed about it; with --json it is an error with its own code."""
+    """The exit status that a script chooses is used without a message; with --json it is an error with its own code."""
     assert (7, "a", "") == kosmo(*READ, "-e", "write('a') exit(7) print('b')").seen
     assert (0, "a", "") == kosmo(*READ, "-e", "write('a') os.exit() print('b')").seen
     status, shown, _ = kosmo(*READ, "--json", "-e", "exit(7)").seen
@@ -155,7 +155,7 @@ def test_the_exit_status_is_the_scripts(kosmo):
 
 @pytest.mark.parametrize("name", ["two-fer", "lib.two-fer", "lib/two-fer", "a b", "ünï", "x@2"])
 def test_modules_are_found_under_any_name_of_a_file(kosmo, tmp_path, name):
-    """Dots separate directories; no other character is special."""
+    """In a module name dots separate directories; no other character is special."""
     path = tmp_path / f"{name.replace('.', '/')}.lua"
     path.parent.mkdir(exist_ok=True)
     path.write_text("#!/usr/bin/env lua\nreturn { name = ... }")
@@ -164,7 +164,7 @@ def test_modules_are_found_under_any_name_of_a_file(kosmo, tmp_path, name):
 
 
 def test_a_script_finds_modules_on_its_own_path(kosmo, tmp_path):
-    """`package.path` has templates, relative to the script."""
+    """Templates in `package.path` are relative to the script."""
     (tmp_path / "src").mkdir()
     (tmp_path / "src" / "m.lua").write_text("return 'found'")
     source = "package.path = '/usr/share/lua/5.1/?.lua;./src/?.lua;' .. package.path print(require('m'))"
@@ -173,7 +173,7 @@ def test_a_script_finds_modules_on_its_own_path(kosmo, tmp_path):
 
 
 def test_two_tasks_read_standard_input_in_turn(tmp_path):
-    """The second task waits for its turn rather than in a read, so the run can end."""
+    """A task that cannot read yet waits for its turn without blocking, so that the run can end."""
     source = "spawn(io.read) spawn(io.read) sleep(0.2) error('stop')"
     command = [sys.executable, "-m", "kosmolua", *READ, "-e", source]
     with subprocess.Popen(command, stdin=subprocess.PIPE, env=clean_environment(tmp_path), cwd=tmp_path) as process:

@@ -1,4 +1,4 @@
-"""The token appears nowhere: all output and files of every command are searched for a marked one."""
+"""The token appears nowhere: all output and files of every command are searched for a recognizable token."""
 
 import os
 
@@ -89,14 +89,14 @@ STARTED_ELSEWHERE = {"emulator:serve"}
 
 
 def test_every_command_is_run():
-    """A new command is searched too, or has a reason why not."""
+    """Every command is searched, or has a reason why not; this includes new commands."""
     assert {name for name in COMMANDS if name not in STARTED_ELSEWHERE} <= set(RUNS)
 
 
 @pytest.mark.parametrize("status", [200, 401])
 @pytest.mark.parametrize("command", RUNS)
 def test_the_token_is_in_no_output_or_file(server, kosmo, tmp_path, command, status):
-    """Not in output, errors or files, even if the server's answer is the token itself."""
+    """The token is not in output, errors or files, even if the server returns the token itself."""
     server.default = Answer(status, body=f'{{"detail": "you sent Bearer {MARK}"}}'.encode())
     environment = {"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
 
@@ -113,7 +113,7 @@ def test_the_token_is_in_no_output_or_file(server, kosmo, tmp_path, command, sta
 
 
 def test_the_token_is_in_no_notice_of_a_retry(server, kosmo):
-    """Notices of retries do not contain it either."""
+    """Notices of retries do not contain the token."""
     server.default = Answer(500, body=f'{{"detail": "you sent Bearer {MARK}"}}'.encode())
     ran = kosmo(
         "integrations:call", "replicate.get_account", env={"REPLICATE_API_KEY": MARK, "REPLICATE_URL": server.url}
@@ -124,7 +124,7 @@ def test_the_token_is_in_no_notice_of_a_retry(server, kosmo):
 
 
 def test_the_token_is_not_in_a_process_list(server, kosmo):
-    """No child gets the token in its command line or environment."""
+    """No child process gets the token in its command line or environment."""
     source = "integrations.replicate.get_account{} sleep(0.2)"
     seen = []
 

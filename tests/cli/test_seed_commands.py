@@ -1,4 +1,4 @@
-"""The command lines in the files of agents, scripts and CI work under both program names."""
+"""The command lines that agents, scripts and CI jobs use work under both program names."""
 
 import json
 import os
@@ -32,7 +32,7 @@ PAGED = b'{"next": null, "previous": null, "results": []}'
 
 
 def shell(line, home, server):
-    """Runs a printed command line in a shell, with a token in the environment."""
+    """Run a printed command line in a shell, with a token in the environment."""
     bin_directory = os.path.dirname(sys.executable)
     environment = {
         **clean_environment(home),
@@ -53,8 +53,8 @@ def shell(line, home, server):
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_setting_up_and_looking_around(server, tmp_path, program):
-    """Install, configure, verify, discover: one after the other, each with JSON and status 0."""
+def test_a_new_user_can_install_configure_and_discover(server, tmp_path, program):
+    """The commands to install, configure, verify and discover succeed in this order, each with JSON."""
     for line in SETUP:
         status, answer, _ = shell(f"{program} {line}", tmp_path, server)
 
@@ -63,7 +63,8 @@ def test_setting_up_and_looking_around(server, tmp_path, program):
 
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_every_function(tmp_path, program):
-    """An empty payload names missing parameters and is not sent; without required ones it is the call."""
+    """A call with an empty payload names missing parameters and sends nothing; if no parameter is required, it is
+    made."""
     server = RecordingServer()
     server.default = Answer(200, PAGED)
     lines = [(operation, form.format(name=operation.full_name)) for operation in OPERATIONS for form in PER_FUNCTION]

@@ -32,7 +32,7 @@ def get(url, token="any"):
 
 
 def test_the_first_line_is_the_url(serve):
-    """A program reads one line and knows the URL."""
+    """A program can read the URL from the first line of output."""
     _, line = serve("--json")
 
     url = json.loads(line)["url"]
@@ -41,8 +41,8 @@ def test_the_first_line_is_the_url(serve):
     assert "emulator" == get(f"{url}/account")["username"]
 
 
-def test_the_command_line_against_it(serve, kosmo):
-    """A script runs against the served emulator by its URL and any token."""
+def test_a_script_runs_against_the_served_emulator(serve, kosmo):
+    """A script can use the served emulator with its URL and any token."""
     _, line = serve()
     environment = {"REPLICATE_URL": json.loads(line)["url"], "REPLICATE_API_KEY": "anything"}
 
@@ -53,7 +53,7 @@ def test_the_command_line_against_it(serve, kosmo):
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_the_server(serve, how):
-    """A signal ends it quietly, at once."""
+    """A signal ends the server immediately and without output."""
     process, _ = serve("--json")
     process.send_signal(how)
     _, err = process.communicate(timeout=10)
@@ -63,7 +63,7 @@ def test_a_signal_stops_the_server(serve, how):
 
 
 def test_a_port_in_use(serve, kosmo):
-    """A port in use is reported in one sentence."""
+    """The error for a port in use is one sentence."""
     _, line = serve("--json")
     port = json.loads(line)["url"].split(":")[2].split("/")[0]
 
@@ -80,7 +80,7 @@ def test_a_port_in_use(serve, kosmo):
     ids=" ".join,
 )
 def test_an_invalid_port(kosmo, command, port):
-    """Ports are numbers that end at 65535."""
+    """A port that is not a number up to 65535 is refused."""
     ran = kosmo(*command, f"--port={port}")
 
     assert (2, "") == (ran.status, ran.out)

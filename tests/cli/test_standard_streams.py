@@ -1,4 +1,4 @@
-"""Closed, full or unread standard streams: a message if one can be written, and the right status."""
+"""Closed, full or unread standard streams give a message if one can be written, and the right exit status."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def shell(tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_output_that_cannot_be_written(shell, command):
-    """The reason is on standard error, and the status is 1."""
+    """If the output cannot be written, standard error has the reason, and the status is 1."""
     for redirection, why in ((">&-", "it is closed"), (">/dev/full", "No space left on device")):
         ran = shell(f"kosmo {command} {redirection}")
 
@@ -53,7 +53,8 @@ def test_output_that_cannot_be_written(shell, command):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_output_without_a_reader(shell, command):
-    """Nothing is printed, since `kosmo … | head` is not a fault; the status is 1."""
+    """If the reader of the output has gone, nothing is printed, since `kosmo … | head` is not a mistake; the status is
+    1."""
     reading, writing = os.pipe()
     os.close(reading)
     ran = shell(f"kosmo {command}", writing)
@@ -64,7 +65,8 @@ def test_output_without_a_reader(shell, command):
 
 @pytest.mark.parametrize("redirection", ["2>&-", "2>/dev/full", "<&- 2>&-"])
 def test_messages_that_cannot_be_written_are_dropped(shell, redirection):
-    """The result and the status are unchanged, and no message gets into the result."""
+    """If messages cannot be written, the result and the status do not change, and no message is written to standard
+    output."""
     good = shell(f"kosmo lua -e 'log(1) return 1' {redirection}")
     bad = shell(f"kosmo nonsense {redirection}")
 
@@ -74,14 +76,14 @@ def test_messages_that_cannot_be_written_are_dropped(shell, redirection):
 
 @pytest.mark.parametrize(("command", "status"), [("lua -e 'return 1'", 1), ("lua -e 'error(1)'", 1), ("nonsense", 2)])
 def test_no_stream_at_all(shell, command, status):
-    """Only the status remains."""
+    """If all streams are unusable, the exit status is still right."""
     assert status == shell(f"kosmo {command} <&- >&- 2>&-").returncode
     assert status == shell(f"kosmo {command} >/dev/full 2>/dev/full").returncode
 
 
 @pytest.mark.parametrize("command", ["lua", "repl", "integrations:call replicate.get_account --emulate -"])
 def test_input_that_is_closed(shell, command):
-    """Commands that read it report it; others run."""
+    """A command that reads standard input reports that it is closed; other commands run."""
     ran = shell(f"kosmo {command} <&-")
 
     assert (2, "error: standard input is closed") == (ran.returncode, ran.stderr.splitlines()[0])
@@ -89,7 +91,7 @@ def test_input_that_is_closed(shell, command):
 
 
 def test_a_script_ends_with_its_reader(shell):
-    """An endless output into `head` ends."""
+    """A script with endless output ends when its reader, such as `head`, has ended."""
     ran = shell("kosmo lua -e 'while true do print(1) end' | head -1")
 
     assert ("1\n", 1) == (ran.stdout, ran.returncode)
@@ -97,7 +99,7 @@ def test_a_script_ends_with_its_reader(shell):
 
 @pytest.mark.parametrize("flag", ["", "--json"])
 def test_a_created_prediction_is_named(shell, server, flag):
-    """If the result is lost, standard error has its id, for a script and a call."""
+    """If the result cannot be written, standard error has the id of the created prediction, for a script and a call."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     reach = {"REPLICATE_API_KEY": "r8_token-of-tests", "REPLICATE_URL": server.url}
     call = "integrations:call replicate.create_prediction --version v --input.text a --write allow"

@@ -1,4 +1,4 @@
-"""A mistyped name gets the intended one as a suggestion."""
+"""The error for a mistyped name suggests the intended name."""
 
 import pytest
 
@@ -90,21 +90,21 @@ ALL = [
 ]
 
 
-def test_the_list_is_long_enough():
-    """At least sixty mistakes, none of them a valid name."""
+def test_the_list_of_mistakes_is_long_enough():
+    """The list has at least sixty mistakes, none of which is a valid name."""
     assert len(ALL) >= 60
     assert [] == [text for names, text, _ in ALL if text in names]
 
 
 @pytest.mark.parametrize(("names", "text", "meant"), ALL, ids=[f"{text}={meant}" for _, text, meant in ALL])
 def test_the_right_name_comes_first(names, text, meant):
-    """By its words or by its letters."""
+    """The intended name is found by its words or by its letters."""
     assert [meant] == nearest(text, names)
 
 
 @pytest.mark.parametrize("text", ["", "xyzzy", "\0", "日本語", "q" * 5000, "--"])
 def test_no_suggestion_for_an_unrelated_name(text):
-    """Nothing is suggested."""
+    """Nothing is suggested for an unrelated name."""
     assert [] == nearest(text, FUNCTIONS)
 
 
@@ -126,22 +126,22 @@ def test_no_suggestion_for_an_unrelated_name(text):
         (["integrations:docs", "permission"], "permissions"),
     ],
 )
-def test_on_the_command_line(kosmo, argv, meant):
-    """The message of the usage error has the suggestion."""
+def test_suggestions_on_the_command_line(kosmo, argv, meant):
+    """The usage error contains the suggestion."""
     ran = kosmo(*argv)
 
     assert 0 != ran.status
     assert f"did you mean {meant}" in ran.err
 
 
-def test_several_functions_are_near():
-    """The nearest comes first."""
+def test_the_nearest_of_several_functions_comes_first():
+    """If several functions are similar, the nearest is suggested first."""
     with pytest.raises(UsageError, match=r"did you mean get_model or "):
         resolve("get_modl")
 
 
 def test_help_for_a_command(kosmo):
-    """`kosmo help COMMAND` is `kosmo COMMAND --help`."""
+    """`kosmo help COMMAND` prints the same as `kosmo COMMAND --help`."""
     assert kosmo("run", "--help").seen == kosmo("help", "run").seen
     assert kosmo("lua", "--help").seen == kosmo("help", "lua").seen
     assert (2, "") == kosmo("help", "nosuch").seen[:2]

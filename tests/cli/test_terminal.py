@@ -1,4 +1,4 @@
-"""The permission prompt on a real terminal: a pseudo-terminal that is the program's controlling one."""
+"""The permission prompt on a real terminal: a pseudo-terminal that is the program's controlling terminal."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SOURCE = """
 
 
 class Terminal:
-    """A program on a terminal of its own."""
+    """A program on its own terminal."""
 
     def __init__(self, *argv, environment, cwd=None):
         self.screen = ""
@@ -61,7 +61,8 @@ class Terminal:
         os.close(self._master)
 
     def _read(self, seconds):
-        """Read what is there. False if nothing is, or if the program has gone, and its end of the terminal with it."""
+        """Read the available output. Returns False if there is none, or if the program has ended and closed the
+        terminal."""
         if not select.select([self._master], [], [], seconds)[0]:
             return False
         try:
@@ -88,7 +89,7 @@ def terminal(server):
 
 @pytest.mark.parametrize("word", ["o", "y", "Yes"])
 def test_a_person_is_asked(terminal, server, word):
-    """`o` or yes allows one call; the next one is asked about again; any other answer is no."""
+    """The answers `o` and yes allow one call, and the next call is asked about again; any other answer means no."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type(f"{word}\n")
@@ -102,7 +103,7 @@ def test_a_person_is_asked(terminal, server, word):
 
 
 def test_the_answer_run_allows_the_rest_of_the_run(terminal, server):
-    """After `r` nothing is asked again."""
+    """After the answer `r`, no further call of the run is asked about."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type("r\n")
@@ -112,7 +113,7 @@ def test_the_answer_run_allows_the_rest_of_the_run(terminal, server):
 
 
 def test_input_typed_before_the_question_is_discarded(terminal, server):
-    """An answer counts only after the question is visible."""
+    """Only an answer typed after the question is shown counts."""
     screen = terminal("lua", "--eval", "log('ready') sleep(0.5) " + SOURCE)
     screen.wait_for("ready")
     screen.type("o\no\nr\n")
@@ -124,7 +125,7 @@ def test_input_typed_before_the_question_is_discarded(terminal, server):
 
 
 def test_control_characters_of_a_script_are_escaped(terminal):
-    """Output and arguments of a script reach a terminal with control characters escaped."""
+    """Control characters in a script's output and arguments are escaped on a terminal."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type("n\n")
@@ -137,7 +138,7 @@ def test_control_characters_of_a_script_are_escaped(terminal):
 @pytest.mark.parametrize("command", [["lua", "--eval", SOURCE], ["integrations:call", "replicate.create_prediction",
                                      '{"version": "owner/name", "input": {}}']])  # fmt: skip
 def test_the_answer_always_saves_the_rule(terminal, server, tmp_path, monkeypatch, command):
-    """`a` writes the shown rule, and no later command asks again."""
+    """The answer `a` saves the shown rule, and later commands do not ask again."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
     screen = terminal(*command)
     screen.wait_for(QUESTION)
@@ -156,7 +157,7 @@ def test_the_answer_always_saves_the_rule(terminal, server, tmp_path, monkeypatc
 
 
 def test_a_question_cannot_be_pushed_off_the_screen(terminal):
-    """With any arguments the question is in the last lines."""
+    """The question is always in the last lines, whatever the arguments are."""
     source = """
       local input = {}
       for i = 1, 500 do input["k" .. i] = ("kosmo: allow get_account (read)? "):rep(50) end
@@ -174,7 +175,7 @@ def test_a_question_cannot_be_pushed_off_the_screen(terminal):
 
 
 def test_an_interrupt_at_the_question_refuses_the_call(terminal, server):
-    """Nothing is sent, and the status is that of an interrupt."""
+    """After Ctrl-C at the question nothing is sent, and the status is that of an interrupt."""
     screen = terminal("lua", "--eval", SOURCE)
     screen.wait_for(QUESTION)
     screen.type("\x03")
@@ -184,7 +185,7 @@ def test_an_interrupt_at_the_question_refuses_the_call(terminal, server):
 
 
 def test_control_characters_in_an_envelope_are_escaped(terminal):
-    """Control characters are escaped in JSON on a terminal; the data are the same."""
+    """Control characters are escaped in JSON on a terminal; the data do not change."""
     screen = terminal("lua", "--json", "--eval", r'print("\27[2J\194\155\127\226\128\174") return "\194\133"')
     screen.wait_for('"success"')
     screen.finish()
@@ -196,7 +197,7 @@ def test_control_characters_in_an_envelope_are_escaped(terminal):
 
 @pytest.mark.parametrize("command", [["models", "list"], ["models", "show", "replicate/hello-world"], ["runs", "list"]])
 def test_styles_reach_the_terminal(terminal, command):
-    """Styles are written as control characters, unlike text from elsewhere."""
+    """The program's own styles are written as control sequences, unlike text from elsewhere."""
     screen = terminal(*command, *([] if command[0] == "runs" else ["--emulate"]), TERM="xterm", NO_COLOR="")
 
     assert 0 == screen.finish()

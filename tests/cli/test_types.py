@@ -1,4 +1,4 @@
-"""The stubs that tell an editor about a script's environment."""
+"""The generated stubs, from which an editor knows the functions and types of a script."""
 
 import json
 import re
@@ -23,7 +23,7 @@ STANDARD = {
 
 
 def test_the_committed_stubs_are_current(kosmo, tmp_path):
-    """To update them: kosmo integrations:types --out lua."""
+    """The committed stubs are up to date. To update them, run: kosmo integrations:types --out lua."""
     ran = kosmo("integrations:types", "--out", "made")
 
     assert (0, "") == (ran.status, ran.err)
@@ -35,7 +35,7 @@ def test_the_committed_stubs_are_current(kosmo, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(stubs()))
 def test_stubs_are_lua(name):
-    """They load in LuaJIT, and are marked as generated."""
+    """The stubs load in LuaJIT, and are marked as generated."""
     load = State().run_module_text(b"return function(text, name) return assert(load(text, name, 't')) ~= nil end")
 
     assert load(stubs()[name].encode(), name.encode())
@@ -44,7 +44,7 @@ def test_stubs_are_lua(name):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
 def test_every_function_is_declared(operation):
-    """With names, arguments and result."""
+    """Each function is declared with its names, arguments and result."""
     text = stubs()["replicate.lua"]
 
     assert f"function functions.{operation.name}(arguments) end\n" in text
@@ -52,12 +52,12 @@ def test_every_function_is_declared(operation):
     for parameter in operation.parameters:
         block = text.split(f"---@class (exact) replicate.{operation.name}.Arguments\n")[1].split("\n\n")[0]
         assert re.search(rf"---@field {parameter.name}\?? ", block)
-        if parameter.required and parameter.kind != "bytes":  # which a file's path may stand for
+        if parameter.required and parameter.kind != "bytes":  # a file's path can be given instead
             assert f"---@field {parameter.name} " in block
 
 
 def test_every_class_that_is_named_is_declared():
-    """Every type in the stubs is declared."""
+    """Every type that the stubs name is declared."""
     text = "".join(stubs().values())
     declared = set(re.findall(r"---@class (?:\(exact\) )?([\w.]+)", text))
     types = re.findall(r"---@(?:field \S+|param \S+|return|class \S+:) (\S+)", text)
@@ -68,7 +68,7 @@ def test_every_class_that_is_named_is_declared():
 
 
 def test_every_global_of_a_script_is_declared():
-    """An editor would mark an undeclared helper as a mistake."""
+    """Every helper is declared, since an editor marks unknown globals as mistakes."""
     state = Interpreter(None, None, lambda: start([]))
     found = {name for name, _ in state.names()}
     state.close()
@@ -80,7 +80,7 @@ def test_every_global_of_a_script_is_declared():
 
 
 def test_existing_settings_stay(kosmo, tmp_path):
-    """Existing settings are kept; a message shows what to add."""
+    """Existing editor settings are kept; a message shows what to add."""
     (tmp_path / ".luarc.json").write_text("{}")
     ran = kosmo("integrations:types", "--json")
 
@@ -91,7 +91,7 @@ def test_existing_settings_stay(kosmo, tmp_path):
 
 
 def test_named_accounts(kosmo, tmp_path):
-    """Configured accounts are declared, so that other names are marked."""
+    """Configured accounts are declared, so that an editor marks other names."""
     (tmp_path / "config.toml").write_text("[replicate.accounts.work]\n[replicate.accounts.our-team]\n")
     kosmo("integrations:types", env={"KOSMO_CONFIG_DIR": str(tmp_path)})
     text = (tmp_path / "types" / "replicate.lua").read_text()
@@ -101,14 +101,14 @@ def test_named_accounts(kosmo, tmp_path):
 
 
 def test_settings_hold_no_name_twice():
-    """No name is both a value and a table, since some servers nest at dots."""
+    """No setting is both a value and a table, since some servers split names at dots."""
     names = settings("types")["runtime.builtin"]
 
     assert not [name for name in names for other in names if other.startswith(f"{name}.")]
 
 
-def test_again(kosmo, tmp_path):
-    """A second run changes nothing."""
+def test_a_second_run_changes_nothing(kosmo, tmp_path):
+    """A second run of the command changes no file."""
     kosmo("integrations:types")
     first = (tmp_path / ".luarc.json").read_text()
     ran = kosmo("integrations:types", "--json")
@@ -119,7 +119,7 @@ def test_again(kosmo, tmp_path):
 
 
 def test_an_invalid_directory(kosmo, tmp_path):
-    """The error names it and what to do."""
+    """The error names the invalid directory and says what to do."""
     (tmp_path / "file").touch()
     ran = kosmo("integrations:types", "--out", "file")
 
@@ -146,7 +146,8 @@ def stubs_of(document, ref="a/b"):
 
 
 def test_a_models_own_types(kosmo, tmp_path):
-    """Inputs with ranges and defaults, the output, and the functions that accept the model's name."""
+    """The stubs of a model declare its inputs with ranges and defaults, its output, and the functions that accept its
+    name."""
     ran = kosmo("integrations:types", "--emulate", "--model", FLUX, "--model", HELLO, "--json")
 
     assert (0, "") == (ran.status, ran.err)
@@ -168,7 +169,7 @@ def test_a_models_own_types(kosmo, tmp_path):
 
 
 def test_the_types_of_models_stay(kosmo, tmp_path):
-    """Writing the other stubs again leaves them."""
+    """The types of models are kept when the other stubs are written again."""
     kosmo("integrations:types", "--emulate", "--model", HELLO)
     kosmo("integrations:types")
 
@@ -193,7 +194,7 @@ def test_the_types_of_models_stay(kosmo, tmp_path):
     ],
 )
 def test_the_type_of_an_input(fact, expected):
-    """In the notation of lua-language-server; recursive schemas end."""
+    """Types of inputs are written in the notation of lua-language-server; recursive schemas are cut off."""
     assert f"---@field x? {expected}" in stubs_of(schema(x=fact))
 
 
@@ -210,12 +211,12 @@ def test_the_type_of_an_input(fact, expected):
     ],
 )
 def test_the_type_of_an_output(output, expected):
-    """As `run` returns it: text joined, files as files."""
+    """The type is that of the value `run` returns: joined text, and files as files."""
     assert expected in stubs_of(schema(output))
 
 
 def test_text_of_a_schema_cannot_leave_its_comment():
-    """Text of a schema cannot end a comment or begin a line."""
+    """Text from a schema cannot end its comment or begin a new line."""
     text = stubs_of(
         schema(
             **{"x\ny": {"type": "string"}, 'q"]': {"type": "string"}},
@@ -231,7 +232,7 @@ def test_text_of_a_schema_cannot_leave_its_comment():
 
 
 def test_classes_of_versions_and_odd_names():
-    """A version has its own classes; names consist of letters, digits and underscores."""
+    """Each version of a model has its own classes, whose names consist of letters, digits and underscores."""
     assert "replicate.models.9a.x_y_z.11111111.Input" in stubs_of(schema(), f"9a/x-y.z:{'1' * 64}")
 
 
@@ -246,7 +247,7 @@ def test_classes_of_versions_and_odd_names():
     ],
 )
 def test_models_without_a_schema_are_reported(argv, status, message, kosmo, tmp_path):
-    """The reason is reported, and nothing is written."""
+    """A model without a schema is reported with the reason, and nothing is written."""
     ran = kosmo("integrations:types", "--emulate", *argv)
 
     assert status == ran.status

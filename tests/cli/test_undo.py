@@ -1,4 +1,4 @@
-"""``kosmo runs undo``: what a run created is canceled and deleted, newest first, through the gate."""
+"""`kosmo runs undo` cancels and deletes what a run created, newest first, through the gate."""
 
 import pytest
 from tmux import Screen
@@ -36,7 +36,8 @@ def ran(kosmo, emulator):
 
 
 def test_what_a_run_created_is_undone(ran):
-    """Newest first. What the run undid itself is skipped, and what cannot be undone is named."""
+    """Objects are undone newest first. Objects that the run itself removed are skipped, and those that cannot be undone
+    are named."""
     listed = ran("runs", "undo", "x", "--dry-run")
     assert 0 == listed.status
     kinds = [line.split()[:2] for line in listed.out.splitlines() if not line.startswith("cannot")]
@@ -52,7 +53,7 @@ def test_what_a_run_created_is_undone(ran):
 
 
 def test_undoing_needs_confirmation_and_permission(ran):
-    """Without a terminal nothing is done; confirming the list does not bypass the policy."""
+    """Nothing is undone without a terminal and confirmation; the confirmation does not bypass the policy."""
     refused = ran("runs", "undo", "x")
     assert (3, True) == (refused.status, "--dry-run, then add --yes" in refused.err)
     denied = ran("runs", "undo", "x", "--yes", "--json")
@@ -62,7 +63,7 @@ def test_undoing_needs_confirmation_and_permission(ran):
 
 @pytest.mark.parametrize(("answer", "expected"), [("n", "nothing was undone"), ("y", "deleted: file")])
 def test_a_person_is_asked(ran, tmp_path, emulator, answer, expected):
-    """After the list, any answer but yes undoes nothing."""
+    """After the list is shown, any answer but yes undoes nothing."""
     screen = Screen(tmp_path, "runs", "undo", "x", "--write", "allow", environment=emulator,
                     prompt="undo these 3? [y/N]", stay=True)  # fmt: skip
     try:
@@ -73,7 +74,7 @@ def test_a_person_is_asked(ran, tmp_path, emulator, answer, expected):
 
 
 def test_a_run_of_the_emulator_leaves_nothing(kosmo):
-    """The error says so, instead of asking the API."""
+    """The error says that an emulated run leaves nothing to undo, and the API is not queried."""
     kosmo("lua", "-e", "run('replicate/hello-world', { text = 'x' })", "--emulate", "--journal", "x")
     ran = kosmo("runs", "undo", "x", "--yes")
 

@@ -1,4 +1,4 @@
-"""An interrupted download leaves nothing, however the run ends."""
+"""An interrupted download leaves no files, however the run ends."""
 
 import json
 import os
@@ -16,7 +16,7 @@ STALLED = Answer(200, b"x" * 1000, {"Content-Length": "100000", "Content-Type": 
 
 @pytest.fixture
 def stalled(server, tmp_path):
-    """A file that never arrives completely: its URL, and a directory for it."""
+    """The URL of a file that never arrives completely, and a directory to save it in."""
     server.default = STALLED
     (tmp_path / "out").mkdir()
     return f"{server.url.removesuffix('/v1')}/out/file"
@@ -28,16 +28,16 @@ def script_of(url, *, several):
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_a_limit_of_time(live, stalled, tmp_path, several):
-    """The limit is reported, and the directory is unchanged."""
+def test_a_time_limit(live, stalled, tmp_path, several):
+    """If the time limit ends a download, the limit is reported and the directory is unchanged."""
     ran = live("lua", "-e", script_of(stalled, several=several), "--allow-write", "out", "--time-limit", "0.5")
 
     assert (5, True) == (ran.status, "its wall time limit of 0.5 s" in ran.err or "time limit" in ran.err)
     assert [] == os.listdir(tmp_path / "out")
 
 
-def test_a_limit_of_cpu(live, stalled, tmp_path):
-    """A script that computes while it downloads."""
+def test_a_cpu_limit(live, stalled, tmp_path):
+    """If the CPU limit ends a script during a download, the directory is unchanged."""
     busy = f"parallel({{ 1, 2 }}, function(i) if i == 1 then download('{stalled}', 'out/a') end while true do end end)"
     ran = live("lua", "-e", busy, "--allow-write", "out", "--cpu-limit", "0.2")
 
@@ -49,7 +49,7 @@ def test_a_limit_of_cpu(live, stalled, tmp_path):
     ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGKILL, -9)]
 )
 def test_a_signal(server, stalled, tmp_path, number, status):
-    """Ctrl-C and other signals, SIGKILL included, leave nothing."""
+    """Ctrl-C and other signals, including SIGKILL, leave no files."""
     environment = {**clean_environment(tmp_path), "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}
     command = ["lua", "--json", "-e", script_of(stalled, several=True), "--allow-write", "out"]
     with subprocess.Popen([sys.executable, "-m", "kosmolua", *command], cwd=tmp_path, env=environment,

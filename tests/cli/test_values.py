@@ -1,4 +1,4 @@
-"""Text of the command line becomes a value of a model's input by the schema."""
+"""Text from the command line is converted to an input value by the model's schema."""
 
 import pytest
 
@@ -68,7 +68,8 @@ def listed(items):
     ],
 )
 def test_a_value_is_read_by_its_shape(shape, text, value):
-    """Text stays text if the schema accepts text; a value that does not match stays text for the check to name."""
+    """Text is not converted if the schema accepts text, or if it does not match the schema, so that the check can
+    report it."""
     found = values.read(shape, text)
 
     assert (type(value), value) == (type(found), found)
@@ -85,7 +86,7 @@ def test_a_value_is_read_by_its_shape(shape, text, value):
     ],
 )
 def test_a_repeated_name_makes_a_list(shape, texts, value):
-    """Items are read by the shape of the list's items."""
+    """Values of a repeated name become a list, and are converted by the schema of the list's items."""
     assert value == values.read_all(shape, texts)
 
 
@@ -101,6 +102,6 @@ def test_a_repeated_name_makes_a_list(shape, texts, value):
         (None, True),
     ],
 )
-def test_where_a_file_goes(shape, expected):
-    """A file is sent as a file if the schema has one or is unknown; else its text is the value."""
+def test_a_file_is_sent_as_a_file_or_as_text(shape, expected):
+    """A file is sent as a file if the schema has a file type or is unknown; otherwise its text becomes the value."""
     assert expected is values.wants_file(shape)

@@ -1,4 +1,4 @@
-"""kosmo webhooks:verify: the body on standard input, the secret never on the command line."""
+"""`kosmo webhooks:verify` reads the body from standard input, and never takes the secret from the command line."""
 
 import base64
 import hmac
@@ -21,14 +21,14 @@ def signed(stamp, body=BODY):
 
 @pytest.fixture
 def arguments():
-    """The flags of a valid webhook that was sent now."""
+    """The flags for a valid webhook that was just sent."""
     stamp = int(time.time())
     return ["--id", "msg_1", "--timestamp", str(stamp), "--signature", signed(stamp)]
 
 
 @pytest.fixture
 def verify(kosmo):
-    """Verifies the body, with the secret in a variable."""
+    """Verifies the body with the secret in an environment variable."""
 
     def run(*argv, stdin=BODY, **options):
         return kosmo(
@@ -39,12 +39,12 @@ def verify(kosmo):
 
 
 def test_a_valid_webhook(verify, arguments):
-    """A valid webhook has status 0."""
+    """A valid webhook gives status 0."""
     assert (0, "msg_1: signed\n", "") == verify(*arguments).seen
 
 
-def test_for_a_program(verify, arguments):
-    """The answer is one object with id and time."""
+def test_the_answer_as_json(verify, arguments):
+    """With --json the answer is one object with the id and the time."""
     ran = verify(*arguments, "--json")
 
     assert (0, {"success": True, "id": "msg_1", "timestamp": int(arguments[3])}) == (ran.status, ran.json)
@@ -63,7 +63,7 @@ def test_for_a_program(verify, arguments):
     ],
 )
 def test_an_invalid_webhook(changed, body, reason, message, verify, arguments):
-    """The reason is printed, and the status is 1."""
+    """The reason why a webhook is invalid is printed, and the status is 1."""
     given = dict(zip(arguments[::2], arguments[1::2], strict=True)) | changed
     argv = [word for pair in given.items() for word in pair]
     ran, as_json = verify(*argv, stdin=body), verify(*argv, "--json", stdin=body)
@@ -82,7 +82,7 @@ def test_a_tolerance(verify):
 
 
 def test_headers_from_a_file(verify, arguments, tmp_path):
-    """A saved request head has all three headers; a flag overrides it."""
+    """All three headers can be read from a saved request head; a flag overrides its header."""
     head = f"POST /hook HTTP/1.1\r\nHost: a:80\r\nWebhook-Id: msg_1\r\nWEBHOOK-TIMESTAMP:{arguments[3]}\r\n"
     (tmp_path / "head").write_text(f"{head}webhook-signature:  {arguments[5]}  \r\n\r\n", newline="")
 
@@ -90,8 +90,8 @@ def test_headers_from_a_file(verify, arguments, tmp_path):
     assert 1 == verify("--headers", "head", "--id", "msg_2").status
 
 
-def test_headers_that_are_not_all_there(verify, arguments, tmp_path):
-    """A missing header in a file refuses the webhook; a missing flag is a usage error."""
+def test_missing_headers(verify, arguments, tmp_path):
+    """A header missing in the file makes the webhook invalid; a missing flag is a usage error."""
     (tmp_path / "head").write_text("webhook-id: msg_1\n")
     file, flags = verify("--headers", "head"), verify(*arguments[:2])
 
@@ -100,14 +100,14 @@ def test_headers_that_are_not_all_there(verify, arguments, tmp_path):
 
 
 def test_a_secret_in_a_file(kosmo, arguments, tmp_path):
-    """The line end of the file does not belong to the secret."""
+    """The line end of a file is not part of the secret."""
     (tmp_path / "secret").write_text(f"{SECRET}\n")
 
     assert 0 == kosmo("webhooks:verify", *arguments, "--secret-file", "secret", stdin=BODY).status
 
 
 def test_the_accounts_own_secret(live, server, arguments):
-    """Without a given secret the API is asked, with the account's token."""
+    """Without a given secret, the API is asked for it with the account's token."""
     server.default = Answer(body=json.dumps({"key": SECRET}).encode())
     ran = live("webhooks:verify", *arguments, stdin=BODY)
 
@@ -120,7 +120,7 @@ def test_the_accounts_own_secret(live, server, arguments):
     [["--secret", SECRET], [f"--secret={SECRET}"], ["--secret=of another form"], [SECRET], ["--secret-env", SECRET]],
 )
 def test_a_secret_as_an_argument(argv, kosmo, arguments):
-    """It is refused with the reason, and not repeated."""
+    """A secret as an argument is refused with the reason, and is not repeated in the error."""
     ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
 
     assert (2, "") == (ran.status, ran.out)
@@ -142,8 +142,8 @@ def test_a_secret_as_an_argument(argv, kosmo, arguments):
         ([], 4, "no API token"),
     ],
 )
-def test_what_goes_wrong(argv, status, message, kosmo, arguments, tmp_path):
-    """A missing or invalid secret and a wrong flag are reported without the secret."""
+def test_a_missing_or_invalid_secret(argv, status, message, kosmo, arguments, tmp_path):
+    """A missing or invalid secret and an invalid flag are reported without showing the secret."""
     (tmp_path / "odd").write_text("hunter2hunter2")
     ran = kosmo("webhooks:verify", *arguments, *argv, stdin=BODY)
 
@@ -153,7 +153,7 @@ def test_what_goes_wrong(argv, status, message, kosmo, arguments, tmp_path):
 
 
 def test_a_body_from_a_terminal_is_refused(arguments):
-    """On a terminal it is said where the body comes from."""
+    """If standard input is a terminal, the error says that the body is missing there."""
     import os
     import pty
     import subprocess
@@ -171,8 +171,8 @@ def test_a_body_from_a_terminal_is_refused(arguments):
     assert "missing body on standard input" in ran.stderr
 
 
-def test_what_the_emulator_sends(kosmo, server):
-    """From creating a prediction in process to verifying its webhook, by commands only."""
+def test_a_webhook_of_the_emulator_is_verified(kosmo, server):
+    """The webhook of an emulated prediction can be verified with commands only."""
     from kosmolua.emulator import Emulator, running
 
     with running(Emulator()) as url:
@@ -190,8 +190,8 @@ def test_what_the_emulator_sends(kosmo, server):
     assert (0, f"{request.headers['webhook-id']}: signed\n", "") == ran.seen
 
 
-def test_in_process(kosmo, server):
-    """A command that waits for its prediction has sent its webhook when it ends."""
+def test_a_waiting_command_has_sent_its_webhook(kosmo, server):
+    """A command that waits for its prediction has sent the webhook when the command ends."""
     hook = f"http://127.0.0.1:{server.port}/"
     create = ["integrations:replicate", "create_model_prediction", "--emulate", "--prefer", "wait"]
     model = ["--model-owner", "meta", "--model-name", "meta-llama-3-8b-instruct", "--input.prompt", "x"]
@@ -201,8 +201,8 @@ def test_in_process(kosmo, server):
     assert ["succeeded"] == [json.loads(request.body)["status"] for request in server.requests]
 
 
-def test_not_from_a_script(kosmo, server):
-    """A script has no network: in process its webhooks are not sent."""
+def test_a_script_sends_no_webhook(kosmo, server):
+    """Scripts have no network access, so an emulator inside the run does not send webhooks to them."""
     source = f"""return integrations.replicate.create_model_prediction{{
       model_owner = "meta", model_name = "meta-llama-3-8b-instruct", prefer = "wait",
       input = {{ prompt = "x", max_tokens = 5 }}, webhook = "http://127.0.0.1:{server.port}/",
