@@ -1,9 +1,9 @@
-"""Decides many approvals at once, and measures until each approved call was sent, and its run has ended.
+"""Decides many approvals at once, and measures the time until each approved call was sent and its run has ended.
 
 python tests/bench/approvals.py [runs] [parallel] [--count N]
 
-"runs" are N runs with one call each, "parallel" is one run that asks for all calls at once. There are two workers
-of eight slots. Afterwards each call was sent exactly once.
+"runs" starts N runs with one call each; "parallel" starts one run that asks for all calls at once. There are two
+workers with eight slots each. At the end the script checks that each call was sent exactly once.
 """
 
 import argparse
@@ -45,7 +45,7 @@ def states(fleet):
 
 
 def cpu_of(workers):
-    """CPU seconds of the workers and of their children that have ended."""
+    """CPU seconds used by the workers and by their children that have ended."""
     ticks = 0
     for worker in workers:
         ticks += sum(map(int, Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[11:15]))

@@ -1,9 +1,9 @@
-"""A server for measuring fan-out: every create makes a prediction that takes SECONDS, from its creation on.
+"""A server for measuring fan-out: every create makes a prediction that ends SECONDS after its creation.
 
     python tests/bench/busy_server.py SECONDS
 
-A create that asks to wait is held until it is done. On a GET of /stats it tells creates, polls, and the most polls of
-one prediction in any 5 seconds of its last ones.
+If a create asks to wait, it is answered after the prediction has ended, or after 10 s. GET /stats returns the number of
+creates and polls, and the largest number of late polls of one prediction within 5 seconds.
 """
 
 import asyncio
@@ -23,7 +23,8 @@ def shown(number):
 
 
 def crowded():
-    """The most polls of one prediction within 5 seconds, once pauses have grown to their longest."""
+    """The most polls of one prediction within 5 seconds, counted after the intervals between polls have reached their
+    maximum."""
     most = 0
     for number, times in polls.items():
         late = [at for at in times if at - made[number] > 40]

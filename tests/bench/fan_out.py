@@ -1,5 +1,5 @@
-"""Measures many predictions at once: wall time against the ideal, memory of host and child, polls, and CPU per poll
-against a bare httpx GET.
+"""Measures many predictions at once: wall time compared with the ideal, memory of the host and the child process,
+polls, and CPU time per poll compared with a bare httpx GET.
 
     python tests/bench/fan_out.py [--many N]
 """
@@ -50,7 +50,8 @@ def serving(seconds):
 
 
 def measure(command, url):
-    """Wall and CPU seconds of a process and its children, and the most memory that they held together, in MB."""
+    """Wall and CPU seconds of a process and its children, and the largest amount of memory that they held together, in
+    MB."""
     environment = {**os.environ, "REPLICATE_URL": url, "REPLICATE_API_KEY": "x"}
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
@@ -65,7 +66,7 @@ def measure(command, url):
 
 
 def held(pid):
-    """Resident bytes of a process and its children."""
+    """Bytes of resident memory held by a process and its children."""
     found = subprocess.run(
         ["ps", "-o", "rss=", "--pid", str(pid), "--ppid", str(pid)], check=False, capture_output=True, text=True
     )
@@ -73,7 +74,7 @@ def held(pid):
 
 
 def bare_gets(url):
-    """CPU seconds of one GET with httpx and nothing else, measured three times, start of the process included."""
+    """CPU seconds of one GET with httpx and nothing else, measured three times, including the start of the process."""
     count = 3000
     post = urllib.request.Request(f"{url}/predictions", data=b"{}")
     urllib.request.urlopen(post).close()
@@ -96,7 +97,7 @@ def main():
     many = parser.parse_args().many
     with serving(1) as url:
         wall, _, _ = measure(kosmo(SIDE_BY_SIDE), url)
-    ideal = math.ceil(200 / 64)  # three full turns, and one of the last eight
+    ideal = math.ceil(200 / 64)  # in seconds: three full batches, and one of the last eight
     print(f"200 of one second, 64 at once: {wall:.2f} s, ideal {ideal:.2f} s, ratio {wall / ideal:.2f}, at most 1.15")
     with serving(60) as url, serving(0) as other:
         before = bare_gets(other)

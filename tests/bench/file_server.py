@@ -1,6 +1,6 @@
-"""A server for measuring transfers: gives files of zeros, takes uploads, and costs next to nothing.
+"""A server for measuring transfers: it serves files of zeros and accepts uploads with almost no cost of its own.
 
-GET /N gives N bytes; a POST is read and answered as a file of Replicate.
+GET /N returns N bytes; a POST is read, and answered with a file object of Replicate.
 """
 
 import os

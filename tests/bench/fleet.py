@@ -1,4 +1,4 @@
-"""What workers cost: CPU for each run that waits, short runs a second, parked runs, and how soon others take over.
+"""What workers cost: CPU time per waiting run, short runs per second, parked runs, and the time until others take over.
 
 python tests/bench/fleet.py [waiting] [held] [short] [parked] [takeover] [--count N]
 """
@@ -43,7 +43,7 @@ with tempfile.TemporaryDirectory() as directory, Host(**options) as host:
 used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
 print(sum(each.ru_utime + each.ru_stime for each in used))
 """
-WARM = 12  # runs before the measured ones
+WARM = 12  # runs executed before the measured ones
 SPEEDS = {"waiting": 4, "held": 1, "parked": 0.001}
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -57,7 +57,7 @@ def family(pid):
 
 
 def cpu_of(workers):
-    """CPU seconds of the workers and of all their children, those that have ended too."""
+    """CPU seconds used by the workers and all their children, including children that have ended."""
     total = 0
     for worker in workers:
         for pid in family(worker.pid):
@@ -67,7 +67,7 @@ def cpu_of(workers):
 
 
 def rss_of(workers):
-    """Resident megabytes, shared pages counted in each process."""
+    """Resident memory in MB; shared pages are counted for each process."""
     pages = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) for one in workers for pid in family(one.pid))
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
@@ -80,7 +80,7 @@ def started(fleet, count=2, **options):
 
 
 def server_cpu(fleet):
-    """CPU seconds of PostgreSQL, also of its processes that have ended."""
+    """CPU seconds used by PostgreSQL, including its processes that have ended."""
     ((file,),) = fleet.database.rows(
         "SELECT setting || '/postmaster.pid' FROM pg_settings WHERE name = 'data_directory'"
     )
@@ -88,7 +88,7 @@ def server_cpu(fleet):
 
 
 def warmed(fleet):
-    """Let the workers do the same before, so that they have loaded and prepared what it needs."""
+    """Let the workers execute waiting runs first, so that they have loaded what the measured runs need."""
     fleet.submit(WARM, WAIT, name="warm")
     wait_until(lambda: fleet.states() == {"done": WARM}, 600, 0.5)
     fleet.database.rows("DELETE FROM runs")
@@ -121,7 +121,7 @@ def waiting(fleet, count):
 
 
 def held(fleet, count):
-    """The same in one host, which polls: a script process for each run as long as it waits."""
+    """Measure waiting runs in one host, which polls, and keeps a script process for each run while the run waits."""
     found = subprocess.run([sys.executable, "-c", HELD, fleet.api, str(count)], stdout=subprocess.PIPE, check=True)
     print(f"held: {float(found.stdout) / count * 1000:.1f} ms CPU a run in one host")
 
@@ -139,7 +139,7 @@ def short(fleet, count):
 
 
 def created(fleet, count):
-    """The ids of that many predictions that do not end."""
+    """The ids of the given number of predictions that do not end."""
     connection = http.client.HTTPConnection(urlsplit(fleet.api).netloc)
     body = json.dumps({"input": {"prompt": "x"}})
     heads = {"Authorization": "Bearer r8_fleet", "Content-Type": "application/json"}
@@ -151,7 +151,7 @@ def created(fleet, count):
 
 
 def parked(fleet, count):
-    """Runs that sleep or wait, entered as rows: what matters is what workers do while nothing happens."""
+    """Measure sleeping and waiting runs that are inserted as rows: the workers' cost while nothing happens."""
     started(fleet, park_after=0.5, rate=[1000.0, 100.0])
     fleet.submit(1, WAIT)
     wait_until(lambda: fleet.states()["waiting"], 60)

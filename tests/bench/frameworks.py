@@ -3,7 +3,7 @@
     pip install -e . fastapi django celery nbclient ipykernel pydantic-ai-slim
     python tests/bench/frameworks.py [NAME]
 
-An example of a notebook is run by nbclient, in a kernel of this interpreter.
+Notebook examples are run by nbclient, in a kernel of this interpreter.
 """
 
 import os

@@ -45,7 +45,7 @@ def cpu(action):
     return time.process_time() - began
 
 
-# Linux counts for a process what its parent held when it was started, so a small one starts it.
+# Linux counts the parent's memory toward the peak of a child that it starts, so a small process starts the child.
 MEASURED = """
 import os, sys
 process = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ, file_actions=[
@@ -57,7 +57,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def most_held(command, environment):
-    """The most MiB that a process held."""
+    """The largest amount of memory that a process held, in MiB."""
     ran = subprocess.run(
         [sys.executable, "-S", "-c", MEASURED, *command],
         env={**os.environ, **environment},
@@ -68,7 +68,7 @@ def most_held(command, environment):
 
 
 def a_call_that_no_rule_names(rules):
-    """Microseconds of one decision."""
+    """Microseconds of CPU for one decision with the given number of rules."""
     rule = config.Rule("ask", "create_*", arguments={"model": "owner/name"})
     in_force = policy_of(config.Settings(rules=(("config.toml", rule),) * rules))
     call = Call(resolve("get_account"), "default", {}, complete=True)
@@ -77,7 +77,7 @@ def a_call_that_no_rule_names(rules):
 
 
 def memory_after_runs_that_hit_limits(runs):
-    """MiB that are held after runs with 2 MiB of output each; less than one counts as one."""
+    """MiB still held after runs with 2 MiB of output each; less than one MiB counts as one."""
     with Host(emulate=True, limits=Limits(output=2 << 20)) as host:
         host.run("return 1")
         before = resident()
@@ -87,7 +87,7 @@ def memory_after_runs_that_hit_limits(runs):
 
 
 def calls_of_one_run(calls):
-    """Milliseconds of CPU of this process."""
+    """Milliseconds of CPU that this process uses for the calls of one run."""
     with Host(emulate=True) as host:
         host.run("return integrations.replicate.get_account{}")
         source = "for _ = 1, tonumber(args[1]) do integrations.replicate.get_account{} end"
@@ -95,7 +95,7 @@ def calls_of_one_run(calls):
 
 
 def tasks_of_a_loop(tasks):
-    """MiB of Lua at the end."""
+    """MiB of Lua memory at the end of a loop that spawns tasks and awaits each."""
     source = "for i = 1, tonumber(args[1]) do spawn(function() return i end):await() end return collectgarbage('count')"
     with Host(emulate=True) as host:
         result = host.run(source, [str(tasks)])
@@ -103,7 +103,7 @@ def tasks_of_a_loop(tasks):
 
 
 def tasks_that_sleep(tasks):
-    """Milliseconds of CPU of this process."""
+    """Milliseconds of CPU that this process uses for tasks that sleep concurrently."""
     source = """local all = {}
     for i = 1, tonumber(args[1]) do all[i] = spawn(function() sleep(0.001) end) end
     for i = 1, #all do all[i]:await() end"""
@@ -117,13 +117,13 @@ def tasks_that_sleep(tasks):
 
 
 def one_large_event(size):
-    """Milliseconds to decode an event of that many kB that comes in pieces of 16 kB."""
+    """Milliseconds of CPU to decode one event of the given size in kB, received in pieces of 16 kB."""
     decoder, pieces = Decoder(), [b"data: ", *[b"x" * 16_000] * (size // 16), b"\n\n"]
     return cpu(lambda: [decoder.feed(piece) for piece in pieces]) * 1000
 
 
 def written(path, creates):
-    """A journal with this number of finished creates."""
+    """Write a journal with the given number of finished creates."""
     journal, arguments, answer = (
         Journal(path, HEAD),
         msgspec.msgpack.encode(CREATE),
@@ -138,7 +138,7 @@ def written(path, creates):
 
 
 def resume(creates):
-    """Milliseconds of CPU to take every answer of a journal."""
+    """Milliseconds of CPU to read every answer from a journal."""
     with tempfile.TemporaryDirectory() as directory:
         path, arguments = f"{directory}/a.journal", msgspec.msgpack.encode(CREATE)
         written(path, creates)
@@ -153,7 +153,7 @@ def resume(creates):
 
 
 def list_of_journals(journals):
-    """Milliseconds of CPU of a second `kosmo runs list`."""
+    """Milliseconds of CPU for the second run of `kosmo runs list`."""
     with tempfile.TemporaryDirectory() as directory:
         environment = {"KOSMO_STATE_DIR": directory, "KOSMO_CACHE_DIR": directory}
         os.mkdir(f"{directory}/runs")
@@ -165,7 +165,7 @@ def list_of_journals(journals):
 
 @contextmanager
 def files():
-    """A server of files, and the environment for it."""
+    """A file server, and the environment that refers to it."""
     server = subprocess.Popen([sys.executable, HERE / "file_server.py"], stdout=subprocess.PIPE, text=True)
     try:
         with tempfile.TemporaryDirectory() as directory:
@@ -179,7 +179,7 @@ def files():
 
 
 def an_upload(size):
-    """MiB that the process holds, for a file of that many MB."""
+    """MiB that the process holds while it uploads a file of the given size in MB."""
     with files() as (directory, environment):
         Path(directory, "up.bin").write_bytes(bytes(size * 10**6))
         command = ["integrations:call", "replicate.create_file", "--path", f"{directory}/up.bin", "--write", "allow"]
@@ -187,7 +187,7 @@ def an_upload(size):
 
 
 def a_download(size):
-    """MiB that the process holds, for a file of that many MB."""
+    """MiB that the process holds while it downloads a file of the given size in MB."""
     with files() as (directory, environment):
         url = environment["REPLICATE_URL"].removesuffix("/v1") + f"/files/{size * 10**6}"
         script = ["lua", "--allow-write", directory, "--eval", f"download(args[1], '{directory}/a.bin')", "--", url]
@@ -195,7 +195,7 @@ def a_download(size):
 
 
 def all_pages(pages):
-    """MiB that the process holds, for that many pages of 100 predictions of 2 kB."""
+    """MiB that the process holds for the given number of pages with 100 predictions of 2 kB each."""
     text = "x" * 2000
     with running(Emulator()) as url, tempfile.TemporaryDirectory() as directory:
         environment = {"REPLICATE_URL": url, "REPLICATE_API_KEY": "x", "KOSMO_STATE_DIR": directory}
@@ -209,7 +209,7 @@ HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 
 
 def a_page_of_the_emulator(predictions):
-    """Milliseconds for the first page among that many predictions."""
+    """Milliseconds of CPU for the first page of a list with the given number of predictions."""
     with Host(emulate=True) as host:
         for _ in range(predictions):
             host.call("create_prediction", {"version": HELLO, "input": {"text": "x"}})

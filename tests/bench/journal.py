@@ -1,4 +1,4 @@
-"""Measures what a journal costs: a call that reads, a call that writes, a thousand finished calls replayed.
+"""Measures the cost of a journal for a read, for a write, and for the replay of a thousand finished calls.
 
 python tests/bench/journal.py [--directory DIR]
 """
@@ -27,7 +27,7 @@ ANSWER = msgspec.msgpack.encode({"id": PREDICTION, "status": "succeeded", "outpu
 
 
 def per_call(function, count):
-    """CPU and wall microseconds of one."""
+    """CPU and wall time per call, in microseconds."""
     cpu, wall = time.process_time(), time.perf_counter()
     for number in range(count):
         function(number)

@@ -1,9 +1,9 @@
-"""Measures what docs/mcp.md states of the start: CPU and wall time until `initialize` and `tools/list` are answered, of
-this server and of Replicate's own (replicate-mcp, of npm).
+"""Measures the start-up that docs/mcp.md states: CPU and wall time until `initialize` and `tools/list` are answered, of
+this server and of Replicate's own server (the npm package replicate-mcp).
 
     python tests/bench/mcp_start.py --modules DIR [--rounds 9]
 
-DIR holds node_modules with replicate-mcp. CPU time is that of the server's threads, without its children.
+DIR contains node_modules with replicate-mcp. CPU time is that of the server's threads, without its children.
 """
 
 import argparse
@@ -20,7 +20,7 @@ CLIENT = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"n
 
 
 def started(command, environment):
-    """CPU and wall time in milliseconds of one start."""
+    """CPU and wall time of one start, in milliseconds."""
     began = time.perf_counter()
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     with subprocess.Popen(command, env=environment, text=True, **pipes) as server:

@@ -1,10 +1,10 @@
-"""Measures what docs/mcp.md states of tools: how much of a model's context their definitions take, those of this server
-and of Replicate's own (replicate-mcp, of npm).
+"""Measures what docs/mcp.md states about tools: how much of a model's context their definitions take, for this server
+and for Replicate's own server (the npm package replicate-mcp).
 
     python tests/bench/mcp_tools.py [--modules DIR]
 
-DIR holds node_modules with both packages; without it npm installs them into a temporary folder. Nothing is sent to
-Replicate. Tokens are those of o200k_base, of the tools as compact JSON, as they come over the wire.
+DIR contains node_modules with both packages; without it npm installs them into a temporary folder. Nothing is sent to
+Replicate. Tokens are counted with o200k_base in the compact JSON of the tools, as it is sent.
 """
 
 import argparse

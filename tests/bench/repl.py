@@ -1,9 +1,9 @@
-"""Measures what docs/repl.md states of the prompt: how soon it appears, how long a keystroke waits for completion, and
-how long a large result takes to be shown.
+"""Measures what docs/repl.md states about the prompt: the time until it appears, how long a keystroke waits for
+completion, and how long it takes to show a large result.
 
     python tests/bench/repl.py [--rounds N]
 
-The first prompt is compared with `python -c "import prompt_toolkit"`, round by round, on a terminal that answers.
+Each round compares the first prompt with `python -c "import prompt_toolkit"`, on a terminal that answers queries.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from kosmolua.terminal.query import Sixel
 
 MODEL = "black-forest-labs/flux-schnell"
 INPUTS = f'run("{MODEL}", {{ num'
-PROMPT, ASKED, ANSWER = b"in[1]>", b"\x1b[6n", b"\x1b[1;1R"  # a terminal is asked where its cursor is
+PROMPT, ASKED, ANSWER = b"in[1]>", b"\x1b[6n", b"\x1b[1;1R"  # the program asks the terminal for its cursor position
 
 
 def first_prompt(environment):
-    """Seconds until the prompt is on the screen."""
+    """Seconds until the prompt is displayed."""
     master, slave = pty.openpty()
     began = time.perf_counter()
     command = [sys.executable, "-m", "kosmolua", "repl", "--emulate"]
@@ -77,7 +77,7 @@ def start_up(rounds):
 
 
 def timed(action, rounds=20):
-    """The median and the worst of that many."""
+    """The median and the maximum time of the given number of calls."""
     found = []
     for _ in range(rounds):
         began = time.perf_counter()
@@ -91,7 +91,7 @@ def show(title, figures, most):
 
 
 class Hosts:
-    """An emulator's, as a `kosmolua.repl.calls.Hosts`."""
+    """The host of an emulator, with the interface of `kosmolua.repl.calls.Hosts`."""
 
     def __init__(self):
         self._host = Host(emulate=True, prepare=False)
@@ -133,7 +133,7 @@ def interactive():
 
 
 def large_image():
-    """A PNG of 1024 by 1024 with all rows predicted from the one above (Paeth), as most are that programs write."""
+    """A PNG of 1024 by 1024 pixels whose rows all use the Paeth filter, as in most PNG files."""
     noise = random.Random(1)
     packed = b"".join(b"\4" + bytes(noise.choices((0, 0, 0, 1, 255), k=3 * 1024)) for _ in range(1024))
     head = struct.pack(">IIBBBBB", 1024, 1024, 8, 2, 0, 0, 0)
@@ -144,7 +144,7 @@ def large_image():
 
 
 def large_images():
-    """With Pillow, which the extra `images` installs, and without."""
+    """Measure large images with Pillow, which the extra `images` installs, and without it."""
     data = large_image()
     show("an image, as sixel", timed(lambda: shown(data, "blocks", sixel=Sixel()), 5), 2000)
     show("an image, as blocks", timed(lambda: shown(data, "blocks"), 5), 2000)

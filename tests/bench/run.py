@@ -1,11 +1,11 @@
-"""Measures what the README states: start-up, one call, a loop of calls. CPU and wall time of whole processes, all
-children included; medians of interleaved rounds; ratios within each round.
+"""Measures what the README states: start-up, one call, a loop of calls. CPU and wall time of whole processes with all
+children; medians of interleaved rounds; ratios within each round.
 
     python tests/bench/run.py [--rounds N] [--peers DIR] [--official PYTHON]
 
-DIR is what `make bench` installs: the official Python client (replicate 1.0.7), and where npm is there Deno, Bun and
-the official JavaScript client (replicate 1.4.0). PYTHON is another interpreter with the Python client. The rows of what
-is missing are left out.
+DIR is what `make bench` installs: the official Python client (replicate 1.0.7), and if npm is available also Deno, Bun
+and the official JavaScript client (replicate 1.4.0). PYTHON is another interpreter with the Python client. Rows of
+missing programs are omitted.
 """
 
 import argparse
@@ -55,7 +55,7 @@ for _ = 1, tonumber(args[1]) do get{{ prediction_id = "{PREDICTION}" }} end
 
 
 def measure(command, environment):
-    """CPU and wall seconds of a process and everything it started."""
+    """CPU and wall seconds of a process and all processes that it started."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -63,7 +63,8 @@ def measure(command, environment):
 
 
 def rounds(commands, count, environment):
-    """Every command once a round, so that a noisy machine is noisy for all of them. The first round is not counted."""
+    """Run every command once per round, so that other load on the machine affects all of them. The first round is not
+    counted."""
     found = {name: [] for name in commands}
     for number in range(count + 1):
         for name, command in commands.items():
@@ -94,13 +95,13 @@ def show(title, found, ours, targets):
 
 
 def javascript(peers):
-    """The JavaScript runtimes that are there, by name, with the command that makes calls."""
+    """The available JavaScript runtimes by name, each with the command that makes calls."""
     packages = peers / "node_modules"
     if not (packages / "replicate").exists():
         return {}
     program = peers / "client.mjs"
     program.write_text(JAVASCRIPT)
-    # npm's bun moves its program out of the package of the platform, if that is allowed.
+    # The npm package bun moves its program out of the platform's package if install scripts are allowed.
     buns = (*packages.glob("@oven/*/bin/bun"), *packages.glob("bun/bin/bun.exe"))
     found = {"Deno": next(packages.glob("@deno/*/deno"), None), "Bun": next(iter(buns), None)}
     flags = {"Deno": ["run", "--allow-all", "--node-modules-dir=manual"], "Bun": []}
@@ -116,7 +117,7 @@ def main():
     peers = chosen.peers.resolve() if chosen.peers else None
     if peers and not chosen.official and (peers / "bin" / "python").exists():
         chosen.official = peers / "bin" / "python"
-    # An installed package has bytecode files; a checkout may lack them (PYTHONDONTWRITEBYTECODE): 25 ms a start.
+    # An installed package has bytecode files; a checkout may lack them, which costs 25 ms per start.
     compileall.compile_dir(HERE.parent.parent / "kosmolua", quiet=1)
     server = subprocess.Popen([sys.executable, HERE / "server.py"], stdout=subprocess.PIPE, text=True)
     try:

@@ -1,4 +1,5 @@
-"""Measures what a run costs a program that makes many: wall milliseconds, medians of interleaved runs.
+"""Measures the cost per run in a program that makes many runs, in milliseconds of wall time; medians of interleaved
+runs.
 
 python tests/bench/runs.py [--rounds N]
 """

@@ -1,4 +1,4 @@
-"""A server for measuring clients: one prediction, keep-alive, answered as cheaply as Python can."""
+"""A server for measuring clients: one prediction, with keep-alive, answered as cheaply as Python can."""
 
 import socket
 import sys

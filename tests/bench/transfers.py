@@ -1,4 +1,5 @@
-"""Measures a download and an upload against curl: CPU of all processes, and the most memory that one held.
+"""Compares a download and an upload with curl: CPU time of all processes, and the largest amount of memory held by any
+one of them.
 
 python tests/bench/transfers.py [--rounds N]
 """
@@ -20,7 +21,8 @@ UPLOAD = "return integrations.replicate.create_file{ content = file('up.bin'), f
 
 
 def measure(command, environment, directory):
-    """CPU seconds of a process and its children, and the most MB that one of them held."""
+    """CPU seconds used by a process and its children, and the largest amount of memory held by any one of them, in
+    MB."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     process = subprocess.Popen(
         command, env=environment, cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL

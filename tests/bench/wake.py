@@ -1,9 +1,11 @@
-"""From the arrival of a webhook to the next line of the script that waits for it, without a process until then.
+"""Measures the time from the arrival of a webhook to the next line of the waiting script, which has no process until
+then.
 
     python tests/bench/wake.py [COUNT]
 
-Each of COUNT runs (200) is parked; then their predictions are canceled, one each quarter of a second, and the emulator
-sends the webhooks. The times include the server, PostgreSQL, the worker, a new process for the script, and its journal.
+COUNT runs (200 by default) are parked; then their predictions are canceled, one every quarter of a second, and the
+emulator sends the webhooks. The times include the server, PostgreSQL, the worker, a new process for the script, and its
+journal.
 """
 
 import statistics
@@ -29,11 +31,11 @@ r.wait(p)
 return p.id, time()
 """
 BETWEEN = 0.25  # seconds
-SPEED = 0.001  # of the emulator's clock: no prediction ends by itself
+SPEED = 0.001  # of the emulator's clock, so slow that no prediction ends by itself
 
 
 class Arrivals:
-    """An ASGI application around another, which notes when each request arrived."""
+    """Wraps an ASGI application, and records when each request arrived."""
 
     def __init__(self, app):
         self._app = app
@@ -46,7 +48,7 @@ class Arrivals:
 
 
 def measure(fleet, receiving, count):
-    """Milliseconds of each wake, and how many runs a poll had woken before."""
+    """Returns the milliseconds of each wake, and the number of runs that a poll had woken before the webhook."""
     receiving.app.times.clear()
     fleet.submit(count, SCRIPT)
     wait_until(lambda: fleet.states()["waiting"] == count, 300, 0.2)

@@ -1,8 +1,8 @@
 """Common mistakes, each reported before anything is sent.
 
-``mistakes/<name>.lua`` is the script; a comment ``-- flags:`` at its top goes to the command line. ``<name>.expect``
-has a line for each problem: its place (a line, or file:line within a module), its severity, and words of its message or
-its hint.
+``mistakes/<name>.lua`` is the script; a comment ``-- flags:`` at its top gives flags for the command line.
+``<name>.expect`` has one line for each problem: its place (a line number, or file:line within a module), its severity,
+and words from its message or hint.
 """
 
 import json
@@ -19,7 +19,7 @@ MISTAKES = sorted(HERE.glob("*.lua"))
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """The problems of each script, asked in one process for all that have the same flags."""
+    """The problems of each script; all scripts with the same flags are checked in one process."""
     home = tmp_path_factory.mktemp("home")
     by_flags = {}
     for path in MISTAKES:
@@ -47,7 +47,7 @@ def flags_of(path):
 
 @pytest.mark.parametrize("path", MISTAKES, ids=lambda path: path.stem)
 def test_a_mistake_is_found(path, found):
-    """Its place, its severity and words of its message are reported."""
+    """Each mistake is reported with its place, its severity and words of its message."""
     for line in path.with_suffix(".expect").read_text().splitlines():
         place, severity, words = line.split(" ", 2)
         file, _, number = place.rpartition(":")

@@ -12,8 +12,9 @@ from kosmolua.check.rules.helpers import option_types
 from kosmolua.replicate.catalogue import BY_NAME
 
 
-def test_the_names_are_the_sandboxs():
-    """`KNOWN` lists the sandbox's names, so that the check seldom has to ask it. Update it when this fails."""
+def test_known_names_are_those_of_the_sandbox():
+    """`KNOWN` lists the sandbox's names, so that the check rarely has to query the sandbox. Update `KNOWN` if this test
+    fails."""
     with Engine() as engine:
         found = dict(engine.names)
     provider = found.pop("replicate")
@@ -35,7 +36,7 @@ def test_the_names_are_the_sandboxs():
         ("parallel", 2, "parallel({}, print, { nothing_at_all = 1 })"),
     ],
 )
-def test_the_options_are_the_helpers_own(name, place, call):
+def test_known_options_are_those_of_the_helpers(name, place, call):
     """The table of options that stubs, prompt and check share has exactly the options of the Lua helpers."""
     with Host(emulate=True, isolation="none") as host:
         result = host.run(f"return select(2, pcall(function() {call} end))")
@@ -60,5 +61,6 @@ def test_the_options_are_the_helpers_own(name, place, call):
     ],
 )
 def test_the_nearest_name(word, found):
-    """At most one letter in four differs, ignoring case, or the name is the beginning of a longer one."""
+    """A name is suggested if at most one letter in four differs, ignoring case, or if the word is the beginning of the
+    name."""
     assert found == nearest(word, ["print", "timeout", "aspect_ratio", "replicate", "x", "y"])

@@ -1,4 +1,4 @@
-"""The Lua parser: what it accepts, how long it takes, and where it gives up."""
+"""The Lua parser: what it accepts, how long it takes, and which scripts it refuses as too deeply nested."""
 
 import time
 
@@ -13,7 +13,7 @@ from kosmolua.check.parser import TooDeepError, parse
 from kosmolua.check.program import Program, Source
 from kosmolua.check.world import World
 
-MOST = 0.12  # seconds of CPU for 500 lines, on a machine that does other things as well; it takes a thirtieth
+MOST = 0.12  # seconds of CPU for 500 lines: thirty times what an idle machine needs, since tests run on busy ones
 PIECES = (
     "local a = 1", "a = a", "if a then", "elseif a then", "else", "end", "for i = 1, 2 do", "for k in a do",
     "while a do", "repeat", "until a", "function f()", "local function g(...)", "return", "break", "do", "a()",
@@ -29,8 +29,8 @@ def engine():
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("\n".join))
-def test_any_text_is_read_or_refused(text):
-    """The result is a tree, or a problem at a place in the text."""
+def test_any_text_is_parsed_or_refused(text):
+    """Parsing any text gives a tree, or a problem at a place in the text."""
     broken = Source("x.lua", text).broken
 
     assert broken is None or 0 <= broken.at <= len(text)
@@ -49,7 +49,7 @@ def test_any_text_is_read_or_refused(text):
         "é = 1 return é",
     ],
 )
-def test_what_luajit_reads_is_read(source, engine):
+def test_syntax_that_luajit_accepts_is_parsed(source, engine):
     """LuaJIT's number suffixes, escapes, labels and calls without parentheses are parsed."""
     assert engine.refusal("x.lua", source.encode()) is None
     parse(source)
@@ -65,8 +65,8 @@ def test_what_luajit_reads_is_read(source, engine):
         ("\ufeffx = ", 1, "unexpected symbol"),
     ],
 )
-def test_luajit_says_what_is_wrong(source, line, words, engine):
-    """A syntax error has LuaJIT's own line and words, and no code of the text runs."""
+def test_a_syntax_error_is_reported_in_luajits_words(source, line, words, engine):
+    """A syntax error has LuaJIT's own line and message, and no code of the text runs."""
     found = engine.refusal("x.lua", source.encode())
 
     assert found is not None
@@ -75,7 +75,7 @@ def test_luajit_says_what_is_wrong(source, line, words, engine):
 
 
 def test_nothing_runs(engine):
-    """An endless script is only compiled."""
+    """An endless script is compiled and not run."""
     assert engine.refusal("x.lua", b"while true do end") is None
 
 
@@ -89,8 +89,8 @@ def test_nothing_runs(engine):
         (r"'\''", "'"),
     ],
 )
-def test_strings_have_their_value(text, value):
-    """Escapes and long brackets."""
+def test_string_literals_have_their_value(text, value):
+    """String literals with escapes or long brackets have the value that LuaJIT gives them."""
     assert value == string_value(text)
 
 
@@ -102,8 +102,8 @@ def test_strings_have_their_value(text, value):
     ],
     ids=range(8),
 )  # fmt: skip
-def test_what_is_too_deep_is_left(text):
-    """A nested script cannot exhaust the stack of the parsing process."""
+def test_deeply_nested_scripts_are_refused(text):
+    """A deeply nested script cannot exhaust the stack of the parsing process."""
     with pytest.raises((TooDeepError, SyntaxProblem)):
         parse(text)
 
@@ -114,7 +114,7 @@ def test_what_is_too_deep_is_left(text):
      "'\\z" + " " * 200_000, "--" * 100_000],
     ids=range(9),
 )  # fmt: skip
-def test_reading_takes_time_in_proportion(text):
+def test_the_lexer_takes_linear_time(text):
     """No text makes the lexer backtrack."""
     began = time.process_time()
     Source("x", text)
@@ -123,7 +123,8 @@ def test_reading_takes_time_in_proportion(text):
 
 
 def test_500_lines_take_little_time():
-    """Tree, names and rules take a few milliseconds: the fastest of three runs, since other processes slow them."""
+    """Parsing and checking 500 lines takes a few milliseconds. The fastest of three runs counts, since other processes
+    slow runs down."""
     block = """do
   local prompts = { "a barn", "a mill", ("a %s in %s"):format("bridge", "fog") }
   local images = parallel(prompts, function(prompt, index)

@@ -30,12 +30,12 @@ def test_no_false_alarm(path):
 
 @pytest.mark.parametrize("path", CONDITIONAL, ids=lambda path: path.stem)
 def test_what_depends_on_the_run_is_a_warning(path):
-    """If arguments decide whether a file is saved, a missing directory is only a warning."""
+    """If the script's arguments decide whether a file is saved, a missing directory gives only a warning."""
     assert [] == errors(path.read_text(), readable=(), writable=())
 
 
 def test_shipped_scripts_have_no_errors():
-    """The examples and the modules next to them give no errors."""
+    """The example scripts and their modules give no errors."""
     command = [sys.executable, "-m", "kosmolua", "check", "--emulate", "--allow-read", ".", "--allow-write", "."]
     scripts = sorted(str(path) for path in (ROOT / "examples").glob("*.lua"))
     ran = subprocess.run([*command, *scripts], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)

@@ -1,4 +1,4 @@
-"""Chromium, driven over its debugging pipe: opens pages, fills in forms, clicks and takes screenshots."""
+"""Chromium, controlled through its debugging pipe: it opens pages, fills in forms, clicks and takes screenshots."""
 
 import base64
 import json
@@ -22,11 +22,11 @@ FLAGS = (
 
 @contextmanager
 def browsing(directory):
-    """A browser with one page. Its profile is in the directory."""
+    """A browser with one page, whose profile is stored in the given directory."""
     to_read, to_write = os.pipe(), os.pipe()
     command = [CHROMIUM, *FLAGS, "--remote-debugging-pipe", f"--user-data-dir={directory}", "about:blank"]
 
-    def as_expected():  # the browser reads from 3 and writes to 4
+    def as_expected():  # the browser reads from descriptor 3 and writes to descriptor 4
         os.dup2(to_read[0], 103)
         os.dup2(to_write[1], 104)
         os.dup2(103, 3)
@@ -70,13 +70,13 @@ class Browser:
         wait_until(lambda: self.run("document.readyState") == "complete", 30, 0.05)
 
     def run(self, code):
-        """The value of an expression in the page."""
+        """The value of a JavaScript expression in the page."""
         found = self._ask("Runtime.evaluate", {"expression": code, "returnByValue": True, "awaitPromise": True})
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
     def fill(self, selector, text):
-        """Type into a field, as a keyboard does."""
+        """Insert text into a field as if it were typed."""
         self.run(f"document.querySelector({json.dumps(selector)}).focus()")
         self._ask("Input.insertText", {"text": text})
 
@@ -93,7 +93,7 @@ class Browser:
         wait_until(lambda: self.run("window.before !== true && document.readyState === 'complete'"), 30, 0.05)
 
     def look(self, path, width=1280, height=900, *, dark=False, whole=True):
-        """A screenshot of the page at that width."""
+        """Take a screenshot of the page at the given width."""
         self.resize(width, height, dark=dark)
         self.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 100)))")
         shot = self._ask("Page.captureScreenshot", {"format": "png", "captureBeyondViewport": whole})
@@ -110,7 +110,7 @@ class Browser:
         self._ask("Emulation.setScriptExecutionDisabled", {"value": not on})
 
     def complaints(self):
-        """Messages of the browser's console: refused styles and scripts, errors; not missing files."""
+        """Messages in the browser's console, such as errors and refused styles and scripts, but not failed requests."""
         self.run("0")
         found = [each["params"]["entry"] for each in self.events if each["method"] == "Log.entryAdded"]
         return [each["text"] for each in found if each["source"] != "network"]

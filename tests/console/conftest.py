@@ -33,7 +33,7 @@ def database(postgres):
 
 @pytest.fixture
 def submitted(database):
-    """Submit a run of a script with that name; return its id."""
+    """Submit a run of a script with the given name; return the run's id."""
 
     def submit(script="flow.lua", args=(), **more):
         head = Head(script=script, source=b"return 1", args=list(args), account=more.pop("account", "default"))
@@ -43,7 +43,7 @@ def submitted(database):
 
 
 class Console:
-    """`kosmo serve` as a process."""
+    """`kosmo serve` in its own process."""
 
     def __init__(self, url, log, *words):
         self._log = log
@@ -59,7 +59,7 @@ class Console:
         return self._log.read_text()
 
     def secret(self, role):
-        """The secret that was printed for that role."""
+        """The printed secret of the given role."""
         return self.log().partition(f"secret for the role {role}: ")[2].split()[0]
 
     def stop(self):
@@ -68,7 +68,7 @@ class Console:
 
 
 class Hosted:
-    """The same server in a thread of this process, which starts at once."""
+    """The same server in a thread of this process, which starts faster."""
 
     def __init__(self, database, *words):
         parsed = serve._parser("serve").parse_args(["--port", "0", *words])
@@ -95,7 +95,7 @@ class Hosted:
 
 @pytest.fixture
 def served(database):
-    """Start a console of the database; ``words`` are further flags."""
+    """Start a console for the database in a thread; ``words`` are further flags."""
     started = []
 
     def serve(*words):
@@ -109,7 +109,7 @@ def served(database):
 
 @pytest.fixture
 def process(database, tmp_path):
-    """Start `kosmo serve` of the database; ``words`` are further flags."""
+    """Start `kosmo serve` for the database; ``words`` are further flags."""
     started = []
 
     def start(*words):
@@ -124,7 +124,7 @@ def process(database, tmp_path):
 
 @pytest.fixture
 def asking(database):
-    """Add a question of a run to the database, as a worker does; return its id."""
+    """Add an approval question of a run to the database, as a worker does; return the question's id."""
 
     def ask(run, function="create_prediction", *, arguments='{"version":"v"}', expires=3600, **more):
         fields = {

@@ -1,4 +1,4 @@
-"""Who gets into the console: hosts, origins, tokens of forms, secrets, roles, and the rate of attempts."""
+"""Access to the console: hosts, origins, form tokens, secrets, roles, and the rate of login attempts."""
 
 import re
 import socket
@@ -15,7 +15,7 @@ APPROVE, READ = "approve-secret-of-alice", "read-secret-of-anybody"
 
 
 class Visitor:
-    """A client that sends the headers of browsers."""
+    """A client that sends the headers of a browser."""
 
     def __init__(self, url):
         self.url = url
@@ -64,7 +64,7 @@ def state_of(database, run):
 
 
 def test_this_machine_needs_no_login(process, visitor, database, submitted):
-    """A form of the console cancels a run, and the run's page names who did it."""
+    """A form of the console cancels a run, and the log names the canceled run."""
     run, console = submitted(), process()
     one = visitor(console)
 
@@ -90,7 +90,7 @@ def test_this_machine_needs_no_login(process, visitor, database, submitted):
     ],
 )
 def test_other_names_and_proxies(served, visitor, changes, status):
-    """Without a login only loopback names are served, and no forwarded requests."""
+    """Without a login, only requests to loopback names are served, and no forwarded requests."""
     assert status == visitor(served()).get("/", **changes).status_code
 
 
@@ -108,7 +108,7 @@ def test_other_names_and_proxies(served, visitor, changes, status):
     ],
 )
 def test_forms_of_other_sites(served, visitor, database, submitted, headers, status):
-    """Origin or Sec-Fetch-Site must show that the form is the console's own, even with a valid token."""
+    """The header Origin or Sec-Fetch-Site must show that a form comes from the console, even if its token is valid."""
     run = submitted()
     one = visitor(served())
 
@@ -118,7 +118,7 @@ def test_forms_of_other_sites(served, visitor, database, submitted, headers, sta
 
 @pytest.mark.parametrize("fields", [{"other": "x"}, {"csrf": ""}, {"csrf": "guessed"}, {"csrf": "\u00e9"}])
 def test_forms_without_their_token(served, visitor, database, submitted, fields):
-    """A form needs the token of its visitor."""
+    """A form is refused without its visitor's token."""
     run = submitted()
 
     assert 403 == visitor(served()).post(f"/runs/{run}/cancel", fields).status_code
@@ -126,7 +126,7 @@ def test_forms_without_their_token(served, visitor, database, submitted, fields)
 
 
 def test_a_form_is_bounded(served, visitor, submitted):
-    """A long form, a form with many fields, and a GET change nothing."""
+    """A form that is too long or has too many fields is refused, and so is a GET request."""
     run = submitted()
     one = visitor(served())
 
@@ -137,7 +137,7 @@ def test_a_form_is_bounded(served, visitor, submitted):
 
 @pytest.mark.parametrize("name", ["missing", "%00", "a%0Akosmo%20serve:%20alice%20approved", "%FF", "x" * 3000])
 def test_forms_about_unknown_objects(served, visitor, submitted, name):
-    """A form about something that does not exist is answered with 404, and nothing is reported as done."""
+    """A form for an object that does not exist is answered with 404, and no action is reported."""
     console = served()
     one = visitor(console)
     fields = {"csrf": one.token(f"/runs/{submitted()}")}
@@ -152,7 +152,7 @@ def test_forms_about_unknown_objects(served, visitor, submitted, name):
 
 
 def test_secrets_are_printed_once(process, visitor):
-    """With --login new secrets are made; every page leads to the login until one is entered."""
+    """With --login new secrets are generated; every page redirects to the login until one of them is entered."""
     console = process("--login")
     one = visitor(console)
     for path in ("/", "/runs/x", "/workers", "/budgets"):
@@ -166,7 +166,7 @@ def test_secrets_are_printed_once(process, visitor):
 
 
 def test_the_cookie(served, visitor, secrets):
-    """It is limited to this site and to HTTP; signing out ends the session."""
+    """The cookie is limited to this site and to HTTP; signing out ends the session."""
     one = visitor(served("--secret-file", secrets))
     cookie = one.sign_in(APPROVE).headers.get_list("set-cookie")[0]
     assert re.match(r"kosmo=[\w-]{43}; HttpOnly; Path=/; SameSite=strict$", cookie)
@@ -177,7 +177,7 @@ def test_the_cookie(served, visitor, secrets):
 
 
 def test_the_roles(served, visitor, database, submitted, secrets):
-    """A reader sees no buttons, and a forged form of a reader changes nothing."""
+    """A reader sees no buttons, and a form that a reader forges changes nothing."""
     run, console = submitted(), served("--secret-file", secrets)
     reader, approver = visitor(console), visitor(console)
     reader.sign_in(READ)
@@ -197,7 +197,7 @@ def test_the_roles(served, visitor, database, submitted, secrets):
 
 
 def test_a_form_without_a_session(served, visitor, database, submitted, secrets):
-    """It changes nothing."""
+    """A form without a session changes nothing."""
     run = submitted()
 
     assert 403 == visitor(served("--secret-file", secrets)).post(f"/runs/{run}/cancel", {"csrf": "x"}).status_code
@@ -205,7 +205,7 @@ def test_a_form_without_a_session(served, visitor, database, submitted, secrets)
 
 
 def test_guessing_is_slowed_down(served, visitor, secrets):
-    """After a few wrong secrets even the right one is refused, with any cookies."""
+    """After a few wrong secrets even the right one is refused for a while, with or without cookies."""
     console = served("--secret-file", secrets)
     answers = [visitor(console).sign_in(f"wrong-{n}") for n in range(BURST)]
     assert [403] * BURST == [answer.status_code for answer in answers]
@@ -217,7 +217,7 @@ def test_guessing_is_slowed_down(served, visitor, secrets):
 
 
 def test_a_login_needs_its_own_page(served, visitor, secrets):
-    """Neither a form of another site nor one without its cookie signs in."""
+    """A login form from another site or without its cookie does not sign in."""
     console = served("--secret-file", secrets)
     one = visitor(console)
     fields = {"csrf": one.token("/login"), "next": "/", "secret": APPROVE}
@@ -228,7 +228,8 @@ def test_a_login_needs_its_own_page(served, visitor, secrets):
 
 
 def test_a_link_of_another_site(served, visitor, secrets):
-    """The browser withholds strict cookies then: a page opens the address again, and only that leads to the login."""
+    """Browsers send no strict cookies with a link from another site, so a page opens the same address again; only that
+    second request redirects to the login."""
     one = visitor(served("--secret-file", secrets))
 
     assert 'http-equiv="refresh" content="0"' in one.get("/", **{"sec-fetch-site": "cross-site"}).text
@@ -246,7 +247,7 @@ def test_a_link_of_another_site(served, visitor, secrets):
     ],
 )
 def test_an_invalid_file_of_secrets(database, tmp_path, content, mode, said, capsys):
-    """The error is reported before anything is served, without a secret."""
+    """An invalid secrets file is reported before anything is served, without showing a secret."""
     from kosmolua.cli import main
 
     file = tmp_path / "secrets"
@@ -276,7 +277,7 @@ def test_other_mistakes(database, capsys):
 
 
 def test_the_headers_of_every_answer(served, visitor, submitted, secrets):
-    """Pages, redirects, refusals, files, and answers to invalid requests have them."""
+    """Pages, redirects, refusals, files, and answers to invalid requests all have the security headers."""
     run, console = submitted(), served("--secret-file", secrets)
     one = visitor(console)
     one.sign_in(READ)
@@ -296,8 +297,8 @@ def test_the_headers_of_every_answer(served, visitor, submitted, secrets):
     assert "immutable" in one.get(style).headers["cache-control"]
 
 
-def test_https_in_front(served, visitor, secrets):
-    """With a public https address cookies are for https only, and browsers get HSTS."""
+def test_a_public_https_address(served, visitor, secrets):
+    """With a public https address, cookies are sent only over https, and answers have the HSTS header."""
     console = served("--secret-file", secrets, "--public-url", "https://kosmo.example.com/")
     one = visitor(console)
     page = one.get("/login")
@@ -315,7 +316,7 @@ def test_https_in_front(served, visitor, secrets):
 
 
 def test_sessions_end():
-    """They end after a time without requests, and always after a working day."""
+    """Sessions end after a time without requests, and always after a working day."""
     now = [0.0]
     sessions = Sessions(lambda: now[0])
     kept, used = (sessions.begin(Secret("read", "r", READ)).session for _ in range(2))
@@ -331,7 +332,7 @@ def test_sessions_end():
 
 
 def test_attempts_refill():
-    """An address has a few attempts at once, then one at a time; all addresses together have their own bound."""
+    """An address has a few login attempts at once, then one at a time; all addresses together have a separate limit."""
     now = [0.0]
     attempts = Attempts(lambda: now[0])
     assert [0.0] * BURST == [attempts.wait("192.0.2.1") for _ in range(BURST)]
@@ -346,14 +347,14 @@ def test_attempts_refill():
 
 
 def test_networks():
-    """Addresses of one IPv6 network count as one."""
+    """Addresses from the same IPv6 network count as one."""
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2")
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
 
 
 def test_secrets_match_as_a_whole():
-    """A prefix, a longer text and an empty text do not match."""
+    """A prefix of a secret, a longer text and an empty text do not match."""
     known = [Secret("read", "r", READ), Secret("approve", "a", APPROVE)]
     assert "a" == matching(known, APPROVE).name
     assert [None] * 4 == [matching(known, each) for each in ("", APPROVE[:-1], f"{APPROVE}x", "\ud800")]
@@ -371,12 +372,12 @@ def test_secrets_match_as_a_whole():
         ("", "/"),
     ],
 )
-def test_where_a_login_leads(given, kept):
-    """A login leads to a path of the console only."""
+def test_a_login_redirects_only_within_the_console(given, kept):
+    """A login redirects only to a path of the console."""
     assert kept == local_path(given)
 
 
 def test_addresses_of_this_machine():
-    """Loopback addresses need no login; other addresses and names do."""
+    """Loopback addresses need no login; other addresses and host names do."""
     assert all(is_loopback(each) for each in ("127.0.0.1", "127.9.9.9", "::1", "localhost"))
     assert not any(is_loopback(each) for each in ("0.0.0.0", "::", "192.0.2.1", "example.com", ""))

@@ -1,4 +1,4 @@
-"""The console in a real browser: login, reading, deciding, with and without JavaScript, narrow and dark."""
+"""The console in a real browser: signing in, reading and deciding, with and without JavaScript, narrow and dark."""
 
 import os
 import re
@@ -47,7 +47,7 @@ def colours(path):
 
 @in_browser
 def test_from_the_login_to_a_decision(browser, served, submitted, asking, database, tmp_path):
-    """A person signs in with the keyboard, opens a run, reads its question, approves it, and cancels another run."""
+    """A person can sign in with the keyboard, open a run, approve its question, and cancel a run."""
     run = submitted("/flows/covers.lua", key="covers-1")
     question = asking(run, arguments='{"input":{"prompt":"dusk"}}')
     file = tmp_path / "secrets"
@@ -83,7 +83,7 @@ def test_from_the_login_to_a_decision(browser, served, submitted, asking, databa
 
 @in_browser
 def test_a_page_refreshes_itself(browser, served, submitted, database):
-    """With JavaScript it is renewed while nobody types; without it the browser is asked to reload the page."""
+    """With JavaScript a page is updated while nobody types; without it the browser is told to reload the page."""
     run = submitted("/flows/one.lua")
     console = served()
     browser.open(console.url)
@@ -103,7 +103,7 @@ def test_a_page_refreshes_itself(browser, served, submitted, database):
 
 @in_browser
 def test_narrow_and_dark(browser, served, submitted, asking, database, tmp_path):
-    """At 360 pixels nothing overflows; headings are in order and everything has a name; dark mode is dark."""
+    """At 360 pixels nothing overflows, headings are in order, each control has a name, and dark mode is dark."""
     run = submitted(f"/flows/{'a-long-name-of-a-script-' * 4}.lua", ["x" * 300], key="k" * 90)
     asking(run, arguments='{"long":"' + "y" * 600 + '"}')
     database.rows("INSERT INTO prints VALUES (%s, 1, 1, %s)", (run, b"z" * 500))
@@ -127,7 +127,7 @@ def test_narrow_and_dark(browser, served, submitted, asking, database, tmp_path)
 
 @in_browser
 def test_markup_of_a_script_is_shown_as_text(browser, served, submitted, asking):
-    """Markup of a script is shown as its author wrote it."""
+    """Markup from a script is shown as its source text."""
     markup = "</pre><script>document.title = 'owned'</script><img src=x onerror=\"document.title = 'owned'\">"
     run = submitted(markup, [markup], key=markup)
     asking(run, arguments=markup, why=markup)
@@ -149,7 +149,7 @@ def luminance(colour):
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
 def test_contrast(scheme):
-    """Text has a contrast of at least 4.5 to its background (WCAG 2.2, level AA)."""
+    """Text has a contrast ratio of at least 4.5 to its background (WCAG 2.2, level AA)."""
     found = {}
     for style in STYLES:
         light, _, dark = style.partition("prefers-color-scheme: dark")

@@ -1,4 +1,4 @@
-"""Approvals and schedules in the console: the pages and the effects of their forms."""
+"""Approvals and schedules in the console: the pages, and the effects of their forms."""
 
 import re
 
@@ -15,7 +15,7 @@ SECRETS = "approve alice alice-has-this-secret\napprove bob bob-has-another-one\
 
 @pytest.fixture
 def sign_in(served, tmp_path, monkeypatch):
-    """Sign in with a name of the secrets, or without a login; ``settings`` are those of the approvals."""
+    """Sign in under a name from the secrets file, or without a login; ``settings`` is the content of config.toml."""
     made = []
 
     def sign_in(name=None, settings=""):
@@ -45,7 +45,7 @@ def decide(visitor, identifier, verdict, reason="", **more):
 
 
 def test_what_a_question_shows(sign_in, submitted, asking):
-    """The call, the reason, the cost, the run, the account and the expiry are shown."""
+    """A question shows the call, the reason, the cost, the run, the account and the expiry time."""
     run = submitted("/flows/covers.lua")
     identifier = asking(run, arguments='{"input":{"prompt":"<b>dusk</b>"}}', why="rule 3: ask")
     visitor = sign_in()
@@ -67,7 +67,7 @@ def test_what_a_question_shows(sign_in, submitted, asking):
 
 
 def test_nothing_to_decide(sign_in):
-    """The page explains when runs ask."""
+    """If there are no questions, the page explains when runs ask for approval."""
     page = sign_in().get("/approvals").text
 
     assert "Nothing to decide" in page
@@ -75,7 +75,7 @@ def test_nothing_to_decide(sign_in):
 
 
 def test_approving(sign_in, submitted, asking, database):
-    """The run continues, and the decision has the name of the secret."""
+    """After an approval the run continues, and the decision records the name that belongs to the secret."""
     run = submitted()
     first, second = asking(run), asking(run)
     visitor = sign_in("alice")
@@ -99,7 +99,7 @@ def test_approving(sign_in, submitted, asking, database):
 
 
 def test_a_decision_is_made_once(sign_in, submitted, asking, database):
-    """A second decision, one for other arguments, and one for an ended run are refused with the reason."""
+    """A second decision, a decision for other arguments, and a decision after the expiry time are refused."""
     run = submitted()
     one, other, late = asking(run), asking(run), asking(run, expires=0)
     visitor = sign_in("alice")
@@ -128,7 +128,7 @@ def shown(database, *identifiers):
 
 
 def test_deciding_all_of_a_run(sign_in, submitted, asking, database):
-    """The page of a run decides its questions at once: all, or none if one was decided meanwhile."""
+    """A run's page can decide all its questions at once; if one of them was decided meanwhile, none is changed."""
     run = submitted(by="bob")
     three = [asking(run) for _ in range(3)]
     visitor = sign_in("alice")
@@ -155,13 +155,14 @@ def test_deciding_all_of_a_run(sign_in, submitted, asking, database):
         ("alice", "", 303),
         ("alice", '[approvals]\napprovers = ["bob"]\n', 403),
         ("bob", '[approvals]\napprovers = ["bob"]\nown = true\n', 303),
-        ("bob", "", 403),  # who submitted the run
+        ("bob", "", 403),  # bob submitted the run
         ("bob", "[approvals]\nown = true\n", 303),
         ("read", "", 403),
     ],
 )
 def test_who_may_decide(sign_in, submitted, asking, database, name, settings, status):
-    """The configuration decides by the name of the secret; readers never, and submitters not by default."""
+    """The configuration decides by the name that belongs to the secret; readers may never decide, and submitters not by
+    default."""
     run = submitted(by="bob")
     identifier = asking(run)
     visitor = sign_in(name, settings)
@@ -173,7 +174,8 @@ def test_who_may_decide(sign_in, submitted, asking, database, name, settings, st
 
 
 def test_approvers_of_a_run(sign_in, submitted, asking, database):
-    """The page shows who may decide; another person gets a refusal that names them, also if they forge the form."""
+    """The page shows who may decide. Other people are refused with a message that names the approvers, even if they
+    forge the form."""
     identifier = asking(submitted(by="carol"))
     database.rows("UPDATE approvals SET approvers = %s, own = false", (["bob", "carol"],))
     alice, bob = sign_in("alice"), sign_in("bob")
@@ -189,7 +191,8 @@ def test_approvers_of_a_run(sign_in, submitted, asking, database):
 
 
 def test_without_a_login(sign_in, submitted, asking, database):
-    """The user who runs the console decides, and the record shows that anyone on this machine could have."""
+    """Without a login the decision is recorded for the user who runs the console, with a note that there was no
+    login."""
     identifier = asking(submitted())
 
     assert 303 == decide(sign_in(), identifier, "denied", "too dear").status_code
@@ -198,7 +201,7 @@ def test_without_a_login(sign_in, submitted, asking, database):
 
 
 def test_hostile_questions(sign_in, submitted, asking, database):
-    """Arguments and reasons from anywhere are shown as text."""
+    """Arguments and reasons are shown as text, whatever they contain."""
     from test_pages import MARKUP, check_harmless
 
     run = submitted(MARKUP)
@@ -220,12 +223,12 @@ def plan(database, name="nightly", **more):
 
 
 def test_without_schedules(sign_in):
-    """The page shows how to add one."""
+    """If there are no schedules, the page shows how to add one."""
     assert "kosmo schedule add nightly" in sign_in().get("/schedules").text
 
 
 def test_schedules(sign_in, database):
-    """The next run of each, the result of the last one, and buttons to pause, resume and run it now."""
+    """Each schedule shows its next run, its last result, and buttons to pause it, resume it and run it now."""
     plan(database)
     visitor = sign_in("alice")
     page = visitor.get("/schedules").text
@@ -247,7 +250,7 @@ def test_schedules(sign_in, database):
 
 
 def test_schedules_of_a_reader(sign_in, database):
-    """There are no buttons, and a forged form changes nothing."""
+    """A reader sees no buttons for schedules, and a forged form changes nothing."""
     plan(database)
     visitor = sign_in("read")
 

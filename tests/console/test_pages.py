@@ -1,4 +1,4 @@
-"""The pages: the list, one run, budgets and workers, all without active content from others."""
+"""The pages of the list, one run, budgets and workers, all without active content from scripts or models."""
 
 import re
 from html.parser import HTMLParser
@@ -19,7 +19,7 @@ TOKEN = "r8_abcdefghijklmnopqrstuvwxyz"
 
 
 class Elements(HTMLParser):
-    """The elements of a page with their attributes."""
+    """Collects the elements of a page with their attributes."""
 
     def __init__(self, page):
         super().__init__()
@@ -47,7 +47,7 @@ def names(page):
 
 
 def answered(database, run, function, arguments, answer, *, state="ok", at=100.0, ended=101.0):
-    """Add a call to the journal of a run, as a worker does."""
+    """Add an answered call to the journal of a run, as a worker does."""
     given, value = (msgspec.msgpack.encode(each) for each in (arguments, answer))
     database.rows(
         "INSERT INTO outcomes (run, task, request, function, account, digest, arguments, at, seen, model, state, value,"
@@ -66,7 +66,7 @@ def printed(database, run, *pieces):
 
 
 def test_without_runs(get):
-    """The page shows what to do."""
+    """If there are no runs, the page says what to do."""
     page = get("/")
 
     assert "No runs yet" in page
@@ -74,7 +74,7 @@ def test_without_runs(get):
 
 
 def test_states_and_names(get, submitted, database):
-    """Runs are found by state, by a part of the script's name or key, and by id."""
+    """Runs can be found by state, by id, and by part of the script's name or of the key."""
     first = submitted("/flows/alpha.lua", key="order-1")
     second = submitted("/flows/beta_x.lua")
     submitted("/flows/gamma.lua", at=2e9)
@@ -93,7 +93,7 @@ def test_states_and_names(get, submitted, database):
 
 
 def test_pages_of_the_list(get, submitted):
-    """Older and newer pages lead through all runs, each once."""
+    """The links to older and newer pages lead through all runs, each exactly once."""
     for number in range(120):
         submitted(f"{number:03}.lua")
     path, seen = "/", []
@@ -112,7 +112,7 @@ def test_pages_of_the_list(get, submitted):
 
 
 def test_the_order_of_equal_times(database, submitted):
-    """Runs that began at the same moment are each on one page."""
+    """Runs that began at the same time each appear on exactly one page."""
     for _ in range(5):
         submitted()
     database.rows("UPDATE runs SET began = 5")
@@ -139,12 +139,12 @@ def test_the_order_of_equal_times(database, submitted):
     ],
 )
 def test_invalid_queries_are_ignored(query):
-    """Invalid parts of an address are ignored."""
+    """Invalid parameters in an address are ignored."""
     assert RunFilter() == filter_of(query)
 
 
 def test_what_was_charged(get, submitted, database):
-    """The list has the cost of runs with budgets, and the page of budgets has it by day and account."""
+    """The list shows the cost of runs with budgets, and the budgets page shows the cost by day and account."""
     run = submitted(account="work")
     database.rows(
         "INSERT INTO charges (at, account, run, kind, held, spent) SELECT extract(epoch FROM now()) + 1, 'work', %s, "
@@ -161,7 +161,7 @@ def test_what_was_charged(get, submitted, database):
 
 
 def test_one_run(get, submitted, database):
-    """Its state, its predictions with inputs and outputs, its calls, and its output are shown."""
+    """The page of a run shows its state, its predictions with inputs and outputs, its calls, and its output."""
     run = submitted("/flows/paint.lua", ["dusk"], key="k1")
     given = {"model_owner": "a", "model_name": "b", "input": {"prompt": "dusk"}}
     job = {"id": "p1", "model": "a/b", "status": "starting", "input": given["input"], "urls": {}}
@@ -190,17 +190,16 @@ def test_one_run(get, submitted, database):
 
 
 def test_a_run_that_does_not_exist(get):
-    """The page says so, and shows how to list runs."""
+    """The page for an unknown run says that the run does not exist, and how to list runs."""
     page = get("/runs/missing")
 
     assert "There is no such run." in page
     assert "kosmo runs list --database" in page
 
 
-def test_long_stories_are_cut(get, submitted, database):
-    """A run with many calls, long arguments, results and output has a bounded page, which names the command for the
-    rest.
-    """
+def test_the_page_of_a_long_run_is_bounded(get, submitted, database):
+    """The page of a run with many calls, long arguments, results and output is bounded, and names the commands that
+    show the rest."""
     run = submitted(args=["a" * 200_000])
     for number in range(350):
         answered(database, run, "get_account", {}, {"username": "x" * 1000}, at=number, ended=number + 0.5)
@@ -217,13 +216,13 @@ def test_long_stories_are_cut(get, submitted, database):
 
 
 def test_the_end_of_prints():
-    """The newest text is shown."""
+    """If the output is cut, its end is shown."""
     assert ([(1, "cd"), (2, "ef")], True) == ending([(1, b"abcd"), (2, b"ef")], 4)
     assert ([(1, "ab")], False) == ending([(1, b"ab")], 4)
 
 
 def test_damaged_rows(get, submitted, database):
-    """Unreadable rows are reported on the page."""
+    """Rows that cannot be read are reported on the page."""
     run = submitted()
     database.rows(
         "UPDATE runs SET args = '\\xc1', caps = '\\xc1', results = '\\xc1', state = 'done' WHERE id = %s", (run,)
@@ -243,7 +242,7 @@ def test_damaged_rows(get, submitted, database):
 
 
 def test_pages_have_no_active_content(get, submitted, database):
-    """Names, keys, arguments, accounts, errors, outputs and prints are text everywhere."""
+    """Names, keys, arguments, accounts, errors, outputs and printed text are shown as text on every page."""
     run = submitted(f"/{MARKUP}", [MARKUP], key=MARKUP)
     database.rows("UPDATE runs SET account = %s", (MARKUP,))
     job = {
@@ -273,7 +272,7 @@ def test_pages_have_no_active_content(get, submitted, database):
 
 def check_harmless(page):
     elements = Elements(page)
-    assert 1 == page.count("<script")  # the console's own
+    assert 1 == page.count("<script")  # the console's own script
     assert not {"img", "iframe", "object", "embed", "style", "base"} & elements.tags()
     for tag, attributes in elements.found:
         assert not [name for name in attributes if name.startswith("on") or name == "style"], (tag, attributes)
@@ -284,7 +283,7 @@ def check_harmless(page):
 
 
 def test_no_secrets(get, submitted, database):
-    """Text that looks like a token, and values with secret names, are on no page."""
+    """No page shows text that looks like a token, or values with the name of a secret."""
     run = submitted(TOKEN, [f"--token={TOKEN}", "password=hunter2hunter2"], key=TOKEN)
     given = {"version": "v", "input": {"openai_api_key": "sk-marked", "prompt": f"use {TOKEN}"}}
     answered(
@@ -310,7 +309,7 @@ def test_no_secrets(get, submitted, database):
 
 
 def test_values_are_escaped():
-    """Text is escaped, markup is not; only markup can be joined."""
+    """Text is escaped and markup is not; only markup can be joined."""
     assert '<a title="&quot;&gt;">&lt;b&gt;</a>' == fill('<a title="{}">{}</a>', '">', "<b>")
     assert "<p><b></b>12</p>" == fill("<p>{}{}{}{}</p>", Html("<b></b>"), 1, None, [Html("2")])
     assert "&lt;b&gt;\\x1b" == text("<b>\x1b")
@@ -319,7 +318,7 @@ def test_values_are_escaped():
 
 
 def test_templates_are_constants():
-    """The templates are in the code: a value is never a template or markup."""
+    """Templates are constants in the code, so that a value can never become a template."""
     import ast
     from pathlib import Path
 
@@ -338,7 +337,7 @@ def test_templates_are_constants():
 
 
 def test_times():
-    """As people say them."""
+    """Times are shown as people say them."""
     assert ["now", "59 s ago", "1 min ago", "in 2 h", "47 h ago", "2 d ago", "in 6 d"] == [
         ago(each) for each in (0.5, 59.9, 60, -7200, 47.5 * 3600, 48 * 3600, 5 - 6 * 86_400)
     ]

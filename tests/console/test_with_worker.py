@@ -1,4 +1,4 @@
-"""The console with a real worker: from the question of a script to its result on the page."""
+"""The console with a real worker: from a script's question to the result on the page."""
 
 import re
 import sys
@@ -31,14 +31,14 @@ def fleet(database, tmp_path):
 
 
 def buttons(visitor):
-    """The fields of the form of the only open question."""
+    """The path and hidden fields of the form of the only open question."""
     form = visitor.get("/approvals").text.partition('action="/approvals/')[2].partition("</form>")[0]
     fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
     return (f"/approvals/{form.partition(chr(34))[0]}", fields) if fields else None
 
 
 def test_from_a_question_to_a_result(fleet, process, database, tmp_path):
-    """One call is approved and sent once, one is denied with a reason; the run's page has the whole story."""
+    """One call is approved and sent once, another is denied with a reason; the run's page shows both."""
     file = tmp_path / "secrets"
     file.write_text("approve alice alice-has-this-secret\n")
     file.chmod(0o600)
@@ -64,7 +64,7 @@ def test_from_a_question_to_a_result(fleet, process, database, tmp_path):
 
 
 def test_without_a_database(capsys, process, postgres, database):
-    """Without a worker the command names how to start one; a lost database is reported on the page."""
+    """Without a database the error says how to start a worker; if the database is lost, the page reports it."""
     from kosmolua.cli import main
 
     assert 4 == main(["serve", "--port", "0"])

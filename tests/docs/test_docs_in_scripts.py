@@ -1,4 +1,4 @@
-"""`docs` in a script: the list, the search and the pages, without network or permission."""
+"""`docs` in a script: its list, search and pages work without network access or permission."""
 
 import pytest
 
@@ -17,7 +17,7 @@ HOSTS = {
 
 @pytest.fixture
 def run():
-    """Runs a script on a host without a token, and returns its results."""
+    """Runs a script on a host without a token, and returns the script's results."""
 
     def execute(source, **options):
         with Host(prepare=False, **options) as host:
@@ -31,7 +31,7 @@ def run():
 
 @pytest.mark.parametrize("options", HOSTS.values(), ids=HOSTS)
 def test_docs_need_no_permission(options, run):
-    """It makes no calls, so nothing is refused."""
+    """`docs` makes no calls, so no permission is needed."""
     pages, text, found = run(
         'return docs.list(), docs.read("get_prediction"), docs.search("cancel prediction")', **options
     )
@@ -42,7 +42,8 @@ def test_docs_need_no_permission(options, run):
 
 
 def test_every_page_that_is_listed_can_be_read(run):
-    """Functions of the API, helpers and topics, each as Markdown with its name or title at the top."""
+    """Each listed page of an API function, helper or topic can be read as Markdown that begins with its name or
+    title."""
     (lines,) = run("""
       local lines = {}
       for i, page in ipairs(docs.list()) do
@@ -57,7 +58,7 @@ def test_every_page_that_is_listed_can_be_read(run):
 
 
 def test_a_helper_comes_with_its_options(run):
-    """The page has the classes that its declaration names, with inherited fields."""
+    """A helper's page has the classes that its declaration names, with inherited fields."""
     (text,) = run('return docs.read("run")')
 
     assert "function workflows.run(ref, input, options) end" in text
@@ -71,7 +72,7 @@ def test_a_helper_comes_with_its_options(run):
     [("budgets", "budgets"), ("what may be called", "permissions"), ("parallel", "parallel"), ("seconds", "sleep")],
 )
 def test_helpers_and_topics_are_found(query, name, run):
-    """By name and by summary."""
+    """Helpers and topics are found by name and by summary."""
     (found,) = run(f"return docs.search({query!r})")
 
     assert name in [page["name"] for page in found]
@@ -89,7 +90,7 @@ def test_helpers_and_topics_are_found(query, name, run):
     ],
 )
 def test_mistakes(call, code, message, run):
-    """Each error has what was expected and found, and the nearest name."""
+    """Each error says what was expected and found, or suggests the nearest name."""
     found, told = run(f"local ok, e = pcall(function() return {call} end) return e.code, e.message")
 
     assert code == found

@@ -1,8 +1,8 @@
 """Runs the examples of the documentation unchanged.
 
-A block of Python is a program; a block of Lua is a script that prints the lines after its `-->`, against the emulator.
-A block that begins with a file name is that file for the rest of its page; in a directory it is a module. A console
-block shows a terminal, and `…` replaces omitted text.
+A Python block is a program; a Lua block is a script that runs with the emulator and prints the lines after its `-->`. A
+block that begins with a file name is written to that file for the rest of its page; a file in a directory is a module.
+A console block shows a terminal session, and `…` replaces omitted text.
 """
 
 import os
@@ -16,11 +16,11 @@ from shown import output_of, printed_as_expected
 from surroundings import clean_environment
 
 ROOT = Path(__file__).parent.parent.parent
-GENERATED = "reference.md"  # its examples name objects that do not exist
+GENERATED = "reference.md"  # its examples use objects that do not exist
 PAGES = [ROOT / "README.md", *sorted(path for path in (ROOT / "docs").glob("*.md") if path.name != GENERATED)]
 WITH_WORKERS = [
     ROOT / "docs" / name for name in ("schedules.md", "webhooks.md")
-]  # test_worker_pages.py runs their sessions
+]  # test_worker_pages.py runs these pages
 # Console examples find the command next to the interpreter.
 PATH = f"{os.path.dirname(sys.executable)}:{os.environ.get('PATH', '')}"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -52,7 +52,7 @@ def written(directory, files):
 
 
 def shown_by(command, directory, **options):
-    """The terminal output of a command, and its status."""
+    """The terminal output of a command, and its exit status."""
     ran = subprocess.run(
         command, cwd=directory, env={**clean_environment(directory), "PATH": PATH}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False, **options,
@@ -62,7 +62,7 @@ def shown_by(command, directory, **options):
 
 @pytest.mark.parametrize(("code", "files"), examples("python"))
 def test_an_example_runs(code, files, tmp_path):
-    """Each is a program that succeeds, and its assertions hold."""
+    """Each Python example succeeds, including its assertions."""
     ran = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert (0, "") == (ran.returncode, ran.stderr)
@@ -70,7 +70,7 @@ def test_an_example_runs(code, files, tmp_path):
 
 @pytest.mark.parametrize(("code", "files"), examples("lua"))
 def test_a_script_prints_the_shown_output(code, files, tmp_path):
-    """Each is a whole script, next to the files of its page."""
+    """Each Lua example is a complete script that prints the shown output, with its page's files next to it."""
     (written(tmp_path, files) / "example.lua").write_text(code)
     flags = ["--emulate", "--allow-read", ".", "--allow-write", "."]
 
@@ -82,7 +82,7 @@ def test_a_script_prints_the_shown_output(code, files, tmp_path):
 
 @pytest.mark.parametrize(("session", "files"), examples("console"))
 def test_a_command_prints_what_is_shown(session, files, tmp_path):
-    """The lines below a command are its output."""
+    """Each command prints the lines that are shown below it."""
     written(tmp_path, files)
     for command, lines in re.findall(r"^\$ (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE):
         shown, _ = shown_by(command, tmp_path, shell=True)

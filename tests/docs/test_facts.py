@@ -1,4 +1,4 @@
-"""Facts that pages repeat from the code are compared with their source."""
+"""Facts that documentation pages repeat from the code are compared with the code."""
 
 import re
 from pathlib import Path
@@ -30,19 +30,19 @@ PAGES = [*ROOT.glob("*.md"), *DOCS.glob("*.md"), *(ROOT / "findings").glob("*.md
 
 
 def rows(page, heading):
-    """The cells of each row of the tables below a heading."""
+    """The cells of each row in the tables below a heading."""
     section = (DOCS / page).read_text().split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line[:1] == "|"]
 
 
 def anchors(page):
-    """The fragments by which the headings of a page can be linked."""
+    """The URL fragments of the headings on a page."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_readme_is_short():
-    """It can be read in a few minutes; longer texts have their own pages."""
+    """The README can be read in a few minutes; longer texts have their own pages."""
     words = len((ROOT / "README.md").read_text().split())
 
     assert words < MAX_README
@@ -50,26 +50,26 @@ def test_the_readme_is_short():
 
 @pytest.mark.parametrize("page", [*PAGES, *sorted(TOPICS.glob("*.md"))], ids=lambda page: page.name)
 def test_pages_use_plain_words(page):
-    """Usual terms: "after" and "next to", "in flight", "invalid", "instead of"."""
+    """Pages use the usual terms, such as "after", "next to", "in flight", "invalid" and "instead of"."""
     assert [] == UNUSUAL.findall(page.read_text())
 
 
 def test_exit_statuses_name_their_codes():
-    """Each code is listed with its exit status; those of status 1 are all others."""
+    """Each error code is listed with its exit status; all other codes have status 1."""
     named = {code: int(row[0]) for row in rows("cli.md", "Exit statuses") for code in re.findall(r"`(\w+)`", row[2])}
 
     assert {code: status for code, status in CODES.items() if status != EXIT_FAILED} == named
 
 
 def test_limits_are_the_defaults():
-    """The table of limits shows the defaults of a run."""
+    """The table of limits shows the default limits of a run."""
     shown = {flag: row[1] for row in rows("isolation.md", "Limits") for flag in re.findall(r"`--(\w+)-limit", row[2])}
 
     assert {name: facts()[f"{name}_limit"] for name in ("cpu", "time", "memory", "output")} == shown
 
 
 def test_fixed_limits_are_those_of_the_code():
-    """The table also shows limits without a flag."""
+    """The table also shows the limits that have no flag, as in the code."""
     shown = {row[0]: row[1] for row in rows("isolation.md", "Limits")}
 
     assert facts()["max_open"] == shown["requests in flight"]
@@ -80,7 +80,7 @@ def test_fixed_limits_are_those_of_the_code():
 
 
 def test_counts_of_tools():
-    """The page for agents counts the functions of the catalogue."""
+    """The page for agents states the number of functions in the catalogue."""
     reads = sum(operation.access == "read" for operation in OPERATIONS)
     tools = {row[0]: row[1] for row in rows("mcp.md", "Choose tools or code mode")}
 
@@ -90,7 +90,7 @@ def test_counts_of_tools():
 
 
 def test_final_statuses_are_the_same_everywhere():
-    """Workflow helpers and emulator use the final statuses of the API's types."""
+    """The workflow helpers and the emulator use the final statuses of the API's types."""
     table = re.search(r"TERMINAL = \{(.*?)\}", (ROOT / "lua" / "workflow" / "output.lua").read_text())[1]
 
     assert TERMINAL == set(re.findall(r"(\w+) = true", table))
@@ -105,31 +105,31 @@ def test_scripts_poll_like_the_host():
 
 
 def test_final_statuses_have_a_colour():
-    """The page of a run colours the bar of a job by how it ended."""
+    """The report page colors the bar of a job by its final status."""
     drawn = re.findall(r"i\.(\w+)", (ROOT / "kosmolua" / "page" / "parts.css").read_text())
 
     assert set(drawn) >= TERMINAL
 
 
 def test_every_budget_has_a_flag():
-    """A limit of `Caps` can be set on the command line."""
+    """Each limit of `Caps` can be set on the command line."""
     assert Caps.__struct_fields__ == tuple(CAPS)
 
 
 def test_the_page_about_agents_lists_every_client():
-    """Each client that the server can be registered with is named."""
+    """The page about agents names each client in which the server can be registered."""
     text = (DOCS / "mcp.md").read_text().partition("Known clients are")[2].partition(". `--project`")[0]
 
     assert list(CLIENTS) == re.findall(r"`([\w-]+)`", text)
 
 
 def test_topics_leave_no_placeholder():
-    """Every {{name}} in a topic is a known fact."""
+    """Every {{name}} in a topic refers to a known fact."""
     assert [] == [name for name, text in topics().items() if "{{" in text]
 
 
 def test_the_prompt_page_lists_every_command():
-    """Each command of the prompt is in docs/repl.md."""
+    """Each command of the prompt is described in docs/repl.md."""
     text = (DOCS / "repl.md").read_text()
 
     assert [] == [command.name for command in COMMANDS if not re.search(rf"`:{command.name}\b", text)]
@@ -137,7 +137,7 @@ def test_the_prompt_page_lists_every_command():
 
 @pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
 def test_named_paths_exist(page):
-    """Every file and directory that a page for maintainers names is in the repository."""
+    """Every file and directory that a page for maintainers names exists in the repository."""
     named = PATH.findall((ROOT / page).read_text())
 
     assert named
@@ -145,7 +145,7 @@ def test_named_paths_exist(page):
 
 
 def test_the_architecture_lists_every_room():
-    """Each folder of the package has a line in the tree."""
+    """Each folder of the package has a line in the tree of the architecture page."""
     tree = (DOCS / "architecture.md").read_text().partition("\nkosmolua/\n")[2].partition("```")[0]
     rooms = {path.parent.name for path in (ROOT / "kosmolua").glob("*/__init__.py")}
 
@@ -154,7 +154,7 @@ def test_the_architecture_lists_every_room():
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_have_a_target(page):
-    """Every link to another page names an existing file and heading."""
+    """Every link to another page refers to an existing file and heading."""
     for path, fragment in LINK.findall(page.read_text()):
         target = page.parent / path if path else page
 

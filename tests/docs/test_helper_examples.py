@@ -1,4 +1,4 @@
-"""Each helper's page has an example that runs."""
+"""The page of each helper has an example that runs."""
 
 import subprocess
 import sys
@@ -16,13 +16,13 @@ PLAIN = {"args", "arg", "print", "write", "log", "dump", "time", "sleep", "requi
 
 
 def test_helpers_have_examples():
-    """All but those whose summary says everything."""
+    """Each helper has an example, except those whose summary is sufficient."""
     assert {*stubs.summaries()} - PLAIN == {*EXAMPLES}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs(name, tmp_path):
-    """It succeeds with the emulator and the flags that its first line names, and prints something or writes a file."""
+    """An example succeeds with the emulator and the flags in its first line, and prints something or writes a file."""
     (tmp_path / "cat.png").write_bytes(write_png(paint(compose("a cat", 1), 16, 16)))
     (tmp_path / "out").mkdir()
     (tmp_path / "flow.lua").write_text(EXAMPLES[name])
@@ -38,12 +38,12 @@ def test_an_example_runs(name, tmp_path):
 
 
 def test_an_example_is_on_both_pages():
-    """A person's page and the Markdown for agents have it."""
+    """The example is on the page for people and in the Markdown for agents."""
     assert "\n  print(pictures[1].url)" in helper_page.page("run")
     assert f"## Example\n\n```lua\n{EXAMPLES['run']}\n```\n" in pages.read("run")
 
 
 @pytest.mark.parametrize("name", sorted({*stubs.summaries()} & {"run", "create", "wait", "stream", "each", "download"}))
 def test_each_option_is_described(name):
-    """No option of a workflow helper is only a type."""
+    """Each option of a workflow helper has a description in addition to its type."""
     assert [] == [one.name for at in range(4) for one in stubs.options_of(name, at) if not one.about]

@@ -1,4 +1,4 @@
-"""Tables of the documentation: a row that is wrapped or joined to the next is no row any more."""
+"""In Markdown tables of the documentation, no row is wrapped or joined to the next row."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ RULE = re.compile(r"\|[-| :]+\|")
 
 
 def cells(row):
-    """The number of cells; a bar in code or after a backslash is text."""
+    """The number of cells in a row; a vertical bar in code or after a backslash is text."""
     return len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", row))) - 1
 
 
 def broken(text):
-    """Lines of tables that are not rows with as many cells as the table has."""
+    """The lines of tables that are not rows with the table's number of cells."""
     lines, columns = [], 0
     for number, line in enumerate(text.splitlines(), 1):
         columns = cells(line) if RULE.fullmatch(line) else columns if line else 0
@@ -38,5 +38,5 @@ def test_rows_of_tables_are_whole(page):
 
 
 def test_a_wrapped_row_is_found():
-    """Also one that was joined to the next."""
+    """A wrapped row and a row that is joined to the next are found."""
     assert broken("| a | b |\n|---|---|\n| 1 |\n2 | | 3 | 4 |\n\ntext\n") == ["3: | 1 |", "4: 2 | | 3 | 4 |"]

@@ -1,4 +1,5 @@
-"""The examples are run by the commands in their heads, in both isolations, and print the output at their ends."""
+"""The scripts in examples/ run with the commands they begin with, in both isolation modes, and print the output they
+end with."""
 
 import re
 import shlex
@@ -12,8 +13,8 @@ from shown import output_of, printed_as_expected
 from surroundings import EXAMPLES, clean_environment
 
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.lua"))
-STATUS = {"budget": 5}  # of the one that shows how a run is ended
-AT_ONCE = 4  # most of the time they wait
+STATUS = {"budget": 5}  # the example of a budget ends with this status
+AT_ONCE = 4  # the examples spend most of their time waiting
 
 
 def commands_of(name):
@@ -22,9 +23,9 @@ def commands_of(name):
 
 @pytest.fixture(scope="module")
 def ran(request, tmp_path_factory):
-    """The examples to test, run concurrently: name and isolation -> output and status."""
+    """Runs the selected examples concurrently, and returns the output and status for a name and an isolation mode."""
     base = tmp_path_factory.mktemp("tour")
-    environment = clean_environment(base)  # taken once: other tests change it meanwhile
+    environment = clean_environment(base)  # copied once, since other tests change the environment meanwhile
 
     def run(name, isolation):
         directory = base / f"{name}-{isolation}"
@@ -53,7 +54,7 @@ def ran(request, tmp_path_factory):
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_prints_the_shown_output(ran, name, isolation):
-    """Standard output, standard error and status are as stated."""
+    """Each example prints the stated output and ends with the expected status."""
     shown, status = ran(name, isolation)
 
     assert printed_as_expected(output_of((EXAMPLES / f"{name}.lua").read_text()), shown)
@@ -62,7 +63,7 @@ def test_an_example_prints_the_shown_output(ran, name, isolation):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_is_short_and_says_what_it_does(name):
-    """It begins with a comment, names the command that runs it, shows its output, and fits on a screen."""
+    """Each example begins with a comment, names the command that runs it, shows its output, and fits on a screen."""
     source = (EXAMPLES / f"{name}.lua").read_text()
     code = [line for line in source.split("\n") if line.strip() and not line.startswith("--")]
 

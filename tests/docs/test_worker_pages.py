@@ -1,4 +1,4 @@
-"""The pages about workers, run as a session from top to bottom."""
+"""The documentation pages about workers, each run as one session from top to bottom."""
 
 import os
 import re
@@ -15,12 +15,12 @@ from test_examples import BLOCK, FILE, PATH, WITH_WORKERS, written
 from waiting import wait_until
 
 QUESTION_TRIES = 60
-SERVES = ("kosmo worker", "kosmo webhooks:serve")  # until they are stopped
+SERVES = ("kosmo worker", "kosmo webhooks:serve")  # these commands run until they are stopped
 
 
 @pytest.fixture
 def directory():
-    """A directory that PostgreSQL's user can reach."""
+    """A directory that PostgreSQL's user can access."""
     made = tempfile.mkdtemp(prefix="kosmo-page-")
     os.chmod(made, 0o755)
     yield Path(made)
@@ -29,7 +29,7 @@ def directory():
 
 @pytest.mark.parametrize("page", WITH_WORKERS, ids=lambda page: page.name)
 def test_a_page_runs_as_one_session(page, directory):
-    """Servers run until its end; the other commands print what is shown."""
+    """Servers run until the end of the page; the other commands print what is shown."""
     environment = {**clean_environment(directory), "PATH": PATH, "KOSMO_STATE_DIR": str(directory / "state")}
     environment.pop("KOSMO_DATABASE", None)
     blocks = [(block[1], block[2]) for block in BLOCK.finditer(page.read_text())]
@@ -42,7 +42,7 @@ def test_a_page_runs_as_one_session(page, directory):
                 servers.append(started(command, directory, environment, len(servers)))
                 continue
             tries = QUESTION_TRIES if command.startswith("kosmo approvals") else 1
-            for left in reversed(range(tries)):  # a question comes a few seconds later
+            for left in reversed(range(tries)):  # a question appears after a few seconds
                 shown = shown_by(command, directory, environment)
                 if left == 0 or "approved" in shown:
                     assert printed_as_expected(lines.splitlines(), shown), command
@@ -67,7 +67,7 @@ def commands(blocks):
 
 
 def started(command, directory, environment, number):
-    """A server that is ready."""
+    """Start a server, and wait until it is ready."""
     log = directory / f"log{number}"
     with log.open("wb") as file:
         server = subprocess.Popen(
