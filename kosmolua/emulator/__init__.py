@@ -1,7 +1,7 @@
 """Replicate offline: the same routes, predictions that progress over time, and a few small models that compute.
 
-Knows no client, and opens no connections except to webhooks and cog servers on this machine. The names below are
-imported on first use, because werkzeug is only installed with the extra `emulator`.
+This package imports no client, and opens connections only to webhooks and cog servers on this machine. The names below
+are imported on first use, because werkzeug is only installed with the extra `emulator`.
 """
 
 from __future__ import annotations

@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 PREFIX = "/v1"
 REFUSED_TOKENS = frozenset({"", "invalid"})
-LIGHTEST = 4096  # minimum size of a request in bytes: about what is stored for it
+LIGHTEST = 4096  # the fewest bytes that a request counts as: about what is stored for it
 # Seconds between checks of a blocking create: another request may cancel its prediction.
 LOOK = 0.05
 SOON = 0.001
-# What a blocking create says besides its output if it is answered before the prediction has ended.
+# The other fields of a blocking create's answer if the API sends the output before the prediction has ended.
 EARLY: dict[str, Any] = {"status": "processing", "logs": "", "metrics": {}, "started_at": None, "completed_at": None}
 
 
@@ -62,17 +62,17 @@ class Emulator:
 
     ``faults`` are specifications for `parse_fault`. All emulators with the same ``seed`` have the same ids and secrets.
     ``capacity`` limits the total bytes of all POST requests, for an emulator that shares a process. Raises a UsageError
-    for an unknown fault or an invalid option. A single fault or cog may be given as a text.
+    for an unknown fault or an invalid option. A single fault or cog may be given as a string.
 
-    ``models`` is a file or directory with documents of public models, as ``get_model`` and ``list_models`` return them.
-    With ``outputs="data"`` files are in the outputs themselves, as data URLs. The last events of a stream have no id,
-    as in the API's guide; with ``streams="ids"`` they have one. Every answer is delayed by ``latency`` seconds, and
-    models run ``speed`` times faster.
+    ``models`` is a file or directory with the JSON of public models, as ``get_model`` and ``list_models`` return it.
+    With ``outputs="data"`` outputs contain their files as data URLs. The last events of a stream have no id, as in the
+    API's guide; with ``streams="ids"`` they have one. Every answer is delayed by ``latency`` seconds, and models run
+    ``speed`` times faster.
 
     ``cogs`` are models that run on cog servers of this machine, as ``owner/name=http://127.0.0.1:5000``. After a comma
-    there may be a second server, for trainings. They need a clock that goes by itself.
+    there may be a second server, for trainings. Cog servers need a clock that advances on its own.
 
-    A thread sends webhooks while predictions with a webhook on this machine are running; `close` ends it.
+    A thread sends webhooks while predictions with a webhook on this machine are running; `close` stops the thread.
     """
 
     def __init__(
@@ -111,13 +111,13 @@ class Emulator:
         return response(environ, start_response)
 
     def close(self) -> None:
-        """Send due webhooks, within a second, stop the thread, and cancel what runs on cog servers."""
+        """Send the webhooks that are due (at most a second), stop the thread, and cancel the jobs on cog servers."""
         for model in self._world.cogs.values():
             model.close()
         self._courier.close()
 
     def add_faults(self, faults: Iterable[str]) -> None:
-        """Add faults while it runs. Raises a UsageError for an unknown one."""
+        """Add faults to the running emulator. Raises a UsageError for an unknown fault."""
         self._faults.add(_several(faults), self.clock.time())
 
     def sign_download(self, file_id: str, expiry: int) -> dict[str, str]:
@@ -182,7 +182,7 @@ class Emulator:
         if isinstance(answer, Delivery):  # not under the lock: painting takes long
             return Response(answer.content.read(), content_type=answer.content_type)
         if isinstance(answer, Hold):
-            if answer.job.behaviour.reads:  # what it reads may have to be painted: not under the lock
+            if answer.job.behaviour.reads:  # its input files may have to be painted: not under the lock
                 answer.job.outcome()
             return self._hold(answer, waits=call.arguments.get("wait") is not None)
         return Response(status=status) if call.operation.answer == "none" else json_response(answer, status)

@@ -1,7 +1,7 @@
 """Serves the answers of a cassette to any client, for the same calls in the same order.
 
-Repeated calls get their recorded answers in order; after the last one, reads get it again, since clients may poll more
-often. Calls that were not recorded are refused.
+Repeated calls get their recorded answers in order. After the last answer, reads get that answer again, since clients
+may poll more often. Calls that were not recorded are refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _MANNER = frozenset({"prefer", "wait", "cancel_after"})  # do not affect the answer
 HIDDEN = "[hidden]"
-TRANSFERS = frozenset({"http.stream", "http.download"})  # what `kosmo emulator:record` adds to the calls
+TRANSFERS = frozenset({"http.stream", "http.download"})  # the functions that only `kosmo emulator:record` records
 
 
 class Player:
@@ -66,7 +66,7 @@ class Player:
         return _response(operation, {**call, "answer": self._links.outward(call.get("answer"), origin)})
 
     def _transfer(self, url: str) -> Response:
-        """A recorded file or stream; the last one again, if it is read more often."""
+        """The next recorded answer for a file or stream; the last one again if the URL is read more often."""
         with self._lock:
             same = [line for line in self._transfers if line["arguments"]["url"] == url]
             if len(same) > 1:
@@ -89,7 +89,7 @@ class Player:
 
 
 def fits(recorded: Any, given: Any) -> bool:
-    """Whether a value is the recorded one, apart from secrets, which were removed."""
+    """Whether a value equals the recorded one, ignoring secrets, which were removed from the recording."""
     match recorded:
         case dict() if isinstance(given, dict):
             return recorded.keys() == given.keys() and all(fits(item, given[name]) for name, item in recorded.items())
@@ -115,7 +115,7 @@ def _fits_around(parts: list[str], given: str) -> bool:
 
 
 def _read(file: str) -> tuple[str, list[dict[str, Any]]]:
-    """The API that was recorded, if it is known, and the recorded calls, in order."""
+    """The base URL of the recorded API ("" if unknown), and the recorded calls in order."""
     try:
         with open(file, "rb") as opened:
             head, *lines = [msgspec.json.decode(line) for line in opened.read().splitlines()]
@@ -137,7 +137,7 @@ def _read(file: str) -> tuple[str, list[dict[str, Any]]]:
 
 
 def _asked(operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments to compare. None for uploads, since clients encode forms differently."""
+    """The arguments to compare. An upload has none, since clients encode forms differently."""
     if operation.content_type == "multipart/form-data":
         return {}
     return {name: value for name, value in arguments.items() if name not in _MANNER}

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from kosmolua.errors import ConfigurationError, UsageError
 
 _NAMES = ("DNS:localhost", "DNS:*.localhost", "IP:127.0.0.1", "IP:::1")
-# Programs that trust it treat it as an authority. It is limited to these names.
+# Programs that trust the certificate treat it as an authority, so it is limited to these names.
 _PERMITTED = ("DNS:localhost", "IP:127.0.0.1/255.255.255.255", f"IP:::1/{':'.join(['ffff'] * 8)}")
 _EXTENSIONS = ("basicConstraints=critical,CA:TRUE,pathlen:0", "keyUsage=critical,digitalSignature,keyCertSign")
 _DAYS, _SECONDS = "7", 60
@@ -20,7 +20,7 @@ _DAYS, _SECONDS = "7", 60
 
 @contextmanager
 def certified(*more: str) -> Iterator[tuple[str, ssl.SSLContext]]:
-    """The path of a new certificate while it is needed, and the context of its server, which alone has the key."""
+    """Yield the path of a new certificate, which exists inside this context, and a server context with its key."""
     with TemporaryDirectory(prefix="kosmolua-emulator-") as directory:
         certificate, key = make_certificate(directory, *more)
         context = server_context(certificate, key)
@@ -31,7 +31,8 @@ def certified(*more: str) -> Iterator[tuple[str, ssl.SSLContext]]:
 def make_certificate(directory: str, *more: str) -> tuple[str, str]:
     """Make a certificate and its key in a directory. Returns the paths of both, certificate first.
 
-    It is for this machine, and for the names of ``more``. Raises a ConfigurationError without the program openssl.
+    The certificate is valid for this machine and for the names in ``more``. Raises a ConfigurationError if the program
+    openssl is missing.
     """
     certificate, key = os.path.join(directory, "certificate.pem"), os.path.join(directory, "key.pem")
     command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", _DAYS, "-subj", "/CN=localhost"]

@@ -1,4 +1,4 @@
-"""Clocks for the emulator, which tests may control, and the format of times."""
+"""Clocks for the emulator, some of which tests can control, and the format of times."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SystemClock:
 
 
 class AdjustableClock:
-    """The system clock, which `advance` sets ahead for everyone who reads it or sleeps on it."""
+    """The system clock plus an offset. `advance` increases the offset and wakes the sleeps that it completes."""
 
     def __init__(self) -> None:
         self._ahead = 0.0
@@ -85,7 +85,7 @@ class ManualClock:
             self._moved.notify_all()
 
     def wait_for_sleepers(self, count: int = 1, timeout: float = 10.0) -> bool:
-        """Whether that many threads are sleeping within ``timeout`` real seconds."""
+        """Wait until ``count`` threads are sleeping, for at most ``timeout`` real seconds. Returns whether they are."""
         with self._moved:
             return self._moved.wait_for(lambda: self._sleepers >= count, timeout)
 
@@ -95,7 +95,7 @@ def rfc3339(seconds: float) -> str:
 
 
 def parse_time(text: str) -> float:
-    """Unix seconds of an ISO 8601 time; one without a zone is UTC. Raises ValueError."""
+    """Unix seconds of an ISO 8601 time; a time without a zone is UTC. Raises a ValueError if it is invalid."""
     # A plus sign that is not percent-encoded arrives as a space.
     moment = datetime.fromisoformat(text.replace(" ", "+") if "T" in text else text)
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,6 +1,6 @@
-"""Documents of public models on disk: found by name without reading them all, and decoded when one is asked for.
+"""The JSON of public models on disk: a model is found by name without decoding the others, and decoded on request.
 
-A file holds one document as ``get_model`` returns it, a page as ``list_models`` returns it, or a list of documents.
+A file holds one model as ``get_model`` returns it, a page as ``list_models`` returns it, or a list of models.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from kosmolua.errors import UsageError
 
-RECENT = 64  # decoded documents that are kept
+RECENT = 64  # the most decoded documents in memory
 _BLOCK = 1 << 20
 _INDENTED = re.compile(rb"\[(\r?\n[ \t]+)\{\r?\n([ \t]+)")
 _NAMES = ("owner", "name")
@@ -25,7 +25,7 @@ _NAMES = ("owner", "name")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a document is: its file, and the bytes in it."""
+    """Where a document is: its file, and its bytes in the file."""
 
     path: str
     start: int
@@ -42,7 +42,7 @@ class ExampleFacts(Struct):
 
 
 class Facts(Struct):
-    """What lists, searches and look-ups need of a document."""
+    """The fields of a document that lists, searches and look-ups need."""
 
     owner: str
     name: str
@@ -157,7 +157,7 @@ def _by_lines(path: str, file: IO[bytes]) -> dict[str, Place] | None:
 
 
 def _split(file: IO[bytes], mark: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """The parts of a file that start with the last byte of ``mark``, and where they start. Reads in blocks."""
+    """The parts of a file, each with its offset; a part starts at the last byte of ``mark``. Reads in blocks."""
     file.seek(start)
     held = b""
     while block := file.read(_BLOCK):
@@ -181,7 +181,7 @@ def _member(data: bytes, key: bytes) -> str | None:
 
 
 def _by_parts(path: str, file: IO[bytes]) -> dict[str, Place]:
-    """The places of the documents in a file of any layout."""
+    """The places of the documents in a file with any layout."""
     file.seek(0)
     data, at = file.read(), 0
     try:
@@ -216,6 +216,6 @@ def _decoded(raw: bytes, path: str) -> dict[str, Any]:
 
 def _wrong(path: str, what: str) -> UsageError:
     return UsageError(
-        f"{path}: not a document of a model: {what}",
-        hint="expected JSON as get_model or list_models return it; save it: kosmo models pull owner/name",
+        f"{path}: expected the JSON of a model, as get_model or list_models return it: {what}",
+        hint="save a model's JSON: kosmo models pull owner/name",
     )

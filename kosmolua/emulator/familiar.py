@@ -70,7 +70,7 @@ def after(fields: Mapping[str, Schema], ignored: Mapping[str, Schema]) -> dict[s
 
 
 def sides(width: int, height: int, ratio: str) -> tuple[int, int]:
-    """Width and height in this ratio, within the larger of the two; as given for the default ratio."""
+    """Width and height in this ratio, neither larger than the larger argument; unchanged for the default ratio."""
     if ratio == RATIOS[0]:
         return width, height
     across, down = map(int, ratio.split(":"))

@@ -1,8 +1,8 @@
 """Faults that the emulator can simulate: ``KIND[:TARGET][:key=value...]``.
 
 The target is ``*`` (any request, the default), ``read``, ``write``, ``create`` (any operation that starts or creates
-something), ``stream``, ``delivery``, or the name of an operation. A fault fires for the first ``times`` requests it
-fits (default 1); ``times=*`` means always.
+something), ``stream``, ``delivery``, or the name of an operation. A fault fires for the first ``times`` requests that
+match its target (default 1); ``times=*`` means always.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _answers(operation: Operation, _request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of fault: what it does, its options with their defaults, and the requests it fits."""
+    """A kind of fault: what it does, its options with their defaults, and the requests it applies to."""
 
     help: str
     options: Mapping[str, str] = field(default_factory=dict)
@@ -171,7 +171,7 @@ class _Bucket:
 
     def take(self, now: float) -> float:
         """Take a token and return 0, or return the seconds until one is available."""
-        now = max(now, self._since)  # requests read the time before they take their turn
+        now = max(now, self._since)  # requests read the time before they get the lock
         self._held = min(self._most, self._held + (now - self._since) * self._rate)
         self._since = now
         if self._held >= 1:
@@ -191,7 +191,7 @@ class FaultBox:
         self.add(specs, now)
 
     def add(self, specs: Iterable[str], now: float) -> None:
-        """Add faults. Raises a UsageError for an unknown one, and then adds none."""
+        """Add faults. Raises a UsageError, and adds nothing, if one of them is unknown."""
         faults = [parse_fault(spec) for spec in specs]
         with self._lock:
             self._faults += faults
@@ -199,7 +199,7 @@ class FaultBox:
             self._buckets += [_Bucket(fault, now) if fault.kind == "throttle" else None for fault in faults]
 
     def pick(self, operation: Operation, request: Request, now: float = 0.0) -> dict[str, Fault]:
-        """The faults that fire for this request, by kind; those in its header always fire."""
+        """The faults that fire for this request, by kind; faults in the request's header always fire."""
         asked = [parse_fault(spec) for spec in request.headers.get(HEADER, "").split(",") if spec.strip()]
         with self._lock:
             fired = [self._fired(at, operation, request, now) for at in range(len(self._faults))]

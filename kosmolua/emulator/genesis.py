@@ -62,7 +62,7 @@ MODELS = (
         "black-forest-labs/flux-schnell",
         kinds.PAINTER,
         kinds.PAINTER_SCHEMA,
-        "An image model; here a painter of landscapes in the colours of the prompt",
+        "An image model; here a painter of landscapes in the colors of the prompt",
         {"prompt": "hills under a red sky", "seed": 1},
         official=True,
     ),
@@ -148,7 +148,7 @@ def _example(model: Model, version: Version, given: dict[str, Any]) -> Job:
 def seed_world(ids: IdSource, now: float, documents: Documents | None = None) -> World:
     """The initial data: models, collections, hardware, one deployment, one model to train; no predictions.
 
-    ``documents`` are of public models that are added.
+    The public models in ``documents`` are added.
     """
     age = len(MODELS) + 1
     models = {listing.slug: _model(listing, now - (age - at) * DAY) for at, listing in enumerate(MODELS)}

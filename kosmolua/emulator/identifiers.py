@@ -21,7 +21,7 @@ class IdSource:
         return _letters(self.secret(f"id {next(self._numbers)}"))
 
     def request(self) -> str:
-        """The id of a request. Counted separately, so that reads do not change other ids."""
+        """The id of a request. Requests are counted separately, so that reads do not change other ids."""
         return self.secret(f"request {next(self._requests)}").hex()[:32]
 
     def secret(self, name: str) -> bytes:
@@ -32,7 +32,7 @@ _LETTERS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def _letters(random: bytes) -> str:
-    """26 letters and digits, of which four are as in the API's ids."""
+    """26 letters and digits, with the four fixed ones of the API's ids."""
     made = [_LETTERS[byte % 32] for byte in random[:26]]
     made[10], made[11], made[13:15] = "r", "mgj"[random[26] % 3], "0c"
     return "".join(made)

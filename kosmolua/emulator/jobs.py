@@ -58,8 +58,8 @@ class Job:
     aborted: float | None = None
     kept: bool = False
     settled: bool = False
-    inline: bool = False  # its files are in the output, as data URLs
-    place: int = 0  # in the order of creation
+    inline: bool = False  # the output contains its files, as data URLs
+    place: int = 0  # the index in the order of creation
     billed: dict[str, float] | None = None
     _outcome: Outcome | None = field(default=None, repr=False)
 
@@ -69,7 +69,7 @@ class Job:
 
     @property
     def end(self) -> float:
-        """When it ends if it is not stopped."""
+        """When the job ends if it is not stopped."""
         return self.start + min(self.runs, LONGEST)
 
     def outcome(self) -> Outcome:
@@ -81,7 +81,7 @@ class Job:
         return self._outcome
 
     def _stop(self) -> tuple[float, str] | None:
-        """When it is stopped before its end, and its status then."""
+        """When the job is stopped before its end, and the status that it gets; None if it is not stopped."""
         times = [(self.canceled, "canceled"), (self.aborted, "aborted"), (self.deadline, "canceled")]
         stops = [(at, status) for at, status in times if at is not None and at < self.end]
         if not stops:
@@ -106,16 +106,16 @@ class Job:
         return min(1.0, max(0.0, (now - self.start) / (self.end - self.start)))
 
     def cancel(self, now: float) -> None:
-        """Cancel it, unless it has ended."""
+        """Cancel the job, unless it has ended."""
         if not self.at(now).terminal:
             self.canceled = now
 
     def stamp(self) -> object:
-        """A value that changes whenever its events do: only a cancel changes them, and it changes the end."""
+        """A value that changes whenever the job's events do: only a cancel changes events, and it changes the end."""
         return self.finish()
 
     def finish(self) -> float:
-        """When it ends, stopped or not."""
+        """When the job ends, stopped or not."""
         stop = self._stop()
         return stop[0] if stop else self.end
 
@@ -123,7 +123,7 @@ class Job:
         return not self.kept and now >= self.finish() + RETENTION
 
     def free(self) -> None:
-        """Drop what is no longer shown: input, output and files."""
+        """Drop what is no longer returned: input, output and files."""
         moment = self.at(self.finish())
         self.billed = _billed(self, moment)
         error = self.outcome().error if moment.status == "failed" else None
@@ -148,7 +148,7 @@ class Job:
 
 
 def with_urls(output: Any, url: Callable[[str], object]) -> Any:
-    """The output with the URLs of its files, by their names."""
+    """The output with each file reference replaced by the file's URL, which ``url`` returns for the file's name."""
     if isinstance(output, FileRef):
         return url(output.name)
     if isinstance(output, list):
@@ -159,7 +159,7 @@ def with_urls(output: Any, url: Callable[[str], object]) -> Any:
 
 
 class DataUrl:
-    """A file as a data URL. It is made when the answer is written, since painting takes long: not under the lock."""
+    """A file as a data URL. It is made outside the lock, when the answer is written, since painting takes long."""
 
     # msgspec would write a dataclass by itself.
     def __init__(self, content_type: str, content: Content) -> None:
@@ -173,7 +173,7 @@ class DataUrl:
 
 
 def encode(document: Any) -> bytes:
-    """JSON of what is shown. Paints the files that are in it as data URLs."""
+    """A document as JSON. Paints the files that it contains as data URLs."""
     return msgspec.json.encode(document, enc_hook=DataUrl.text)
 
 

@@ -19,7 +19,7 @@ def write_jpeg(tiles: Picture, width: int, height: int) -> bytes:
     parts = [
         b"\xff\xd8",
         _segment(0xE0, b"JFIF\0" + bytes((1, 1, 0, 0, 1, 0, 1, 0, 0))),
-        _segment(0xDB, b"\0" + bytes([TILE]) * 64),  # all steps 8: a DC value is then the mean less 128
+        _segment(0xDB, b"\0" + bytes([TILE]) * 64),  # all steps are 8: a DC value is the mean minus 128
         _segment(0xC0, struct.pack(">BHHB", 8, height, width, 3) + bytes((1, 17, 0, 2, 17, 0, 3, 17, 0))),
         _segment(0xC4, b"\0" + _LENGTHS + _SYMBOLS),
         _segment(0xC4, b"\x10" + bytes((1,)) + bytes(15) + b"\0"),
@@ -47,7 +47,7 @@ def _scan(tiles: Picture) -> bytes:
 
 
 def _ycc(red: int, green: int, blue: int) -> tuple[int, int, int]:
-    """Luminance and two color differences (JFIF), less 128."""
+    """Luminance minus 128, and two color differences (JFIF)."""
     return (
         round(0.299 * red + 0.587 * green + 0.114 * blue) - 128,
         round(-0.1687 * red - 0.3313 * green + 0.5 * blue),

@@ -8,16 +8,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 PLACE = "/recorded/"
-MOST = 100_000  # links that are known
+MOST = 100_000  # the most links in memory
 _URL = re.compile(r"https?://[^\s\"<>]+")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class Links:
-    """URLs below ``base``, the real API, become URLs of the proxy's own API; files and streams get paths of their own.
+    """Replaces URLs below ``base``, the real API, with URLs of the proxy, and URLs of files and streams with paths.
 
-    Files are in the ``output`` of an answer, and streams in its ``urls``. A ``fixed`` one knows only what was added.
-    A URL that is not ``allowed`` stays as it is.
+    File URLs are in the ``output`` of an answer, and stream URLs in its ``urls``. With ``fixed`` only URLs that were
+    added are replaced. A URL that is not ``allowed`` remains unchanged.
     """
 
     def __init__(self, base: str = "", *, fixed: bool = False, allowed: Callable[[str], bool] = lambda _: True) -> None:
@@ -37,11 +37,11 @@ class Links:
         return self._known[int(number)] if known else None
 
     def api(self, path: str) -> str:
-        """The real URL of a path of the API."""
+        """The real URL for a path of the API."""
         return self._base + path.removeprefix("/v1")
 
     def outward(self, value: Any, origin: str, place: str = "") -> Any:
-        """An answer as the program gets it. ``place`` is the name of the member that the value is in."""
+        """An answer as the program gets it. ``place`` is the name of the member that contains ``value``."""
         if isinstance(value, Mapping):
             inside = {"output": "output", "urls": "urls"}
             return {
@@ -63,7 +63,7 @@ class Links:
         return url if number is None else f"{origin}{PLACE}{number}/{_name(url)}"
 
     def inward(self, value: Any, origin: str) -> Any:
-        """What a program sends, with the real URLs."""
+        """What a program sends, with the real URLs instead of the proxy's."""
         if isinstance(value, Mapping):
             return {name: self.inward(item, origin) for name, item in value.items()}
         if isinstance(value, list):

@@ -18,7 +18,7 @@ from kosmolua.emulator.painting import compose, paint
 from kosmolua.terminal.png import Picture, write_png
 
 _PAINTED = 256  # largest painted edge in pixels: larger pictures repeat pixels
-_SOUND = 22_050  # samples a second
+_SOUND = 22_050  # samples per second
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Order:
 
 
 def picture(order: Order, most: int = _PAINTED) -> Picture:
-    """A painted picture of the asked size."""
+    """A painted picture of the requested size."""
     scale = -(-max(order.width, order.height) // most)
     small = paint(compose(order.subject, order.seed), -(-order.width // scale), -(-order.height // scale))
     return small if scale == 1 else _repeated(small, scale, order.width, order.height)
@@ -78,7 +78,7 @@ class _Bits:
 
 
 def _webp(order: Order) -> bytes:
-    """A lossless WebP file of one color: each of its codes has one symbol, so pixels take no bits (RFC 9649)."""
+    """A lossless WebP file of one color: each prefix code has one symbol, so pixels take no bits (RFC 9649)."""
     bits = _Bits()
     bits.put(0x2F, 8)
     bits.put(order.width - 1, 14)
@@ -94,7 +94,7 @@ def _webp(order: Order) -> bytes:
 
 
 def _gif(order: Order) -> bytes:
-    """A GIF file whose codes are the pixels: cleared before they would grow, the codes of LZW stay bytes."""
+    """A GIF file whose LZW codes are the pixels: the table is cleared before codes would exceed a byte."""
     shown = picture(order)
     levels = [value * 63 for value in range(5)]
     palette = bytes(part for red in levels for green in levels for blue in levels for part in (red, green, blue))
@@ -245,7 +245,7 @@ MAKERS: dict[str, tuple[str, Callable[[Order], bytes]]] = {
     "csv": ("text/csv", _text),
     "txt": ("text/plain", _text),
 }
-"""By the extension of a file's name: its content type, and what makes it."""
+"""By file extension: the content type, and the function that makes the file."""
 IMAGES = frozenset({"png", "jpg", "jpeg", "webp", "gif", "svg"})
 SOUNDS = frozenset({"wav", "mp3", "mid", "midi"})
 FILMS = frozenset({"mp4"})
@@ -253,5 +253,5 @@ _ANY = ("application/octet-stream", _text)
 
 
 def maker(extension: str) -> tuple[str, Callable[[Order], bytes]]:
-    """The content type and maker of a kind of file; bytes of text for an unknown kind."""
+    """The content type of a kind of file and the function that makes it; text for an unknown kind."""
     return MAKERS.get(extension.lower(), _ANY)

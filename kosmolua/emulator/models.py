@@ -30,7 +30,7 @@ class FileRef:
 
 @dataclass(frozen=True)
 class Work:
-    """One run: the input with defaults, a seed, and what the input's URLs lead to (or the error for each)."""
+    """One run: the input with defaults, a seed, and the content of each URL in the input (or an error message)."""
 
     input: Mapping[str, Any]
     seed: int
@@ -38,7 +38,7 @@ class Work:
 
 
 class Content:
-    """The bytes of a file, made when they are first wanted. Thread-safe."""
+    """The bytes of a file, made when they are first read. Thread-safe."""
 
     def __init__(self, make: Callable[[], bytes]) -> None:
         self._make = make
@@ -53,7 +53,7 @@ class Content:
 
 
 def given(content: bytes) -> Content:
-    """The content of a file that is there already."""
+    """The content of a file whose bytes already exist."""
     return Content(lambda: content)
 
 
@@ -69,8 +69,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Behaviour:
-    """The behaviour of a model. Times are in seconds of the emulator's clock; ``steps`` is the number of progress bar
-    lines, ``seconds`` the length of its video.
+    """The behavior of a model. Times are in seconds of the emulator's clock; ``steps`` is the number of progress bar
+    lines, ``seconds`` the length of the model's video.
     """
 
     compute: Callable[[Work], Outcome]
@@ -162,7 +162,7 @@ PICTURES: Schema = {"type": "array", "items": URI}
 def _painter_fields(default: int) -> dict[str, Schema]:
     edge = {"default": default, "minimum": 16, "maximum": 1024}
     return {
-        "prompt": _field("Prompt", "string", 0, "What to paint. Colours and times of day in it are used."),
+        "prompt": _field("Prompt", "string", 0, "What to paint. Names of colors and times of day are used."),
         "width": _field("Width", "integer", 1, "Width in pixels.", **edge),
         "height": _field("Height", "integer", 2, "Height in pixels.", **edge),
         "num_outputs": _field("Num Outputs", "integer", 3, "How many.", default=1, minimum=1, maximum=4),
@@ -270,7 +270,7 @@ FAILER_SCHEMA = describe(
 
 
 def run(behaviour: Behaviour, work: Work) -> Outcome:
-    """Run the model. A failure of the model is returned as an outcome."""
+    """Run the model. If the model fails, the outcome has the error."""
     try:
         return behaviour.compute(work)
     except ModelError as error:

@@ -36,7 +36,7 @@ def page(
 def newest(
     call: ApiCall, world: World, fits: Callable[[Job], bool], show: Callable[[Job], dict[str, Any]]
 ) -> dict[str, Any]:
-    """The requested page of predictions, newest first. If all match, it looks only at those it returns."""
+    """The requested page of predictions, newest first. If all predictions match, only the returned ones are read."""
     size, order = SIZES[call.operation.name], world.order
 
     def before(place: int) -> Iterator[Job]:
@@ -69,7 +69,7 @@ def _start(keys: list[str], cursor: str | None, size: int) -> int:
 
 
 def _parsed(cursor: str | None) -> tuple[str, str]:
-    """The direction of a cursor, and the item that it names; both empty without a cursor."""
+    """The direction of a cursor and the key of its item; both empty if there is no cursor."""
     if not cursor:
         return "", ""
     try:

@@ -11,7 +11,7 @@ from random import Random
 from kosmolua.emulator.identifiers import number
 from kosmolua.terminal.png import Picture
 
-# Words in the prompt that set the hue of the sky, in turns of the colour circle.
+# Words in the prompt that set the hue of the sky, as fractions of the color circle.
 HUES = {
     "red": 0.0,
     "fire": 0.03,
@@ -84,7 +84,7 @@ def paint(scene: Scene, width: int, height: int, moment: float = 0.0) -> Picture
 
 
 def painted(scene: Scene, width: int, height: int, moment: float = 0.0) -> Iterator[bytes]:
-    """The rows of the picture, one at a time: many pictures may be painted at once."""
+    """The rows of the picture, one at a time to save memory: many pictures may be painted at once."""
     turn = 2 * math.pi * moment
     across, down, slant = (_wave(one, width, height, turn) for one in scene.waves)
     ridges = [_heights(ridge, width, height) for ridge in scene.ridges]

@@ -1,4 +1,4 @@
-"""Reads the arguments of a request by the catalogue, and rejects what the API would reject."""
+"""Reads the arguments of a request according to the catalogue, and rejects what the API would reject."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LONGEST_WAIT = 60
 
 
 def read(operation: Operation, request: ApiRequest, path: Mapping[str, str]) -> dict[str, Any]:
-    """All arguments by name. Raises a problem of status 400 or 422."""
+    """All arguments by name. Raises a ProblemError with status 400 or 422."""
     arguments: dict[str, Any] = {**path, **_query(operation, request), **_headers(operation, request)}
     if operation.content_type == "application/json":
         arguments |= _body(operation, request)

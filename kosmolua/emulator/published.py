@@ -1,4 +1,4 @@
-"""Public models: served from their documents, and run by their schemas and default examples."""
+"""Public models: served from their JSON, and run according to their schemas and default examples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _MOST_TOKENS = 512
 
 
 class PublishedVersion(Version):
-    """The version in a document, shown as it is there."""
+    """The version in a model's document, returned unchanged."""
 
     document: Mapping[str, Any] = MappingProxyType({})
 
@@ -36,7 +36,7 @@ class PublishedVersion(Version):
 
 
 class PublishedModel(Model):
-    """A public model, made from its document's facts. The document is read when more is asked for."""
+    """A public model, made from its document's facts. The document is read when more is needed."""
 
     documents: Documents
     facts: Facts
@@ -60,7 +60,7 @@ class PublishedModel(Model):
         latest = self.latest
         return latest if latest and latest.id == version_id else None
 
-    def show(self, now: float, origin: str) -> Any:  # noqa: ARG002 - nothing in it changes
+    def show(self, now: float, origin: str) -> Any:  # noqa: ARG002 - the document never changes
         return msgspec.Raw(self.documents.raw(self.slug))
 
     def show_examples(self) -> list[dict[str, Any]]:
@@ -69,7 +69,7 @@ class PublishedModel(Model):
 
 
 def _model(documents: Documents, facts: Facts) -> PublishedModel:
-    # Whether a model runs by its name is not in older documents: those run both ways.
+    # Older documents do not say whether a model runs by name: their models run by name and by version.
     model = PublishedModel(
         facts.owner,
         facts.name,
@@ -92,14 +92,14 @@ def _seconds(moment: str) -> float:
 
 
 class Models(MutableMapping[str, Model]):
-    """The emulator's own models and the public ones, by ``owner/name``. A public one replaces one of its own."""
+    """The emulator's own models and public models, by ``owner/name``. A public model replaces an own one."""
 
     def __init__(self, own: Mapping[str, Model], documents: Documents | None = None) -> None:
         self._places = dict(documents.places) if documents else {}
         self._documents = documents
         self._own = {slug: model for slug, model in own.items() if slug not in self._places}
         self._opened: dict[str, PublishedModel] = {}
-        self._versions: dict[str, str] = {}  # the name of a public model, by the id of its version
+        self._versions: dict[str, str] = {}  # version id -> name of the public model
         self._examples: dict[str, str] = {}
 
     def __getitem__(self, slug: str) -> Model:
@@ -111,7 +111,7 @@ class Models(MutableMapping[str, Model]):
         self._own[slug] = model
 
     def put(self, model: Model) -> None:
-        """Add a model in place of a public one of its name."""
+        """Add a model, replacing a public model with the same name."""
         self._places.pop(model.slug, None)
         self._own[model.slug] = model
 
@@ -142,7 +142,7 @@ class Models(MutableMapping[str, Model]):
         return next((job for job in examples if job.id == job_id), None)
 
     def published_example(self, job_id: str) -> dict[str, Any] | None:
-        """The default example with that id, as the document has it."""
+        """The default example with that id, as it is in the document."""
         if job_id not in self._examples:
             self._complete()
         slug = self._examples.get(job_id)
@@ -150,7 +150,7 @@ class Models(MutableMapping[str, Model]):
         return model.show_examples()[0] if isinstance(model, PublishedModel) else None
 
     def _complete(self) -> dict[str, str]:
-        """The names of all public models by the ids of their versions."""
+        """The names of all public models, by version id."""
         if self._documents and len(self._opened) < len(self._places):
             for facts in self._documents.facts():
                 if facts.slug in self._places and facts.slug not in self._opened:
@@ -214,7 +214,7 @@ def _tokens(given: Mapping[str, Any]) -> int:
 
 
 def _units(given: Mapping[str, Any], made: Any, synthesis: Synthesis, *, streams: bool) -> dict[str, float]:
-    """What an official model bills, by the kind of its output."""
+    """The units that an official model bills: tokens, images or seconds, depending on the output."""
     words = len(str(given.get("prompt", "")).split())
     if streams:
         return {"token_input_count": words, "token_output_count": len(made)}

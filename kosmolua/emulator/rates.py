@@ -1,14 +1,14 @@
-"""Counts requests by minute for the rate limit headers. Never rejects one; faults do that."""
+"""Counts requests per minute for the rate limit headers. It never rejects a request; faults do that."""
 
 from __future__ import annotations
 
 LIMITS = {True: 600, False: 3000}
-"""Requests a minute, by whether they create something."""
+"""Requests per minute, by whether the request creates something."""
 WINDOW = 60
 
 
 class RateMeter:
-    """Requests of the current minute."""
+    """The number of requests in the current minute."""
 
     def __init__(self) -> None:
         self._window = 0

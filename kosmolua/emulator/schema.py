@@ -24,11 +24,11 @@ def resolve(schema: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 _REFERENCE = "#/components/schemas/"
-_DEEP = 8  # references in a row; more are a cycle
+_DEEP = 8  # the longest chain of references; a longer one is taken as a cycle
 
 
 def plain(shape: Any, schema: Mapping[str, Any], depth: int = 0) -> dict[str, Any]:
-    """The schema without references at its top: those of ``$ref`` and ``allOf``, and the first kind of ``anyOf``."""
+    """The schema with top-level ``$ref``, ``allOf`` and the first alternative of ``anyOf`` or ``oneOf`` merged in."""
     if not isinstance(shape, Mapping) or depth > _DEEP:
         return {}
     found = dict(shape)
@@ -47,7 +47,7 @@ def plain(shape: Any, schema: Mapping[str, Any], depth: int = 0) -> dict[str, An
 def check_object(
     shape: Mapping[str, Any], value: Mapping[str, Any], path: str, schema: Mapping[str, Any] = MappingProxyType({})
 ) -> list[Problem]:
-    """Errors in the members of an object, as (type, field, description). References are to ``schema``."""
+    """Errors in the members of an object, as (type, field, description). References are looked up in ``schema``."""
     missing = [
         ("required", path or name, f"{name} is required") for name in shape.get("required", ()) if name not in value
     ]
@@ -80,7 +80,7 @@ def check(shape: Mapping[str, Any], value: Any, path: str, schema: Mapping[str, 
 
 
 def _kinds(shape: Mapping[str, Any], schema: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The schemas of which the value must fit one; none if every type is valid."""
+    """The alternative schemas, one of which the value must match; empty if every type is valid."""
     unions = [*shape.get("anyOf", ()), *shape.get("oneOf", ())]
     kinds = [{**plain(shape, schema), **plain(one, schema)} for one in unions] or [plain(shape, schema)]
     return kinds if all(kind.get("type") for kind in kinds) else []
@@ -88,7 +88,7 @@ def _kinds(shape: Mapping[str, Any], schema: Mapping[str, Any]) -> list[dict[str
 
 def _fits(shape: Mapping[str, Any], value: Any) -> bool:
     kinds = shape["type"] if isinstance(shape["type"], list) else [shape["type"]]
-    # cog 0.0 wrote enums whose values are not of the given type: the enum is right.
+    # cog 0.0 wrote enums whose values do not have the declared type: the enum takes precedence.
     return (
         any(_is(value, kind) for kind in kinds)
         or (value is None and shape.get("nullable") is True)
@@ -141,14 +141,14 @@ def with_defaults(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[st
 
 
 def redacted(shape: Mapping[str, Any], value: Mapping[str, Any]) -> dict[str, Any]:
-    """The value as the API shows it: secret members are hidden."""
+    """The value as the API returns it: secret members are hidden."""
     secret = {name for name, one in shape.get("properties", {}).items() if one.get("x-cog-secret") is True}
     return {name: "[REDACTED]" if name in secret else one for name, one in value.items()}
 
 
 def alike(value: Any) -> Any:
-    """The value in the form that is compared with an example: "4.1" becomes a number, as some clients send it, and null
-    is left out.
+    """The value in a form for comparison with an example: "4.1" becomes a number, since some clients send text, and
+    null is left out.
     """
     if isinstance(value, Mapping):
         return {name: alike(item) for name, item in value.items() if item is not None}

@@ -38,7 +38,7 @@ class Application(Protocol):
     def close(self) -> None: ...
 
 
-# The maximum of a rejected upload that is read, so that the client can read the error.
+# The most bytes of a rejected upload that are read, so that the client can read the error.
 MOST_DISCARDED = 256 * 1024 * 1024
 
 
@@ -47,7 +47,7 @@ class _Server(ThreadingMixIn, TCPServer):
     allow_reuse_address = True
     request_queue_size = 128
     daemon_threads = True
-    # A thread may block in a delayed answer for a minute; closing does not wait for it.
+    # A thread may wait up to a minute with a delayed answer; closing does not wait for the thread.
     block_on_close = False
 
     def __init__(
@@ -94,7 +94,7 @@ class _Connection(BaseHTTPRequestHandler):
         self.scheme = cast("_Server", self.server).scheme
 
     def finish(self) -> None:
-        # Close the socket even if the client is gone and data is unsent.
+        # Close the socket even if the client has disconnected and data is unsent.
         with contextlib.suppress(ConnectionError, SSLError):
             super().finish()
         self.rfile.close()
@@ -208,7 +208,7 @@ class _Answer:
         connection = self._connection
         connection.send_response_only(self._status)
         names = {name.lower() for name, _ in self._headers}
-        if "date" not in names:  # the emulator sends the time of its own clock
+        if "date" not in names:  # the emulator sends the Date of its own clock
             connection.send_header("Date", connection.date_time_string())
         for name, value in self._headers:
             connection.send_header(name, value)
@@ -230,7 +230,8 @@ def running(
 ) -> Iterator[str]:
     """Serve the application in a thread inside this context, then close it. Yields its URL, ending in /v1.
 
-    With ``secure`` it speaks HTTPS. With ``proxied``, a context for the name of the API, it is also a proxy for that.
+    With ``secure`` the server uses HTTPS. With ``proxied``, a TLS context for the API's host name, it is also a proxy
+    for that host.
     """
     with _Server((host, port), application, secure, proxied) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

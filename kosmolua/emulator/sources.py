@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read(world: World, url: str, now: float, origin: str) -> Content | str:
-    """What a URL leads to, or an error message. Nothing is painted yet."""
+    """The content of a URL, or an error message. Nothing is painted yet."""
     if url.startswith("data:"):
         return _read_data(url)
     if not url.startswith(f"{origin}/"):
@@ -24,7 +24,7 @@ def read(world: World, url: str, now: float, origin: str) -> Content | str:
 
 
 def own(world: World, value: Any, now: float, origin: str) -> dict[str, Content | str]:
-    """What the URLs of this emulator in a value lead to."""
+    """The content of each URL in a value that is below ``origin``, or an error message."""
     if isinstance(value, str):
         return {value: read(world, value, now, origin)} if value.startswith(f"{origin}/") else {}
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

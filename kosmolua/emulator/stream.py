@@ -32,7 +32,7 @@ class Event:
 
     def encode(self, number: int, *, ids: bool = False) -> bytes:
         lines = "".join(f"data: {line}\n" for line in self.data.split("\n"))
-        # The events at the end have no id in the guide of the API, but were seen with one.
+        # The last events have no id in the API's guide, but the API has been seen to send one.
         name = f"id: {self.id(number)}\n" if ids or self.name in {"output", "logs"} else ""
         return f"event: {self.name}\n{name}{lines}\n".encode()
 
@@ -41,7 +41,7 @@ class Event:
 
 
 def timeline(job: Job) -> list[Event]:
-    """All events of a job's stream in order, unless the job is stopped. Of one on a cog server, those until now."""
+    """All events of a job's stream, in order: those until a stop, and for a job on a cog server those so far."""
     finish = job.finish()
     if isinstance(job, CogJob):
         events = [Event(*piece) for piece in job.pieces]
@@ -56,7 +56,7 @@ def _tokens(job: Job) -> list[str]:
 
 
 def _spread(job: Job, name: str, parts: list[str]) -> list[Event]:
-    """Events spread over the run: the first log line at its start, the last token at its end."""
+    """Events spread over the job's run: the first log line at the start, the last token at the end."""
     length, lead = job.end - job.start, 0 if name == "logs" else 1
     return [Event(job.start + length * (at + lead) / len(parts), name, part) for at, part in enumerate(parts)]
 
@@ -86,7 +86,7 @@ def follow(
     cut: bool = False,
     ids: bool = False,
 ) -> Iterator[bytes]:
-    """The bytes of the stream. ``cut`` breaks the connection halfway; with ``ids`` the last events have one too."""
+    """The bytes of the stream. ``cut`` breaks the connection halfway; with ``ids`` the last events have ids too."""
     with lock:
         sent = resume_at(job, last_event_id)
     until = clock.time() + LONGEST_CONNECTION

@@ -14,7 +14,7 @@ from kosmolua.emulator.identifiers import number
 from kosmolua.emulator.models import Content, FileRef
 from kosmolua.emulator.schema import plain
 
-_DEEP = 12  # levels of a schema; a recursive one ends there
+_DEEP = 12  # the most levels of a value, since a schema may be recursive
 _MOST_ITEMS, _MOST_FILES = 8, 16
 _EDGES = (16, 4096)
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "max_images", "batch_size", "n")
@@ -27,7 +27,7 @@ _FORTY_TOKENS = 40
 
 
 def is_link(value: object) -> bool:
-    """Whether a value in a recorded output is the URL of one of its files."""
+    """Whether a value in a recorded output is the URL of an output file."""
     if not isinstance(value, str) or not value.startswith(("http://", "https://", "data:")) or " " in value:
         return False
     try:
@@ -38,9 +38,9 @@ def is_link(value: object) -> bool:
 
 
 class Synthesis:
-    """One output, and the files in it by name.
+    """One output, and its files by name.
 
-    ``example`` is the output of the model's example: it shows what the schema does not, such as the type of a file.
+    ``example`` is the output of the model's example: it shows what the schema does not, such as a file's type.
     """
 
     def __init__(self, schema: Mapping[str, Any], given: Mapping[str, Any], seed: int) -> None:
@@ -50,7 +50,7 @@ class Synthesis:
         self.seconds = _bounded(_number(given, ("duration", "seconds", "audio_duration")) or 1.0, 0.2, 10.0)
 
     def repeat(self, example: Any) -> Any:
-        """The output of the example, with files of the same kinds."""
+        """The output of the example, with new files of the same kinds."""
         if isinstance(example, list):
             return [self.repeat(item) for item in example]
         if isinstance(example, dict):
@@ -105,7 +105,7 @@ class Synthesis:
         if shape.get("enum"):
             return example if example in shape["enum"] else self._chance.choice(shape["enum"])
         if kind == "boolean":
-            return self._chance.random() < 0.5  # noqa: PLR2004 - as often as not
+            return self._chance.random() < 0.5  # noqa: PLR2004 - one half
         if kind in {"integer", "number"}:
             low = shape.get("minimum", 0)
             high = shape.get("maximum", max(low, 1) * (100 if kind == "integer" else 1))
@@ -155,7 +155,7 @@ def _family(extension: str) -> str:
 
 
 def named(url: str) -> tuple[str, str]:
-    """The stem and extension of a URL's file, in characters that URLs take."""
+    """The stem and extension of a URL's file, in characters that are valid in a URL."""
     if url.startswith("data:"):
         kind = url[len("data:") :].partition(";")[0]
         return "out", next((name for name, (content, _) in media.MAKERS.items() if content == kind), "bin")
@@ -176,7 +176,7 @@ def _bounded(value: float, low: float, high: float) -> float:
 
 
 def size(given: Mapping[str, Any]) -> tuple[int, int]:
-    """The size of a picture in pixels, by the inputs that models have for it."""
+    """The size of a picture in pixels, from the inputs that models usually have for it."""
     width, height = _number(given, ("width", "image_width")), _number(given, ("height", "image_height"))
     ratio = _pair(given.get("aspect_ratio"), ":")
     if ratio and (given.get("aspect_ratio") != "custom") and not (width and height and "megapixels" not in given):

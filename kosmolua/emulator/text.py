@@ -17,7 +17,7 @@ Far away a bell rings and nobody answers .
 The light falls softly on the SUBJECT and every edge of it turns to gold .
 Behind the SUBJECT the road climbs to the hills and is lost in the mist .
 Nothing moves but the grass and the long shadow of the SUBJECT .
-The colours are few : a warm red , a deep green and the grey of wet stone .
+The colors are few : a warm red , a deep green and the grey of wet stone .
 In the evening the wind turns and the water carries the last light away .
 You can hear the SUBJECT before you see it , like a bell in the mist .
 The sky opens slowly and the hills come forward one after another .

@@ -1,4 +1,4 @@
-"""CONNECT for programs that cannot set the address of the API: the server is their proxy for that one host.
+"""CONNECT for programs whose API address cannot be set: the server is their proxy for that one host.
 
 The TLS of ``api.replicate.com`` ends here, with a certificate made for this process. Nothing is passed on: a request
 for any other host is refused, so that such a program fails visibly instead of bypassing the test or the recording.
@@ -23,14 +23,14 @@ _WITHOUT = "This server is not a proxy; start it with --proxy"
 
 
 def refusal(target: str, context: ssl.SSLContext | None) -> str:
-    """Why a target is not served, as clients show it: the reason phrase of the answer. Empty if it is served."""
+    """The reason phrase of the answer that refuses a target, which clients show. Empty if the target is served."""
     if context is None:
         return _WITHOUT
     return "" if target.lower() == TARGET else _REFUSED
 
 
 def enter(connection: BaseHTTPRequestHandler, context: ssl.SSLContext) -> None:
-    """Answer 200 and continue inside TLS on the same connection. Raises an OSError if the client does not."""
+    """Answer 200 and continue inside TLS on the same connection. Raises an OSError if the TLS handshake fails."""
     connection.send_response_only(200, "Connection established")
     connection.end_headers()
     connection.wfile.flush()

@@ -10,11 +10,11 @@ from kosmolua.terminal.png import Picture
 EDGE = 64
 FRAMES = 8
 _BLOCK = 16  # pixels of a macroblock's edge
-_SCALE = 1000  # units of time in a second
+_SCALE = 1000  # time units per second
 
 
 class _Bits:
-    """Bits from the most significant on, with the codes of H.264."""
+    """Bits, most significant first, with the codes of H.264."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -42,7 +42,7 @@ class _Bits:
 
 
 def _unit(kind: int, bits: _Bits) -> bytes:
-    """A NAL unit; the samples are never so small that bytes would have to be escaped."""
+    """A NAL unit. No samples are small enough that bytes would have to be escaped."""
     return bytes([kind]) + bits.bytes()
 
 
@@ -75,7 +75,7 @@ def _slice(picture: Picture, number: int) -> bytes:
     bits = _Bits()
     bits.golomb(0, 7, 0)  # first macroblock, intra only, parameter set
     bits.put(0, 4)
-    bits.golomb(number % 2)  # neighbouring IDR pictures have different ids
+    bits.golomb(number % 2)  # adjacent IDR pictures have different ids
     bits.put(0, 2)
     bits.golomb(0, 1)  # no change of the quantizer; no loop filter
     for top in range(0, picture.height, _BLOCK):
@@ -115,7 +115,7 @@ _MATRIX = struct.pack(">9I", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
 
 
 def write_mp4(frames: Sequence[Picture], seconds: float) -> bytes:
-    """A video of square frames whose edge is a multiple of 16, shown for that long in all."""
+    """A video of square frames, whose edge is a multiple of 16 pixels; together they last that many seconds."""
     edge, step = frames[0].width, max(1, round(seconds * _SCALE / len(frames)))
     shown = [_slice(frame, number) for number, frame in enumerate(frames)]
     samples = [struct.pack(">I", len(one)) + one for one in shown]

@@ -65,7 +65,7 @@ class Event:
 
 @dataclass
 class Feed:
-    """The events of one job for one webhook. Each event is returned once."""
+    """The events of one job for one webhook URL. Each event is returned once."""
 
     url: str
     wanted: frozenset[str]
@@ -97,7 +97,7 @@ class Feed:
             yield from self._last_changes(finish, now)
 
     def _last_changes(self, finish: float, now: float) -> Iterator[Event]:
-        """Without a completed event, the last changes are sent as soon as the interval allows."""
+        """The last changes of a job without a completed event, sent as soon as the interval allows."""
         last = max([finish, *(time + INTERVAL for time, _ in self._sent.values())])
         if now >= last:
             self.done = True
@@ -126,7 +126,7 @@ class Message:
 
 
 class Courier:
-    """Sends the webhooks of all feeds, one after the other, in a thread that runs while there are any."""
+    """Sends the webhooks of all feeds, one after another, in a thread that runs while there are feeds."""
 
     def __init__(self, world: World, clock: Clock, lock: threading.RLock) -> None:
         self._world = world
@@ -148,7 +148,7 @@ class Courier:
                 self._thread.start()
 
     def close(self) -> None:
-        """Send due messages once, and end. Closes the connection to a slow receiver."""
+        """Send the due messages once and stop the thread. Closes the connection to a slow receiver."""
         with self._lock:
             self._closing.set()
             thread = self._thread

@@ -27,7 +27,7 @@ DAY = 86_400.0
 
 @dataclass
 class Version:
-    """One version of a model: its behaviour and schema."""
+    """One version of a model: its behavior and schema."""
 
     id: str
     created: float
@@ -75,7 +75,7 @@ class Model:
 
     @property
     def updated(self) -> float:
-        """When its latest version was made, or the model itself."""
+        """When the latest version was created, or the model if it has no version."""
         return self.latest.created if self.latest else self.created
 
     @property
@@ -164,7 +164,7 @@ class File:
 
 @dataclass
 class World:
-    """All data. Dictionaries are in order of creation."""
+    """All data of the emulator. Dictionaries are in order of creation."""
 
     ids: IdSource
     account: dict[str, Any]
@@ -173,13 +173,13 @@ class World:
     models: Models
     deployments: dict[str, Deployment] = field(default_factory=dict)
     predictions: dict[str, Job] = field(default_factory=dict)
-    order: list[Job] = field(default_factory=list)  # the predictions by their place
+    order: list[Job] = field(default_factory=list)  # the predictions in order of creation
     trainings: dict[str, Job] = field(default_factory=dict)
     files: dict[str, File] = field(default_factory=dict)
     feeds: list[Feed] = field(default_factory=list)
     cogs: dict[str, CogModel] = field(default_factory=dict)
-    inline: bool = False  # files are in the outputs, as data URLs
-    speed: float = 1.0  # of models
+    inline: bool = False  # outputs contain their files, as data URLs
+    speed: float = 1.0  # factor of the models' speed
     _ending: list[tuple[float, int, Job]] = field(default_factory=list)  # a heap, ordered by when their data is removed
     _serial: Iterator[int] = field(default_factory=count)
 
@@ -212,7 +212,7 @@ class World:
         self.expire(job)
 
     def expire(self, job: Job) -> None:
-        """Schedule the removal of its data. A job whose end is not known yet is passed again when it has ended."""
+        """Schedule the removal of the job's data. Call it again at the end of a job whose end was not known."""
         if (end := job.finish()) < math.inf:
             heappush(self._ending, (end + RETENTION, next(self._serial), job))
 
@@ -224,7 +224,7 @@ class World:
             job.place = place
 
     def settle(self, now: float) -> None:
-        """Apply changes due by now: publish trained versions, remove expired files and the data of old jobs."""
+        """Apply the changes that are due: publish trained versions, remove expired files and the data of old jobs."""
         for training in self.trainings.values():
             if not training.settled and training.at(now).terminal:
                 training.settled = True

@@ -98,7 +98,7 @@ def test_a_model_is_known_where_it_is_typed(terminal):
     screen.press("Tab")
     screen.type('", { ')
     screen.wait_for("black-forest-labs/flux-schnell{ prompt*, width = 256, height = 256, num_outputs = 1, seed, ")
-    seen = screen.wait_for("string, required: What to paint. Colours and times of day in it are used.")
+    seen = screen.wait_for("string, required: What to paint. Colors and times of day in it are used.")
     assert 'megapixels = "1" } → list of files' in seen
     screen.press("Tab")
     screen.type('"a fox", num')

@@ -1,1 +1,1 @@
-"""Models that run on a cog server of this machine: its schema, its queue, and the predictions that it runs."""
+"""Models that run on a cog server on this machine: the server's schema, its queue, and the predictions it runs."""

@@ -25,7 +25,7 @@ class CogJob(Job):
     schema: Mapping[str, Any] = field(default_factory=dict, repr=False)
     kind: Kind = PREDICTION
     grows: bool = False
-    by_webhook: bool = False  # a webhook reports its end; otherwise the answer to the request does
+    by_webhook: bool = False  # a webhook reports the job's end; otherwise the answer to the request does
     began: float | None = None
     ended: float | None = None
     result: str = "failed"
@@ -34,7 +34,7 @@ class CogJob(Job):
     pieces: list[tuple[float, str, str]] = field(default_factory=list, repr=False)
     size: int = 0
     freed: bool = False
-    reported: bool = False  # its end came from the server
+    reported: bool = False  # the server reported the end
     on_end: Callable[[CogJob], None] = field(default=_ignore, repr=False)
 
     @property
@@ -77,7 +77,7 @@ class CogJob(Job):
         return list(self.parts) if self.parts else None
 
     def overdue(self, now: float) -> bool:
-        """End it if its deadline or a prediction's longest time is over. Returns whether it has ended."""
+        """End the job if its deadline, or a prediction's time limit, has passed. Returns whether the job has ended."""
         if self.ended is None and self.deadline is not None and now >= self.deadline:
             self.close("canceled" if self.began is not None else "aborted", now)
         if self.ended is None and self.kind is PREDICTION and now >= self.start + LONGEST:
@@ -93,7 +93,7 @@ class CogJob(Job):
             self.began = now
 
     def progress(self, report: Mapping[str, Any], now: float) -> None:
-        """Apply what is known so far. Webhooks may arrive out of order: one with less output than is known is older."""
+        """Apply a progress report. Webhooks may arrive out of order: a report with less output than known is old."""
         if self.ended is not None:
             return
         self.begin(now)
@@ -103,14 +103,14 @@ class CogJob(Job):
     def report(self, report: Mapping[str, Any], now: float) -> None:
         """Apply a webhook.
 
-        That of the beginning may already have the end, if the model was quick. Files are not in it, but their paths on
-        the server, so it is the end only of a job that has no other.
+        If the model was quick, the start webhook may already have the final status. A webhook has paths on the server
+        instead of files, so its final status counts only if no other message reports the job's end.
         """
         ended = self.by_webhook and report.get("status") in ENDED
         (self.complete if ended else self.progress)(report, now)
 
     def complete(self, report: Mapping[str, Any], now: float) -> None:
-        """Apply the last state of the prediction."""
+        """Apply the final state of the prediction or training."""
         if self.ended is not None:
             return
         status = report.get("status")

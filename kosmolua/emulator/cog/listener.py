@@ -14,13 +14,13 @@ import msgspec
 from kosmolua.emulator.cog.shapes import is_deep
 
 LARGEST = 64 * 1024 * 1024
-"""Bytes of a webhook. A larger one is dropped: the answer has the complete output."""
-PATIENCE = 5.0  # seconds for a webhook to come in whole
+"""The most bytes of a webhook. A larger one is dropped: the answer has the complete output."""
+PATIENCE = 5.0  # seconds in which a webhook must arrive completely
 Report = Callable[[str, dict[str, Any]], None]
 
 
 class Listener:
-    """Calls ``report`` with the path and the document of each webhook, from any thread."""
+    """Calls ``report`` with the path and the JSON of each webhook, from any thread."""
 
     def __init__(self, report: Report) -> None:
         self._server = _Server(("127.0.0.1", 0), _Webhook)
@@ -28,7 +28,7 @@ class Listener:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), name="cog webhooks", daemon=True).start()
 
     def url(self, path: str) -> str:
-        """The address to which webhooks are sent that are reported as that path."""
+        """The URL for webhooks that ``report`` gets with this path."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/{self._server.secret}/{path}"
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class _Server(ThreadingMixIn, TCPServer):
     secret: str
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Cog may end a connection at any time."""
+        """Do nothing: cog may close a connection at any time."""
 
 
 class _Webhook(BaseHTTPRequestHandler):

@@ -23,7 +23,7 @@ from kosmolua.emulator.world import Model, Version, World
 from kosmolua.errors import UsageError
 
 STARTING = 5.0
-"""Seconds to wait for a server that does not give its schema yet."""
+"""Seconds to wait for a server that does not yet return its schema."""
 TRAINS = "python -m cog.server.http --x-mode train"
 FRESH = 1.0  # seconds until a server is asked for its schema again
 _NAME = re.compile(r"([a-z0-9][a-z0-9._-]*)/([a-z0-9][a-z0-9._-]*)=(.+)", re.DOTALL)
@@ -31,7 +31,7 @@ _sorted = msgspec.json.Encoder(order="sorted").encode
 
 
 class CogVersion(Version):
-    """A server as it was when its schema was read. A prediction runs on the server as it is when it starts."""
+    """A server's state when its schema was read. A prediction uses whatever the server runs when it starts."""
 
     server: CogServer
     training_server: CogServer | None = None  # runs trainings
@@ -42,7 +42,7 @@ class CogVersion(Version):
         return self.server if kind is PREDICTION else self.training_server
 
     def trained(self, version_id: str, created: float) -> Version:
-        """It runs on the same server, which does not have the weights."""
+        """The version that a training makes. It runs on the same server, which does not have the trained weights."""
         made = CogVersion(version_id, created, self.behaviour, self.schema, self.trainer)
         made.server, made.training_server = self.server, self.training_server
         made.cog_version, made.grows = self.cog_version, self.grows
@@ -58,7 +58,7 @@ class CogVersion(Version):
 
 
 class CogModel(Model):
-    """A model with a version for each schema that its server has had. It runs by name and by version."""
+    """A model with a version for each schema that its server has had. It can be run by name or by version."""
 
     server: CogServer
     training_server: CogServer | None = None
@@ -73,13 +73,13 @@ class CogModel(Model):
         return {**super().show(now, origin), "is_official": False}
 
     def is_meant(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether a request with these arguments is about this model, as far as its name or version says."""
+        """Whether the name or version in these arguments refers to this model."""
         named = (arguments.get("model_owner"), arguments.get("model_name")) == (self.owner, self.name)
         version = str(arguments.get("version", ""))
         return named or version.startswith(self.slug) or self.version(version) is not None
 
     def refresh(self, lock: threading.RLock, now: float) -> None:
-        """Check whether the server has changed since the last time. Not under the lock; at most once a second."""
+        """Check whether the server has changed, at most once a second. Do not call this under the lock."""
         if time.monotonic() - self.looked < FRESH or not self.server.is_idle:
             return
         self.looked = time.monotonic()
@@ -95,7 +95,7 @@ class CogModel(Model):
 def add_cogs(world: World, cogs: Iterable[str], lock: threading.RLock, clock: Clock) -> None:
     """Add a model for each ``owner/name=URL`` or ``owner/name=URL,URL``: the second server runs its trainings.
 
-    Raises a `UsageError` if one is invalid or is no cog server.
+    Raises a `UsageError` if an entry is invalid or its server is not a cog server.
     """
     for spec in cogs:
         match = _NAME.fullmatch(spec)

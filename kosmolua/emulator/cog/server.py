@@ -1,4 +1,4 @@
-"""A cog server behind a model: its schema, the queue of its predictions, and the threads that run them on it."""
+"""The cog server of a model: its schema, the queue of predictions, and the threads that run them on the server."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from kosmolua.emulator.cog.listener import Listener
 
 MOST_THREADS = 16
-"""Predictions that are sent to one server at once. The server decides how many it accepts; the others wait."""
+"""The most predictions sent to one server at once. The server decides how many it accepts; the others wait."""
 MOST_WAITING = 1000
 MOST_HELD = 1 << 30
-"""Bytes of outputs that are kept for one server. Beyond that the oldest lose their data early."""
-SILENT = 0.25  # seconds without an answer after which the server has accepted a prediction
+"""The most bytes of outputs kept for one server. Beyond that, the oldest predictions lose their data early."""
+SILENT = 0.25  # seconds without an answer after which a prediction counts as accepted
 PAUSE = 0.25  # seconds before a busy server is asked again
 LOOK = 1.0  # seconds between checks of a server that reports the end of a prediction by webhook
-_MISSED = 3  # checks of an idle server after which that webhook counts as lost
+_MISSED = 3  # checks that find the server idle, after which that webhook counts as lost
 _ACCEPTED, _BUSY, _INVALID, _OK, _UNAVAILABLE = 202, 409, 422, 200, 503
 _PROGRESS = ["start", "output", "logs"]
 _BROKEN = ("SETUP_FAILED", "DEFUNCT")
@@ -42,7 +42,7 @@ Sources = Mapping[str, "Content | str"]
 
 @dataclass(frozen=True)
 class Facts:
-    """What a server says about itself. ``blocks``: it answers nothing else while it runs a prediction, as cog 0.9."""
+    """What a server says about itself. ``blocks``: like cog 0.9, it answers nothing else while a prediction runs."""
 
     schema: dict[str, Any]
     version: str
@@ -53,7 +53,7 @@ class Facts:
 class _Waiting:
     job: CogJob
     given: Mapping[str, Any]
-    sources: Sources  # the emulator's own files in the input, or the reason why one cannot be read, by URL
+    sources: Sources  # by URL: the emulator's own files in the input, or why a file cannot be read
 
 
 class CogServer:
@@ -77,7 +77,7 @@ class CogServer:
         self.facts = self.look()
 
     def look(self, timeout: float = PATIENCE) -> Facts:
-        """Read schema and version. Raises a CogError if there is no cog, or it is not ready for that."""
+        """Read the schema and version. Raises a CogError if the server is not cog, or is not ready."""
         schema, index = self.wire.ask("GET", "/openapi.json", timeout), self.wire.ask("GET", "/", timeout)
         if fault := fault_of(schema.fields):
             raise CogError(f"cog at {self.wire.url} gives an invalid schema: {fault}")
@@ -104,7 +104,7 @@ class CogServer:
             threading.Thread(target=self._work, name="cog", daemon=True).start()
 
     def close(self) -> None:
-        """Cancel the running predictions, and end."""
+        """Cancel the running predictions, and stop the threads."""
         with self._ready:
             self._closing = True
             self._waiting.clear()
@@ -121,14 +121,14 @@ class CogServer:
             with self._ready:
                 del self._running[waiting.job.id]
                 if busy:
-                    # The other running predictions are as many as the server takes.
+                    # The server accepts no more predictions at once than the others that are running.
                     self._room = max(1, len(self._running))
                     self._waiting.appendleft(waiting)
                     self._ready.wait(PAUSE)
                 self._ready.notify_all()
 
     def _take(self) -> _Waiting | None:
-        """The next prediction, when the server has room and has accepted the one before. None if there is none."""
+        """Wait until the server has room and has accepted the previous prediction. Returns the next, or None."""
         with self._ready:
             while self._waiting and not self._closing:
                 room = 1 if self.facts.blocks else self._room
@@ -147,7 +147,7 @@ class CogServer:
             return None
 
     def _run(self, waiting: _Waiting) -> bool:
-        """Run a prediction to its end. True if the server is busy, and it has to wait."""
+        """Run a prediction to its end. Returns True if the server is busy and the prediction has to wait."""
         job = waiting.job
         try:
             answer = _Attempt(self, waiting).answer()
@@ -171,7 +171,7 @@ class CogServer:
         return False
 
     def _is_broken(self, job: CogJob) -> bool:
-        """Whether the server can run nothing; then the prediction has failed, with the logs of the setup."""
+        """Whether the server's setup failed; if so, fail the prediction with the logs of the setup."""
         health = self.wire.ask("GET", "/health-check").fields
         if health.get("status") not in _BROKEN:
             return False
@@ -212,7 +212,7 @@ class CogServer:
             oldest.free()
 
     def begin(self, job: CogJob) -> bool:
-        """Note that the server runs it. False if it has ended, by a cancel or by time."""
+        """Note that the server is running the job. Returns False if the job was canceled or has timed out."""
         with self._ready:
             if job.began is None:
                 job.begin(self._clock.time())
@@ -227,16 +227,16 @@ class CogServer:
 class _Attempt:
     """One try to run a prediction.
 
-    The answer to a synchronous request holds the files of the output, in every version. Cog 0.9 alone ignores a cancel
-    during such a request. So if the output has no files, cog 0.9 gets an asynchronous request, and sends a webhook at
-    the end.
+    In every version of cog, the answer to a synchronous request contains the output's files. Only cog 0.9 ignores a
+    cancel during such a request. So if the output has no files, cog 0.9 gets an asynchronous request, and sends a
+    webhook at the end.
     """
 
     def __init__(self, server: CogServer, waiting: _Waiting) -> None:
         self._server, self._job, self._waiting = server, waiting.job, waiting
         facts, kind = server.facts, server.kind
         self._job.by_webhook = facts.blocks and not has_files(resolve(facts.schema, kind.output), facts.schema)
-        # Cog 0.9 answers 500 to trainings. If it was started for them, its predictions are trainings.
+        # Cog 0.9 answers 500 to /trainings. A server that was started for trainings runs them as /predictions.
         place = PREDICTION.place if facts.blocks else kind.place
         self._path = f"/{place}/{self._job.id}"
         self._sent = 0.0
@@ -251,7 +251,7 @@ class _Attempt:
         return self._until_reported()
 
     def _wait(self) -> bool:
-        """Called while there is no answer. A server that refuses does so at once."""
+        """Note an accepted prediction while there is no answer: a server that refuses one does so at once."""
         if time.monotonic() - self._sent < SILENT:
             return self._server.in_time(self._job)
         return self._server.begin(self._job)
@@ -271,7 +271,7 @@ class _Attempt:
         return body
 
     def _fetch(self, url: str) -> str:
-        """A file of the emulator as a data URL; any other URL as it is, for cog to read."""
+        """The data URL of an emulator file. Any other URL is returned unchanged, for cog to read."""
         found = self._waiting.sources.get(url)
         if found is None:
             return url

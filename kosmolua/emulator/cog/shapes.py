@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-MOST_DEPTH = 100  # of a document: json of CPython and of the client end at about 1,000
+MOST_DEPTH = 100  # levels of a document; the json modules of CPython and the client fail at about 1,000
 _TEXTS = ("type", "format", "$ref", "x-cog-array-type", "x-cog-array-display")
 _NUMBERS = ("minimum", "maximum", "minLength", "maxLength")
 _LISTS = ("allOf", "anyOf", "oneOf")
@@ -19,7 +19,7 @@ def is_deep(value: Any, left: int = MOST_DEPTH) -> bool:
 
 
 def fault_of(document: Mapping[str, Any]) -> str | None:
-    """The first keyword of a schema that has the wrong type, with its place; None for a valid one."""
+    """The first schema keyword whose value has the wrong type, with its path; None if the schema is valid."""
     components = document.get("components", {})
     shapes = components.get("schemas", {}) if isinstance(components, Mapping) else None
     if not isinstance(shapes, Mapping):

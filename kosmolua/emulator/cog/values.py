@@ -18,7 +18,7 @@ Fetch = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Kind:
-    """What a server runs: the place of its requests, and the names of the schemas of its input and output."""
+    """What a server runs: the path of its requests, and the names of its input and output schemas."""
 
     place: str
     input: str
@@ -30,7 +30,7 @@ TRAINING = Kind("trainings", "TrainingInput", "TrainingOutput")
 
 
 def sent_input(schema: Mapping[str, Any], kind: Kind, given: Mapping[str, Any], fetch: Fetch) -> dict[str, Any]:
-    """The input for cog. ``fetch`` returns what replaces each URL of a file.
+    """The input for cog. ``fetch`` returns the replacement for a file URL.
 
     Null is left out of inputs that may be null: cog 0.23 refuses it. A whole number is written without a fraction for
     an integer: cog 0.23 gives the model what is written.
@@ -87,7 +87,7 @@ class ShownOutput:
 
 
 def read_data(text: str) -> tuple[str, bytes] | None:
-    """Content type and bytes of a data URL as cog writes it; None for any other text."""
+    """The content type and bytes of a data URL as cog writes it; None for any other text."""
     head, comma, encoded = text[5:].partition(",") if text.startswith("data:") else ("", "", "")
     if not comma or not head.endswith(";base64"):
         return None
@@ -124,7 +124,7 @@ def streamed(schema: Mapping[str, Any]) -> tuple[bool, bool]:
 
 
 def has_files(shape: Any, schema: Mapping[str, Any], depth: int = 0) -> bool:
-    """Whether a value of that shape may hold files. A shape that says nothing may."""
+    """Whether a value of this shape may contain files. A value of an unspecified shape may."""
     shape = plain(shape, schema)
     kind = shape.get("type")
     if kind == "string":

@@ -1,4 +1,4 @@
-"""HTTP to a cog server on this machine, within bounds of bytes and time."""
+"""HTTP to a cog server on this machine, with limits on bytes and time."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from kosmolua.emulator.cog.shapes import MOST_DEPTH, is_deep
 from kosmolua.errors import UsageError
 
 LARGEST = 256 * 1024 * 1024
-"""Bytes of an answer or input: files are inside it, as data URLs."""
-PATIENCE = 30.0  # seconds for short requests, and for the rest of an answer that has begun to come
-STOPPING = 5.0  # seconds for a cancel, and for the server to be free again after it
-GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the fewest bytes a second after them
+"""The most bytes of an answer or input, which contains its files as data URLs."""
+PATIENCE = 30.0  # seconds for a short request, and between two parts of an answer
+STOPPING = 5.0  # seconds for a cancel, and then for the server to become free
+GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for any answer; bytes a second that a longer answer must reach
 _BLOCK = 1 << 20
 _HEADERS = {"Content-Type": "application/json"}
 
@@ -43,8 +43,8 @@ class CogAnswer:
 
 
 class Wire:
-    """Requests to one server. Each has its own connection, so that any thread may send one. An answer that has begun
-    has ``grace`` seconds for its head, and as much for its body besides the time that its size needs.
+    """Requests to one server. Each has its own connection, so that any thread may send one. Once an answer has begun,
+    its head must arrive within ``grace`` seconds; its body gets another ``grace`` seconds plus time for its size.
     """
 
     def __init__(self, url: str, *, grace: float = GRACE) -> None:
@@ -52,7 +52,7 @@ class Wire:
         self._grace = grace
 
     def ask(self, method: str, path: str, timeout: float = PATIENCE) -> CogAnswer:
-        """A short request. Raises a CogError."""
+        """Send a request that is answered quickly. Raises a CogError."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=timeout)
         try:
             connection.request(method, path)
@@ -63,7 +63,7 @@ class Wire:
             connection.close()
 
     def predict(self, path: str, body: bytes, *, respond_async: bool, wait: Callable[[], bool]) -> CogAnswer | None:
-        """Start a prediction and wait for the answer. ``wait`` is called until then; None if it returns false."""
+        """Start a prediction and wait for the answer, calling ``wait`` again and again. None if it returns False."""
         connection = http.client.HTTPConnection(self._host, self._port, timeout=PATIENCE)
         try:
             connection.request("PUT", path, body, _HEADERS | ({"Prefer": "respond-async"} if respond_async else {}))
@@ -79,9 +79,9 @@ class Wire:
             connection.close()
 
     def stop(self, job_id: str) -> None:
-        """Cancel a job. It is not an error if the server does not know it, or no longer does.
+        """Cancel a job. It is not an error if the server does not know the job.
 
-        A training is canceled as a prediction: at its own place cog 0.16 answers 500 and goes on with it.
+        A training is canceled below /predictions: below /trainings cog 0.16 answers 500 and continues the training.
         """
         with suppress(CogError):
             self.ask("POST", f"/predictions/{job_id}/cancel", STOPPING)
@@ -113,7 +113,7 @@ class Wire:
 
 @contextmanager
 def _ended_after(connection: http.client.HTTPConnection, seconds: float) -> Iterator[None]:
-    """Hang up if the head of an answer, with what comes before it, takes longer in all."""
+    """Hang up if the head of an answer, including informational answers before it, takes more than ``seconds``."""
     sock, late = connection.sock, threading.Event()
 
     def hang_up() -> None:

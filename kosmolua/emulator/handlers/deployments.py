@@ -12,7 +12,7 @@ from kosmolua.emulator.pages import page
 from kosmolua.emulator.world import Deployment, Model, Version
 
 REST = 15 * 60.0
-"""Seconds that a deployment must be unused before it can be deleted."""
+"""How many seconds a deployment must be unused before it can be deleted."""
 CHANGEABLE = ("version", "hardware", "min_instances", "max_instances")
 
 

@@ -18,7 +18,7 @@ from kosmolua.emulator.pages import newest
 from kosmolua.emulator.schema import alike, check_object, redacted, resolve, with_defaults
 from kosmolua.emulator.world import Model, Version
 
-SIMULATED = frozenset({"stuck", "aborted"})  # faults of a prediction that no cog server is given
+SIMULATED = frozenset({"stuck", "aborted"})  # faults that end a prediction before it is sent to a cog server
 FOREVER = 10 * 365 * 86_400.0
 _REFERENCE = re.compile(r"(?:([^/:]+/[^/:]+):)?([0-9a-f]{64})")
 
