@@ -1,1 +1,1 @@
-"""Reads scripts without running them and reports what is certain to fail; sends nothing itself."""
+"""Reads scripts without running them and reports what is certain to fail; it sends nothing itself."""

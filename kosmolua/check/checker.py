@@ -26,7 +26,7 @@ def check(program: Program, world: World) -> list[Problem]:
 
 
 def _rules(*, plain: bool) -> Iterable[Rule]:
-    """The rules for a program; for a ``plain`` one, which calls no host function, only the rules of the language."""
+    """The rules for a program. A ``plain`` program, which calls no host function, gets only the language rules."""
     from kosmolua.check.rules import modules, names, values
 
     language = (

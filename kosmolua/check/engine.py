@@ -29,7 +29,7 @@ return found
 
 
 class Engine:
-    """Queries a sandbox. Closing it ends its processes."""
+    """Queries a sandbox. `close` ends its processes."""
 
     def __init__(self) -> None:
         self._prepared = Prepared()
@@ -53,7 +53,7 @@ class Engine:
 
     @cached_property
     def names(self) -> Names:
-        """The globals of a script, with the fields of tables."""
+        """The globals of a script, with the fields of those that are tables."""
         ended = self._run("names", _NAMES)
         if ended.error:
             raise ended.error
@@ -71,4 +71,4 @@ def _refuse(*_: object) -> Any:
 
 class _Silence:
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        """Nothing runs, so nothing is printed."""
+        """Do nothing: no script runs, so nothing is printed."""

@@ -35,8 +35,8 @@ def header(text: bytes, file: str) -> tuple[Needs | None, list[Problem]]:
 
 
 class Policy:
-    """Returns the error if the policy denies a function for all arguments. Questions are left to the gate. The options
-    are those of the run.
+    """Returns the error if the policy denies a call whatever its unknown arguments are. A policy of "ask" is left to
+    the gate. The options are those of the run.
     """
 
     def __init__(self, read: Verdict | None, write: Verdict | None, *, force: bool, emulate: bool) -> None:

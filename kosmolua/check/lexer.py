@@ -16,7 +16,7 @@ NAME, STRING, NUMBER, END = "<name>", "<string>", "<number>", "<eof>"
 # Quantifiers are possessive: a script cannot cause backtracking.
 _TOKEN = re.compile(
     r"(?:[ \t\r\n\f\v]++|--(?!\[=*+\[)[^\n]*+)*+(?:"
-    r"([^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*+)"  # letters and non-ASCII characters, written to compile quickly
+    r"([^\x00-@\[-^`{-\x7f][^\x00-/:-@\[-^`{-\x7f]*+)"  # letters and non-ASCII characters; this form compiles fast
     r"|((?:--)?\[=*+\[)"
     r"|(\.\.\.|\.\.|[=~<>]=|::|(?!\.[0-9])[-+*/%^#<>=(){}\[\];:,.])"
     r"|(\"(?:[^\"\\\n]++|\\(?:z\s*+|\r\n|[\s\S]))*+\"|'(?:[^'\\\n]++|\\(?:z\s*+|\r\n|[\s\S]))*+')"
@@ -30,7 +30,7 @@ _LAST_CODE_POINT = 0x10FFFF
 
 
 class SyntaxProblem(Exception):  # noqa: N818 - a problem of the script, not of this program
-    """The text cannot be parsed as Lua. ``at`` is the offset, ``near`` the token there."""
+    """The text cannot be parsed as Lua. ``at`` is the offset of the problem, ``near`` the token there."""
 
     def __init__(self, message: str, at: int, near: str) -> None:
         super().__init__(message)
@@ -64,7 +64,7 @@ def tokens(text: str) -> Tokens:
 
 
 def _some(text: str, start: int, found: Tokens) -> int:
-    """Read tokens through the next long bracket. Returns the offset after it, -1 at the end."""
+    """Read tokens up to and including the next long bracket. Returns the offset after it, or -1 at the end."""
     kinds, texts, places = found.kinds.append, found.texts.append, found.places.append
     for match in _TOKEN.finditer(text, start):
         group = match.lastindex
@@ -108,7 +108,7 @@ def _add(found: Tokens, kind: str, text: str, at: int) -> None:
 
 
 def string_value(text: str) -> str:
-    """The value of a string token. Bytes that are not UTF-8 become characters with the same number."""
+    """The value of a string token. Each byte that is not UTF-8 becomes the character with the same number."""
     if text[0] == "[":
         width = text.index("[", 1) + 1
         return text[width:-width].removeprefix("\r").removeprefix("\n")

@@ -10,7 +10,7 @@ from kosmolua.check.tree import Call, Constant, Function, Name, Node, Operation,
 from kosmolua.check.world import World
 
 MAX_PROBLEMS = 200
-MANY = 3  # with more unknown names, a script is a part of another program
+MANY = 3  # a script with more unknown names is taken for a part of another program
 _SPENDING = frozenset({"replicate", "integrations", "app", "run", "wait", "stream", "each", "download", "file"})
 CALLING = _SPENDING | {"parallel", "race", "spawn", "sleep"}
 NOTHING = object()
@@ -24,7 +24,7 @@ class Look:
         self.world = world
         self.source = program.sources[0]
         strange = self._strange()
-        self.is_part = len(strange) > MANY  # of a program with its own names
+        self.is_part = len(strange) > MANY  # part of a program that defines more names
         self.is_plain = not spends(program)
         self._found: dict[tuple[str, int, str], Problem] = {}
 
@@ -67,7 +67,7 @@ class Look:
         self._found.setdefault((self.source.name, at, code), problem)
 
     def _is_unreached(self, at: int) -> bool:
-        """Whether the place is in a branch that depends on a missing name, or on a false local."""
+        """Whether the place is in a branch whose condition is a missing name or a local that is always false."""
         branches = self.source.tree.branches
         return any(start <= at <= end and self._is_doubtful(condition) for condition, start, end in branches)
 
@@ -86,7 +86,7 @@ class Look:
         return alone and isinstance(value, Constant) and value.text in {"false", "nil"}
 
     def certain(self, at: int, within: Function) -> Severity:
-        """The severity of a refusal that depends on how the script is run."""
+        """The severity of a refusal at this place: an error if every run reaches the place."""
         return "error" if is_reached(self.program, self.source, at, within) else "warning"
 
     def literal(self, node: Node | None) -> object:
@@ -99,7 +99,7 @@ class Look:
 
 
 def spends(program: Program) -> bool:
-    """Whether a program may reach the API, and so cost money."""
+    """Whether a program may call the API, and so cost money."""
     return reads(program, _SPENDING)
 
 
@@ -113,7 +113,7 @@ def reads(program: Program, names: frozenset[str]) -> bool:
 
 
 def literal(program: Program, node: Node | None) -> object:
-    """The constant value of an expression, as in JSON; NOTHING if unknown."""
+    """The constant value of an expression as JSON data; NOTHING if unknown."""
     node = program.value(node)
     if isinstance(node, Constant):
         return _constant(node)
@@ -158,8 +158,8 @@ def _table(program: Program, node: Table) -> object:
 
 
 class Named:
-    """A table of named values, as passed to calls. ``open``: it may have further names. A node of None means that no
-    table is passed.
+    """A table of named values, as passed to calls. ``open``: the table may have further names. A node of None means
+    that no table is passed.
     """
 
     def __init__(self, program: Program, node: Node | None) -> None:
@@ -174,7 +174,7 @@ class Named:
 
 
 def table_of(program: Program, node: Node | None) -> Table | None:
-    """The table constructor of an argument, given directly or through a local variable that nothing else uses."""
+    """The table constructor of an argument: the argument itself, or the value of a local that nothing else uses."""
     if isinstance(node, Name) and node.local and node.local.reads == 1 and not node.local.fields:
         node = program.value(node)
     return node if isinstance(node, Table) else None

@@ -40,7 +40,7 @@ stdin: close lines read
 string: byte char find format gmatch gsub len lower match rep reverse sub upper
 table: concat insert maxn move pack remove sort unpack
 """)
-HELPERS = ("run", "create", "wait", "stream", "each", "download", "cancel_all")  # in the provider's table
+HELPERS = ("run", "create", "wait", "stream", "each", "download", "cancel_all")  # fields of the provider's table
 
 # Lua 5.1 to 5.4 and LuaJIT.
 STANDARD = _names("""
@@ -87,7 +87,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     for other in others:
         if abs(len(other) - len(name)) <= least and len(other) > 1:
             far = _distance(name, other, least)
-            far += far > 1 and name[0].lower() != other[0].lower()  # few mistype the first letter
+            far += far > 1 and name[0].lower() != other[0].lower()  # the first letter is rarely mistyped
             if far < least or (far == least and found is None):
                 found, least = other, far
     return found or next((one for one in others if len(name) >= _MIN_BEGINNING and one.startswith(f"{name}_")), None)
@@ -121,7 +121,7 @@ strict_setup strict_teardown stub teardown test love ngx vim redis KEYS ARGV pan
 
 
 def _distance(one: str, other: str, bound: int) -> int:
-    """The edit distance in letters, with swaps of neighbours, ignoring case; at most ``bound`` + 1."""
+    """The edit distance in letters, counting a swap of neighbors as one, ignoring case; at most ``bound`` + 1."""
     one, other = one.lower(), other.lower()
     before: list[int] = []
     last = list(range(len(other) + 1))

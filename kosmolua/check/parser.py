@@ -1,8 +1,8 @@
 """Parses Lua into a tree, and resolves each name to its local variable.
 
 Written by hand after measuring alternatives (500 lines, CPU): tree-sitter with tree-sitter-lua parses them in 2 ms, but
-takes 15 ms and 2.3 MB to import, accepts Lua 5.4 that LuaJIT rejects, and has no scopes; luaparser takes 39 ms to
-import, over 100 ms to parse, and rejects `5LL`. The limit for `kosmo lua` is a delay of 3 ms. LuaJIT decides whether a
+takes 15 ms and 2.3 MB to import, accepts Lua 5.4 syntax that LuaJIT rejects, and has no scopes; luaparser takes 39 ms
+to import, over 100 ms to parse, and rejects `5LL`. `kosmo lua` may be delayed by 3 ms at most. LuaJIT decides whether a
 text is valid: this parser is lenient, and gives up on unknown syntax.
 """
 
@@ -12,7 +12,7 @@ from kosmolua.check import lexer
 from kosmolua.check.lexer import END, NAME, NUMBER, STRING, SyntaxProblem
 from kosmolua.check.tree import Call, Constant, Function, Index, Local, Loop, Name, Node, Operation, Table, Tree, nth
 
-MAX_DEPTH = 180  # levels; LuaJIT takes 200, and Python's stack three frames for each
+MAX_DEPTH = 180  # levels; LuaJIT allows 200, and each needs three frames of Python's stack
 _LEFT = {
     "or": 1, "and": 2, "<": 3, ">": 3, "<=": 3, ">=": 3, "~=": 3, "==": 3, "..": 9, "+": 10, "-": 10, "*": 11, "/": 11,
     "%": 11, "^": 14,
@@ -179,7 +179,7 @@ class _Parser:
         self.at += 1
         self._open()
         self._take("until")
-        self._condition()  # can use the block's locals
+        self._condition()  # the condition can use the block's locals
         self._close()
 
     def _for(self) -> None:
@@ -273,7 +273,7 @@ class _Parser:
                 base.local.fields = True
         elif isinstance(target, Name) and target.local:
             target.local.writes += 1
-            target.local.reads -= 1  # was counted as a read before the `=`
+            target.local.reads -= 1  # the parser counted it as a read before it found the `=`
         elif isinstance(target, Name):
             self.tree.assigned.setdefault(target.text, []).append(value)
             if self.tree.names and self.tree.names[-1] is target:

@@ -10,7 +10,7 @@ Severity = Literal["error", "warning", "note"]
 
 
 class Problem(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An ``error`` certainly fails when its line runs, a ``warning`` may fail, a ``note`` names what the run needs.
+    """An ``error`` certainly fails when its line runs, a ``warning`` may fail, a ``note`` says what the run needs.
     ``code`` is one of `kosmolua.errors.CODES`, or specific to the rule; ``line`` and ``column`` start at 1. ``writes``
     is a directory that the script may not write yet; a person can be asked to allow it.
     """

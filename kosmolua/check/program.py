@@ -12,7 +12,7 @@ from kosmolua.check.parser import TooDeepError, parse
 from kosmolua.check.tree import Call, Constant, Function, Index, Name, Node, Operation, Table, Tree
 
 MAX_MODULES = 200
-MAX_ALIASES = 10  # locals to follow to their value
+MAX_ALIASES = 10  # the most locals to follow to a value
 Path = tuple[str, ...]
 _CATCHING = frozenset({("pcall",), ("xpcall",), ("coroutine", "create"), ("race",)})
 _LOADING = frozenset({"load", "loadstring", "loadfile", "dofile", "setfenv", "getfenv", "module", "debug", "_ENV"})
@@ -53,9 +53,9 @@ class Source:
 
 
 class Program:
-    """The main script first, then its modules. ``opaque`` means that more globals may exist than can be seen: a module
-    could not be read, or the script makes names or code while it runs. ``required`` are the calls that load a module,
-    with its file, and ``missing`` those whose module was not found.
+    """A script and its modules; the main script is the first source. ``opaque`` means that further globals may exist: a
+    module could not be read, or the script makes names or code while it runs. ``required`` are the calls that load a
+    module, with its file, and ``missing`` the calls whose module was not found.
     """
 
     def __init__(self, main: Source, find: Find | None = None) -> None:
@@ -65,9 +65,9 @@ class Program:
         self.assigned: dict[str, list[Node | None]] = {}
         self.fields: set[Path] = set()
         self.tested: set[Path] = set()
-        self.members: set[str] = set()  # every field name that is assigned or written in a table
+        self.members: set[str] = set()  # every field name that is assigned, or used in a table constructor
         self.opaque = False
-        self.loose: set[str] = set()  # global tables that are passed on, and may get other fields there
+        self.loose: set[str] = set()  # global tables that are passed on, so that other code may add fields
         self._load(find)
         self._collect()
         self._guard()
@@ -76,7 +76,7 @@ class Program:
 
     def _load(self, find: Find | None) -> None:
         known: dict[str, None] = {}
-        for source in self.sources:  # grows meanwhile
+        for source in self.sources:  # the list grows in the loop
             self.opaque = self.opaque or source.broken is not None
             for call in source.tree.calls:
                 if isinstance(call.callee, Name) and call.callee.text == "require" and not call.callee.local:
@@ -141,8 +141,8 @@ class Program:
             self.opaque = True
 
     def path(self, node: Node | None, depth: int = MAX_ALIASES) -> Path | None:
-        """The global that an expression names, such as ("string", "format"); () for the table of globals. None if it
-        names no global, or one that the program may have changed.
+        """The global that an expression names, such as ("string", "format"); () for the table of globals. None if the
+        expression names no global, or a global that the program may have changed.
         """
         if isinstance(node, Name) and node.local:
             local = node.local
@@ -160,7 +160,7 @@ class Program:
         return None
 
     def value(self, node: Node | None) -> Node | None:
-        """The expression, or the value of the local variable it names if that never changes."""
+        """The expression itself; if it names a local variable that never changes, the variable's value."""
         for _ in range(MAX_ALIASES):
             if not isinstance(node, Name) or not node.local or node.local.writes:
                 break
@@ -183,7 +183,7 @@ class Program:
             self._guard_values()
 
     def _collects(self, call: Call) -> bool:
-        options = call.arguments[2] if len(call.arguments) > 2 else None  # noqa: PLR2004 - its third argument
+        options = call.arguments[2] if len(call.arguments) > 2 else None  # noqa: PLR2004 - the third argument
         if not isinstance(options, Table):
             return options is not None
         on_error = next((value for key, value in options.items if _word(key) == "on_error"), None)
@@ -204,7 +204,7 @@ class Program:
         return unknown
 
     def _guard_values(self) -> None:
-        """An unknown function is called with its errors caught: it may be any function that is passed around."""
+        """Mark every function that is used as a value: the unknown function that `pcall` gets may be any of them."""
         for source in self.sources:
             called = {id(call.callee) for call in source.tree.calls}
             passed = {name.text for name in source.tree.names if id(name) not in called}
@@ -234,7 +234,7 @@ _PREFIXES: Mapping[Path, Path] = {
 
 
 def _short(path: Path) -> Path:
-    """The path by the shortest of its names."""
+    """The shortest path that names the same global."""
     if path[0] == "app" and len(path) > 1:
         path = path[1:]
     while path[:2] in _PREFIXES:
@@ -247,7 +247,7 @@ def _word(node: Node | None) -> str | None:
 
 
 def _handed_on(tree: Tree) -> set[str]:
-    """The globals that are used in other ways than by reading a field with a constant name, also through a local."""
+    """The globals that are used, directly or through a local, for more than a call or a field with a constant name."""
     indexed: dict[int, int] = {}
     plain = set()
     for index in (*tree.indexes, *tree.fields):

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 from kosmolua.check.program import Program, Source
 from kosmolua.check.tree import Call, Function, Index, Name, Node, Operation
 
-MAX_CALLS = 5  # depth of calls to follow
+MAX_CALLS = 5  # the deepest nesting of calls to follow
 _STARTING = frozenset({("parallel",), ("spawn",)})
 _LEAVING = frozenset({("exit",), ("os", "exit")})
 
 
 def is_reached(program: Program, source: Source, at: int, within: Function, depth: int = MAX_CALLS) -> bool:
-    """Whether the place is reached whatever the run's arguments and answers are."""
+    """Whether every run reaches the place, whatever its arguments and answers are."""
     tree = source.tree
     if not depth or any(start <= at <= end for _, start, end in tree.branches):
         return False

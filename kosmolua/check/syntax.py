@@ -15,7 +15,7 @@ _FOREIGN = {
     "let": "local", "const": "local", "foreach": "for", "import": "require(…)", "try": "pcall(function() … end)",
     "switch": "if … elseif … end", "continue": "goto continue, with ::continue:: before the end,",
 }  # fmt: skip
-_MAX_LINE = 1  # stands in for the lines of a module before the only known one
+_MAX_LINE = 1  # blank lines that stand for the module's unknown lines before the error
 _LONG = frozenset(word for word in KEYWORDS if len(word) > 3)  # noqa: PLR2004 - shorter words are similar to too many
 _HINTS = (  # pattern of the line, pattern of LuaJIT's message, hint
     (r"^\s*#", r"near '#'", "Write -- before a comment."),
@@ -65,7 +65,7 @@ def problem(file: str, text: str, line: int, message: str) -> Problem:
 
 
 def explain(error: KosmoError, name: str, source: bytes) -> None:
-    """Give the syntax error of a script, or of a module whose line is its detail, a hint."""
+    """Add a hint to the syntax error of a script, or of a module, whose line is in the error's detail."""
     where = re.fullmatch(r"(.+):([0-9]{1,9})", getattr(error, "where", None) or "", re.DOTALL)
     if error.code != "syntax_error" or error.hint or not where:
         return
@@ -88,7 +88,7 @@ def _hint(lines: list[str], line: int, message: str) -> str | None:
 
 
 def _misspelt(lines: list[str]) -> str | None:
-    """The hint for a likely misspelt keyword: a word where no name is valid, followed by a name."""
+    """The hint for a word that is probably a misspelled keyword: no name is valid there, and a name follows."""
     for line in lines:
         foreign = re.match(r"\s*(\w+)\b(?!\s*[=(.:\[,])", line)
         if foreign and foreign[1] in _FOREIGN:

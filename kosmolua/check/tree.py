@@ -19,7 +19,7 @@ class Local:
         self.writes = 0
         self.reads = 0
         self.calls = 0
-        self.fields = False  # whether a field of it is assigned
+        self.fields = False  # whether one of its fields is assigned
 
 
 class Node:
@@ -47,7 +47,7 @@ class Constant(Node):
 
 
 class Name(Node):
-    """A variable; ``local`` is None for a global."""
+    """A variable name; ``local`` is None for a global."""
 
     __slots__ = ("local", "text", "within")
 
@@ -85,7 +85,7 @@ class Call(Node):
 
 class Function(Node):
     """A function, or the chunk itself, which has no ``parent``. ``returns``: it returns a value somewhere. ``guarded``:
-    an error within it may be caught. ``named``: it is only used as the value of a name.
+    an error in it may be caught. ``named``: it is only used as the value of a name.
     """
 
     __slots__ = ("guarded", "named", "parent", "returns")
@@ -160,7 +160,7 @@ class Tree:
         self.locals: list[Local] = []
 
     def passed(self) -> list[Node | None]:
-        """The values of local variables that are used in other ways than by calling them."""
+        """The values of local variables that are not only called."""
         return [local.value for local in self.locals if local.reads > local.calls]
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from kosmolua.check import names
 
-if TYPE_CHECKING:  # the check of most scripts needs none of them
+if TYPE_CHECKING:  # not imported at run time: the check of most scripts does not need them
     from kosmolua.errors import KosmoError
     from kosmolua.gate.needs import Needs
     from kosmolua.replicate.catalogue import Operation

@@ -162,7 +162,7 @@ PICTURES: Schema = {"type": "array", "items": URI}
 def _painter_fields(default: int) -> dict[str, Schema]:
     edge = {"default": default, "minimum": 16, "maximum": 1024}
     return {
-        "prompt": _field("Prompt", "string", 0, "What to paint. Names of colors and times of day are used."),
+        "prompt": _field("Prompt", "string", 0, "What to paint. Colors and times of day in it are used."),
         "width": _field("Width", "integer", 1, "Width in pixels.", **edge),
         "height": _field("Height", "integer", 2, "Height in pixels.", **edge),
         "num_outputs": _field("Num Outputs", "integer", 3, "How many.", default=1, minimum=1, maximum=4),

@@ -10,7 +10,7 @@ from kosmolua.manual.reference import key
 from kosmolua.replicate.catalogue import CUSTOM
 from kosmolua.replicate.shape import Shape
 
-_DEPTH = 5  # of 8, after which a type is `any`: a type that contains itself is shown three times
+_DEPTH = 5  # the starting depth, of at most 8, beyond which a type is `any`: a recursive type is written three times
 
 
 class Declared(NamedTuple):
@@ -30,7 +30,7 @@ def custom_stubs(functions: Iterable[Declared], command: str) -> str:
 
 
 def declaration(function: Declared) -> str:
-    """The declaration of a function, with the class of its arguments."""
+    """The declaration of a function, and of the class of its arguments."""
     members = function.arguments.members
     rows = [
         f"---@field {_field(name, shape, required=name in function.arguments.required)} "
@@ -53,7 +53,7 @@ def typed(shape: Shape) -> str:
 
 
 def called(full: str) -> str:
-    """The function as Lua names it: custom.draw, or custom["end"] for a word of the language."""
+    """The function's name in Lua: custom.draw, or custom["end"] if the name is a Lua keyword."""
     name = full.removeprefix(CUSTOM)
     return full if key(name) == name else f"{CUSTOM.rstrip('.')}{key(name)}"
 

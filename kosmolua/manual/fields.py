@@ -37,7 +37,7 @@ def describe(operation: Operation) -> str:
 
 
 def fields(operation: Operation) -> list[Field]:
-    """The fields of an operation's answer. Nested results with a page of their own are only named."""
+    """The fields of an operation's answer. A nested result that has its own page is only named."""
     kind = result_type(operation)
     if operation.answer != "json":
         return []
@@ -67,7 +67,7 @@ def _fields(kind: type[Struct], prefix: str) -> list[Field]:
 
 
 def alternatives(annotation: Any) -> tuple[list[Any], str]:
-    """The alternatives of a type, and its first description."""
+    """The alternatives of a type, and the first description that one of them has."""
     if get_origin(annotation) is Annotated:
         inner, *notes = get_args(annotation)
         options, text = alternatives(inner)
@@ -83,7 +83,7 @@ def alternatives(annotation: Any) -> tuple[list[Any], str]:
 
 
 def _part(kind: Any) -> tuple[type[Struct] | None, str]:
-    """The Struct of a field whose own fields are shown, because no function returns it."""
+    """The Struct in a field, if its fields are shown here because no function returns it; and "[]" for a list."""
     mark = ""
     if get_origin(kind) is list:
         kind, mark = get_args(kind)[0], "[]"

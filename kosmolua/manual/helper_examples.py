@@ -1,4 +1,4 @@
-"""A short script for each helper that a reader may look up. Tests run all of them with the emulator."""
+"""A short example script for each helper. Tests run all of them with the emulator."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXAMPLES = {
     "file": "-- kosmo lua --allow-read . flow.lua\n"
     'print(run("nightmareai/real-esrgan", { image = file("cat.png"), scale = 2 }).url)',
     "write_file": '-- kosmo lua --allow-write out flow.lua\nwrite_file("out/notes.txt", "done\\n")',
-    "append_file": '-- kosmo lua --allow-write out flow.lua\nappend_file("out/log.txt", "one line more\\n")',
+    "append_file": '-- kosmo lua --allow-write out flow.lua\nappend_file("out/log.txt", "one more line\\n")',
     "cancel_all": 'replicate.create("minimax/video-01", { prompt = "the sea" })\nprint(#replicate.cancel_all())',
     "regex": 'print(regex.match("seed: 42", "seed: ([0-9]+)").groups[1])',
     "json": "print(json.encode({ sizes = { 1, json.null }, tags = json.array({}) }))",

@@ -1,4 +1,4 @@
-"""The page of a helper of scripts for a reader, from its declarations in helpers.lua."""
+"""The page about a script helper, made from the helper's declarations in helpers.lua."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def page(name: str) -> str | None:
 
 
 def _block(name: str, block: str) -> Iterator[str]:
-    """One declaration: a function with its parameters, or a table that holds others."""
+    """One declaration: a function with its parameters, or a table of other declarations."""
     about = " ".join(
         line.removeprefix("---") for line in block.splitlines() if line.startswith("---") and line[3:4] != "@"
     )
@@ -57,7 +57,7 @@ def _block(name: str, block: str) -> Iterator[str]:
 
 
 def _type(text: str) -> str:
-    """A type of the language server in words."""
+    """A language server type in words."""
     kind, _, name = text.partition(" ") if not text.startswith(("fun(", "table<", "(")) else (text, "", "")
     for known, word in _NAMES.items():
         kind = kind.replace(known, word)

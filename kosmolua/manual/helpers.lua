@@ -1,8 +1,8 @@
----The arguments after the script's name on the command line, or a table by name where the script declares arguments.
+---The arguments after the script's name on the command line. If the script declares arguments, a table by name.
 ---@type string[]
 args = {}
 
----The same arguments as the `lua` command gives them: `arg[0]` is the script's name.
+---The same arguments in the form of the `lua` command: `arg[0]` is the script's name.
 ---@type string[]
 arg = {}
 
@@ -27,7 +27,7 @@ function dump(...) end
 ---@return number
 function time() end
 
----Wait the given number of seconds without using the CPU.
+---Wait for the given number of seconds without using the CPU.
 ---@param seconds number
 function sleep(seconds) end
 
@@ -40,7 +40,7 @@ function require(name) end
 ---@class kosmolua.Input
 stdin = {}
 
----Read a line, or by the formats "l", "L", "n", "a" or a number of bytes. Returns nil at the end.
+---Read a line, or what the formats "l", "L", "n", "a" or a number of bytes say. Returns nil at the end.
 ---@param ... "l"|"L"|"n"|"a"|integer
 ---@return any ...
 function stdin:read(...) end
@@ -53,7 +53,7 @@ function stdin:lines() end
 ---@class kosmolua.Output
 local Output = {}
 
----Write values, with nothing between or after them.
+---Write values, with nothing between or after them. Returns the output itself.
 ---@param ... any
 ---@return kosmolua.Output
 function Output:write(...) end
@@ -107,7 +107,7 @@ debug = {}
 ---@field namewhat string
 ---@field nups integer
 
----@param of integer|function A level of the stack, from 1, or a function.
+---@param of integer|function A stack level, counted from 1, or a function.
 ---@return kosmolua.FunctionInfo?
 function debug.getinfo(of) end
 
@@ -154,7 +154,7 @@ function Task:status() end
 function spawn(f, ...) end
 
 ---@class kosmolua.ParallelOptions
----@field limit? integer How many run at once; default: 8.
+---@field limit? integer How many items are processed at once; default: 8.
 ---@field on_error? "raise"|"collect" Raise the first error, or collect all outcomes; default: "raise".
 
 ---Call `f(item, index)` for each item, several at once. Returns the results in the order of the items.
@@ -170,7 +170,7 @@ function parallel(items, f, options) end
 ---@return any ...
 function race(functions) end
 
----A local file, or an output of a prediction. Converted to a string, it is its path or its URL.
+---A local file, or an output of a prediction. `tostring(file)` returns its path or URL.
 ---@class kosmolua.File
 ---@field url? string
 ---@field path? string
@@ -188,7 +188,7 @@ function File:save(path, options) end
 ---@return any
 function File:read(format) end
 
----Iterate over the lines of a local file, without their ends.
+---Iterate over the lines of a local file, without their line breaks.
 ---@return fun(): string?
 function File:lines() end
 
@@ -198,7 +198,7 @@ function File:lines() end
 ---@field sha256 string
 ---@field content_type string
 
----A local file for a model's input. The host reads it when it is sent.
+---A local file for a model's input. The host reads the file when it sends the input.
 ---@param path string
 ---@return kosmolua.File
 function file(path) end
@@ -208,7 +208,7 @@ function file(path) end
 
 ---@class kosmolua.WrittenFile
 ---@field path string
----@field size integer Bytes that were written.
+---@field size integer The number of bytes written.
 
 ---Write text to a file that the script may write to.
 ---@param path string
@@ -217,14 +217,14 @@ function file(path) end
 ---@return kosmolua.WrittenFile
 function write_file(path, text, options) end
 
----Add text to the end of a file, which is created if it is missing.
+---Append text to a file, which is created if it does not exist.
 ---@param path string
 ---@param text string
 ---@return kosmolua.WrittenFile
 function append_file(path, text) end
 
 ---@class kosmolua.CreateOptions
----@field validate? boolean Convert and check the input by the model's schema first; default: true.
+---@field validate? boolean Convert and check the input according to the model's schema first; default: true.
 ---@field cancel_after? string Let the API end the prediction after this time, such as "5m".
 ---@field lifetime? string The same as `cancel_after`.
 ---@field webhook? string An HTTPS URL that the API sends the prediction to.
@@ -246,7 +246,7 @@ function append_file(path, text) end
 
 ---@class kosmolua.WaitOptions
 ---@field timeout? number Raise an error with code "timed_out" after this many seconds.
----@field deadline? number The timeout as a time on the clock of `time()`.
+---@field deadline? number The time, as `time()` returns it, at which to raise that error.
 ---@field cancel_on_timeout? boolean Cancel on timeout; default: false.
 ---@field on_update? fun(prediction: replicate.Prediction|replicate.Training) Called after each change.
 ---@field kind? "prediction"|"training" What an id refers to.
@@ -259,7 +259,7 @@ function append_file(path, text) end
 ---@field id? string
 ---@operator concat(any): string
 
----A model's output while it is written: `for event in stream(ref, input) do`.
+---A model's output while the model writes it: `for event in stream(ref, input) do`.
 ---@class kosmolua.Stream
 ---@field prediction replicate.Prediction
 ---@overload fun(): kosmolua.Event?
@@ -276,7 +276,7 @@ function Stream:close() end
 ---@class kosmolua.Workflows
 local workflows = {}
 
----Run a model and return its output, converted by its schema, and the prediction.
+---Run a model and return its output, converted according to the model's schema, and the prediction.
 ---`ref` is owner/name, owner/name:version, a version id, or deployments/owner/name. Raises an error with code
 ---"prediction_failed" if the prediction does not succeed.
 ---@param ref string
@@ -301,7 +301,8 @@ function workflows.create(ref, input, options) end
 ---@overload fun(id: string, options?: kosmolua.WaitOptions): replicate.Prediction|replicate.Training
 function workflows.wait(job, options) end
 
----Start a prediction, or take an existing one, and read its output while it is written. Raises an error if it fails.
+---Start a prediction, or take an existing one, and read the output while the model writes it. Raises an error if the
+---prediction fails.
 ---@param ref string|replicate.Prediction
 ---@param input? table<string, any>
 ---@param options? kosmolua.CreateOptions
@@ -321,15 +322,15 @@ function workflows.each(name, arguments, options) end
 ---@class kosmolua.DownloadOptions
 ---@field overwrite? boolean Replace a file that this run did not write.
 
----Save an output to a path that the script may write to, or a list of outputs to a path that ends in "/".
+---Save an output to a path that the script may write to, or a list of outputs below a path that ends in "/".
 ---@param what string|kosmolua.File|(string|kosmolua.File)[]
 ---@param path string
 ---@param options? kosmolua.DownloadOptions
 ---@return kosmolua.Saved|kosmolua.Saved[]
 function workflows.download(what, path, options) end
 
----Cancel predictions and trainings, given as objects or ids; without a list all that the script started and that may be
----running.
+---Cancel predictions and trainings, given as objects or ids. Without a list, cancel all that the script started and that
+---may still be running.
 ---@param list? (replicate.Prediction|replicate.Training|string)[]
 ---@return (replicate.Prediction|replicate.Training)[]
 function workflows.cancel_all(list) end
@@ -344,7 +345,7 @@ each = workflows.each
 
 download = workflows.download
 
----Regular expressions in linear time.
+---Regular expressions, matched in linear time.
 ---@class kosmolua.regex
 regex = {}
 
@@ -420,19 +421,19 @@ function json.encode(value, options) end
 ---@return any
 function json.decode(text) end
 
----Mark a table as a list, also if it is empty.
+---Mark a table as a list, so that it is one in JSON even if it is empty.
 ---@generic T: table
 ---@param t T
 ---@return T
 function json.array(t) end
 
----Mark a table as an object, also if it is empty.
+---Mark a table as an object, so that it is one in JSON even if it is empty.
 ---@generic T: table
 ---@param t T
 ---@return T
 function json.object(t) end
 
----The error that a call raises. Converted to a string, it is its message.
+---The error that a call raises. `tostring(error)` returns its message.
 ---@class kosmolua.Error
 ---@field code string A stable code, such as "not_found".
 ---@field message string

@@ -1,4 +1,4 @@
-"""One index of everything that can be read: functions of the API, helpers of scripts, and topics."""
+"""One index of all documentation: functions of the API, script helpers, and topics."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = Literal["helper", "topic"]
 
 
 class Page(Struct, frozen=True):
-    """A helper or a topic: its name, what it is about, and the words of its text."""
+    """A helper or a topic: its name, its summary, and the words of its text."""
 
     name: str
     kind: Kind
@@ -24,7 +24,7 @@ class Page(Struct, frozen=True):
 
 
 class Found(Struct, frozen=True):
-    """A match: a function of the API as a hit, or a page. ``share`` is the fraction of the query's words that match."""
+    """A match: a hit for an API function, or a page. ``share`` is the fraction of the query's words that match."""
 
     score: float
     match: Match
@@ -44,11 +44,11 @@ def pages() -> tuple[Page, ...]:
 
 
 def find(query: str) -> list[Found]:
-    """The matches, best first; a helper or topic before a function that matches as well."""
+    """The matches, best first. With equal scores, helpers and topics come before functions."""
     words = list(dict.fromkeys(words_of(query[:MAX_QUERY])))[:MAX_WORDS]
     functions = [Found(hit.score, hit.match, hit.share, hit) for hit in search(query)]
     if len(words) == 1 and functions and len(functions) > 1 and functions[0].score == 1:
-        return functions  # the provider's name matches them all
+        return functions  # the provider's name matches all functions
     others = [found for page in pages() if (found := _scored(page, words))]
     ordered = sorted([*others, *functions], key=lambda found: -found.score)
     is_weak = bool(ordered) and ordered[0].match == "text" and ordered[0].share < 1
@@ -56,14 +56,14 @@ def find(query: str) -> list[Found]:
 
 
 def _with_models(found: list[Found]) -> list[Found]:
-    """These weak matches after the search for models: the words may say what a model does, such as upscale an image."""
+    """Weak matches, after the search for models: the query may say what a model does, such as upscale an image."""
     hit = search("search models")[0]
     others = [one for one in found if one.hit is None or one.hit.operation != hit.operation]
     return [Found(found[0].score, "text", found[0].share, hit), *others]
 
 
 def _scored(page: Page, words: list[str]) -> Found | None:
-    """Score a page as functions are scored."""
+    """Score a page in the same way as functions."""
     if len(words) == 1 and words[0] == page.name:
         return Found(EXACT, "name", page=page)
     scores = [_worth(page, word) for word in words]
@@ -71,7 +71,7 @@ def _scored(page: Page, words: list[str]) -> Found | None:
         return None
     share = sum(1 for score in scores if score) / len(scores)
     if max(scores) <= TEXT and share < 1:
-        return None  # a few common words of a long text
+        return None  # only a few common words of a long text match
     return Found(round(sum(scores) * share, 2), "words" if max(scores) >= START else "text", share, page=page)
 
 

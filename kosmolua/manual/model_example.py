@@ -19,14 +19,14 @@ _PICTURE = "photo.png"
 
 
 class _File(str):
-    """The path of a file that a reader has to replace."""
+    """An example path that a reader has to replace with a file."""
 
     __slots__ = ()
 
 
 def example(reference: Reference, model: Mapping[str, Any], version: Version, flags: str) -> str:
-    """The command line with these flags. If the model's own example has no value that fits, it has a placeholder such
-    as ``"<prompt>"``, which is refused before it is sent, or a file such as ``@photo.png``.
+    """The command line with these flags. Where the model's own example has no suitable value, the command line has a
+    placeholder such as ``"<prompt>"``, which is refused before it is sent, or a file such as ``@photo.png``.
     """
     given = mapping(mapping(model.get("default_example")).get("input"))
     work = {field.name: _value(field, given.get(field.name)) for field in version.inputs.fields if field.required}
@@ -36,7 +36,7 @@ def example(reference: Reference, model: Mapping[str, Any], version: Version, fl
 
 
 def _words(work: Mapping[str, Any]) -> list[str]:
-    """Inputs as name=value; those that are not files as one JSON object if `kosmo run` could read one differently."""
+    """Inputs as name=value. If `kosmo run` could misread one, all except files are one JSON object instead."""
     rest = {name: value for name, value in work.items() if not isinstance(value, _File)}
     if all(_is_plain(name, value) for name, value in rest.items()):
         return [f"{name}={_word(value)}" for name, value in work.items()]
@@ -62,14 +62,14 @@ def _json(value: Any) -> str:
 
 
 def _value(field: Input, shown: Any) -> Any:
-    """The value in the model's own example if it fits, else one of the type, else a placeholder."""
+    """The value in the model's own example if it fits, else a value of the type, else a placeholder."""
     values = (value for value in (shown, *_guesses(field)) if value is not None and _is_short(value))
     fitting = (value for value in values if not Inputs((field,)).wrong({field.name: value}))
     return next(fitting, _placeholder(field))
 
 
 def _guesses(field: Input) -> Iterator[Any]:
-    """Plausible values of the type: of an enum, a range or a boolean."""
+    """Plausible values for the input's type: from an enum or a range, or a boolean."""
     shape = field.shape
     if shape.enum:
         yield shape.enum[0]

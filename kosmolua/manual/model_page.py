@@ -16,15 +16,15 @@ from kosmolua.replicate.versions import Reference, Version
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import heading, table, wrapped
 
-MAX_WORDS = 12  # of an enum
-_MAX_DEFAULT = 30  # characters of a default
+MAX_WORDS = 12  # the most values of an enum that are shown
+_MAX_DEFAULT = 30  # the most characters of a default that are shown
 
 
 def described(
     reference: Reference, model: Mapping[str, Any], found: Version | None, flags: str, *, whole: bool = False
 ) -> dict[str, Any]:
-    """The page as data. ``model`` is an answer of get_model, of any form; ``whole`` lists long enums whole.
-    ``flags`` are those that the example needs.
+    """The page as data. ``model`` is an unvalidated answer of get_model; ``whole`` lists long enums completely.
+    ``flags`` are the flags that the example needs.
     """
     version = found or Version("", None)
     count = model.get("run_count")
@@ -84,7 +84,7 @@ def _row(item: Mapping[str, Any], *, whole: bool) -> tuple[str, ...]:
 
 
 def _takes(field: Input, *, whole: bool) -> str:
-    """The range or the possible values of an input; of a long enum the first values and the count."""
+    """The range or the possible values of an input; for a long enum, the first values and the number of others."""
     enum = field.shape.enum or (field.shape.items.enum if field.shape.items else ())
     words = [_literal(one) for one in (enum if whole else enum[:MAX_WORDS])]
     more = f" and {len(enum) - len(words):,} more: see --all" if len(words) < len(enum) else ""
@@ -101,7 +101,7 @@ def _presence(item: Mapping[str, Any], *, whole: bool) -> str:
 
 
 def _literal(value: Any) -> str:
-    """The value as JSON writes it: blanks and line breaks in a text can be seen."""
+    """The value as JSON, so that blanks and line breaks in a text are visible."""
     return msgspec.json.encode(value).decode()
 
 

@@ -130,9 +130,7 @@ def markdown(page: dict[str, Any]) -> str:
 
 
 def reference_markdown(overview: dict[str, Any], pages: list[dict[str, Any]], helpers: dict[str, str]) -> str:
-    """All functions on one page, and each result type once. ``helpers`` maps the helpers of scripts to a line about
-    each.
-    """
+    """All functions on one page, with each result type once. ``helpers`` maps each script helper to a line about it."""
     name = overview["provider"]
     rows = ((f"[{page['name']}](#{page['name']})", page["access"], page["summary"]) for page in pages)
     kinds = {_element(page["returns"]): page["returns"]["fields"] for page in pages if not page["paged"]}
@@ -177,7 +175,7 @@ def _returned(returns: dict[str, Any]) -> str:
 
 
 def _element(returns: dict[str, Any]) -> str:
-    """The name of the type, or that of the elements of a list or page."""
+    """The name of the type; for a list or a page, the name of its element type."""
     return (returns["type"] or "").removesuffix("[]").removeprefix("Page<").removesuffix(">")
 
 

@@ -1,4 +1,4 @@
-"""The documentation by name, for scripts and agents: functions, helpers of scripts, and topics."""
+"""The documentation by name, for scripts and agents: functions, script helpers, and topics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_HITS = 10
 
 
 def entries() -> list[dict[str, str]]:
-    """All pages: name, summary, and kind ("read" or "write" for a function of the API, else "helper" or "page")."""
+    """All pages: name, summary, and kind ("read" or "write" for an API function, else "helper" or "page")."""
     return [*map(_function, OPERATIONS), *_helpers(), *_topics()]
 
 
@@ -33,7 +33,9 @@ def _found(found: index.Found) -> dict[str, str]:
 
 
 def read(name: str, more: Mapping[str, str] = {}) -> str:
-    """The page of that name as Markdown; ``more`` are further pages. Raises a `UsageError` with the nearest names."""
+    """The named page as Markdown; ``more`` are further pages. For an unknown name, raises a `UsageError` with similar
+    names.
+    """
     pages = {**more, **topics()}
     if name in pages:
         return pages[name]

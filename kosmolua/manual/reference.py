@@ -1,6 +1,6 @@
-"""Documentation of functions as data, derived from the catalogue: schemas, pages, examples. Pure functions.
+"""Documentation of functions as data, derived from the catalogue: schemas, pages and examples. Pure functions.
 
-Search is in `kosmolua.manual.search`, the types of answers are in `kosmolua.replicate.results`.
+The search is in `kosmolua.manual.search`; the types of answers are in `kosmolua.replicate.results`.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ def examples(operation: Operation) -> dict[str, Any]:
 
 
 def lua(operation: Operation) -> str:
-    """A Lua chunk that calls the function and returns its answer."""
+    """A Lua chunk that calls the function with these arguments and returns its answer."""
     call = f"return integrations.{PROVIDER}.{operation.name}"
     if not operation.example:
         return f"{call}{{}}"
@@ -196,7 +196,7 @@ def _flag(operation: Operation, name: str, value: Any) -> str:
 
 
 def literal(value: Any) -> str:
-    """Plain data as a Lua literal on one line, in characters that can be printed."""
+    """Plain data as a Lua literal on one line, in printable characters."""
     match value:
         case str():
             escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
@@ -211,7 +211,7 @@ def literal(value: Any) -> str:
 
 
 def _escaped(character: str) -> str:
-    """The bytes of a character, by their numbers."""
+    """The bytes of a character as decimal escapes."""
     return "".join(f"\\{byte:03}" for byte in character.encode(errors="replace"))
 
 

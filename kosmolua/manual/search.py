@@ -20,8 +20,8 @@ _CUTOFF = 0.74  # similarity of a mistyped word, up to 1
 _SURELY = 0.85  # similarity of a mistyped name, up to 1
 MAX_QUERY = 200  # characters
 MAX_WORDS = 16
-_LONG = 6  # letters; shorter words in -ing, such as string, are no verbs
-_MIN_START = 3  # letters that match the start of a word
+_LONG = 6  # letters; shorter words that end in -ing, such as string, are not verbs
+_MIN_START = 3  # the fewest letters that match the start of a word
 
 
 class Hit(Struct, frozen=True):
@@ -34,7 +34,7 @@ class Hit(Struct, frozen=True):
 
 
 def search(query: str) -> list[Hit]:
-    """The matching operations, best first, else in the catalogue's order. The provider's name matches all."""
+    """The matching operations, best first; equal ones in catalogue order. The provider's name matches all."""
     query = query[:MAX_QUERY]
     words = list(dict.fromkeys(_words(query)))[:MAX_WORDS]
     if len(words) == 1 and _means_provider(words[0]):
@@ -49,7 +49,7 @@ def search(query: str) -> list[Hit]:
 
 
 def _named(query: str) -> list[Hit]:
-    """The operation that the query names, with or without separators; else those with a similar name."""
+    """The operation that the query names, with or without separators; else the operations with similar names."""
     exact = [Hit(operation, EXACT, "name") for operation in OPERATIONS if _squeezed(query) in _keys(operation)]
     return exact or _nearest(query, _SURELY)
 
@@ -80,7 +80,7 @@ def _keys(operation: Operation) -> frozenset[str]:
 
 @cache
 def _texts(operation: Operation) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The words of the names, of the summary, and of all other texts."""
+    """The words of the names, of the summary, and of all other texts of an operation."""
     names = _words(operation.name) + _words(operation.operation_id)
     rest = [operation.note, operation.returns or "", operation.method, operation.access]
     rest += [text for parameter in operation.parameters for text in (parameter.name, parameter.help, *parameter.enum)]
@@ -110,7 +110,7 @@ def _worth(operation: Operation, word: str) -> float:
 
 
 def worth(word: str, names: frozenset[str], summary: frozenset[str], rest: frozenset[str]) -> float:
-    """The score of one word of a query for the words of a page."""
+    """The score of one query word for the words of a page."""
     if _in(word, names):
         return _NAME
     if len(word) >= _MIN_START and any(name.startswith(word) for name in names):
@@ -121,7 +121,7 @@ def worth(word: str, names: frozenset[str], summary: frozenset[str], rest: froze
 
 
 def _in(word: str, words: frozenset[str]) -> bool:
-    """Whether the words contain this one, in singular or plural, or the verb of a word such as spending."""
+    """Whether the words contain this word, its singular or plural, or the verb of a word such as spending."""
     verb = word.removesuffix("ing") if len(word) > _LONG else word
     return not words.isdisjoint((word, f"{word}s", word.removesuffix("s"), verb, f"{verb}e"))
 
@@ -142,7 +142,7 @@ def _corrections(word: str) -> list[str]:
 
 @cache
 def _headwords() -> list[str]:
-    """The words that a mistyped word is corrected to: those of names and summaries."""
+    """The words that a mistyped word can be corrected to: the words of names and summaries."""
     found = {word for operation in OPERATIONS for words in _texts(operation)[:2] for word in words}
     return sorted(word for word in found - _SMALL if len(word) >= _MIN_START)
 

@@ -32,7 +32,7 @@ _KINDS = {
 _TYPES = {str: "string", bool: "boolean", int: "integer", float: "number", Any: "any", dict: "table<string, any>"}
 
 
-# What a script can use besides the functions of a provider and Lua's own. Types of generic functions are LuaLS's.
+# What a script can use besides the functions of a provider and Lua's own. Generic types are written as for LuaLS.
 def _helpers() -> str:
     """The declarations of the helpers, kept as Lua next to this file."""
     with open(os.path.join(os.path.dirname(__file__), "helpers.lua"), encoding="utf-8") as file:
@@ -42,7 +42,7 @@ def _helpers() -> str:
 HELPERS = _helpers()
 
 
-# Lua's own function; here its second result may be a table.
+# pcall is Lua's own function, but here its second result may be an error table.
 _RAISING = """
 ---Call `f(...)`. Returns true and its results, or false and its error; errors of calls are a `kosmolua.Error`.
 ---@param f function
@@ -70,7 +70,7 @@ def _first(comment: str) -> str:
 
 
 def helper(name: str) -> str | None:
-    """All declarations of a helper and the classes that it names; None if it is unknown."""
+    """All declarations of a helper, and of the classes that they name; None for an unknown helper."""
     if name not in summaries():
         return None
     blocks = HELPERS.strip().split("\n\n")
@@ -92,14 +92,14 @@ class Option(Struct, frozen=True):
 
 @cache
 def options_of(name: str, position: int) -> tuple[Option, ...]:
-    """The options that a helper takes at an argument position, counted from 0."""
+    """The options that a helper takes at an argument position. Positions start at 0."""
     declared = re.search(rf"((?:---.*\n)+)function (?:workflows\.)?{name}\(", HELPERS)
     parameters = re.findall(r"^---@param \w+\?? (\S+)", declared[1] if declared else "", re.MULTILINE)
     return _options(parameters[position]) if position < len(parameters) else ()
 
 
 def _options(kind: str) -> tuple[Option, ...]:
-    """The fields of an options class, followed by inherited ones."""
+    """The fields of an options class, followed by the fields it inherits."""
     found = re.search(rf"^---@class {re.escape(kind)}(?:: (\S+))?\n((?:---@field .*\n)+)", HELPERS, re.MULTILINE)
     if not found or not kind.endswith("Options"):
         return ()
@@ -117,7 +117,7 @@ def stubs(accounts: Iterable[str] = ()) -> dict[str, str]:
 
 
 def _documented(alias: re.Match[str]) -> str:
-    """The alias with the comment of its function, which some editors do not look up."""
+    """The alias with the comment of its function: some editors do not look it up."""
     declared = re.search(rf"^((?:---[^@].*\n)+)(?:---@.*\n)*function {re.escape(alias[1])}\(", HELPERS, re.MULTILINE)
     return f"{declared[1] if declared else ''}{alias[0]}"
 
@@ -160,7 +160,7 @@ def _provider(accounts: Iterable[str]) -> str:
 
 
 def _structs() -> list[type[Struct]]:
-    """The types of all results, and those nested in them."""
+    """The types of all results, and the types nested in them."""
     found: dict[type[Struct], None] = {}
     left = list(BY_NAME.values())
     while left:

@@ -1,3 +1,3 @@
-"""The rules, each a function of the check and one source. A rule reports what certainly fails as an error, and nothing
-if it is not sure.
+"""The rules: each is a function that takes the check and one source. A rule reports what certainly fails as an error,
+and nothing if it is not sure.
 """

@@ -19,14 +19,14 @@ _EACH = {"limit"}  # options of `each` that are often given as arguments
 
 
 class Target(NamedTuple):
-    """What a call calls: a function of the catalogue or a helper, and for which account."""
+    """The function or helper that is called, and the account that it is called for."""
 
     name: str
     account: str
 
 
 def target(path: Path | None) -> Target | None:
-    """The function that a path into the provider's table names."""
+    """The function that a path names, if the path leads into the provider's table."""
     if path is None or path[:1] != (PROVIDER,) or len(path) not in {2, 3}:
         return None
     if path[2:] and path[1] in NAMESPACES:
@@ -99,14 +99,14 @@ def check_arguments(look: Look, call: Call, operation: Operation, given: Node | 
             _unknown(look, call, operation, name, at, paged=paged)
     missing = [name for name, one in parameters.items() if one.required and name not in named.items]
     if not named.items.keys() <= parameters.keys():
-        missing = []  # the unknown name may be meant for it, or a file path replaces it
+        missing = []  # the unknown name may be a misspelling of a missing one, or `path` replaces it
     if missing and not named.open and not is_open_call(call, given):
         message = f"{operation.name}: missing {', '.join(f'`{name}`' for name in missing)}"
         look.report(call.at, "error", "invalid_arguments", message, _see(operation), call.within)
 
 
 def is_open_call(call: Call, given: Node | None) -> bool:
-    """Whether the arguments may come from a call's results instead."""
+    """Whether the arguments may be the results of another call."""
     return given is None and is_open(call)
 
 

@@ -47,7 +47,7 @@ def _saves(look: Look, source: Source) -> Iterator[tuple[int, Function, Node | N
 
 
 def method_saves(look: Look, source: Source) -> Iterator[tuple[Call, bool]]:
-    """The calls of `:save`, each with whether it is certainly that of an output."""
+    """The calls of `:save`, each with whether its object is certainly an output."""
     if "save" in look.program.members:
         return  # the script has its own method
     for call in source.tree.calls:
@@ -75,7 +75,7 @@ def reads(look: Look, source: Source) -> None:
 
 
 def modules(look: Look, source: Source) -> None:
-    """Modules need a readable directory, like files."""
+    """Required modules, which need a readable directory as files do."""
     for where, call, file in look.program.required:
         if where is source:
             _check(look, call.at, call.within, file, "read", certain=True)

@@ -111,7 +111,7 @@ def _see(name: str) -> str:
 
 
 def shapes(look: Look, source: Source) -> None:
-    """Arguments of a type that the helper rejects."""
+    """Arguments whose type the helper rejects."""
     for use in uses(look, source):
         if use.name in TAKE_A_MODEL:
             _model(look, use)
@@ -151,7 +151,7 @@ def _model(look: Look, use: Use) -> None:
 
 
 def called_too_early(look: Look, source: Source) -> None:
-    """The result of a call instead of a function: the call costs money, then the helper fails."""
+    """A call's result passed instead of a function: the call costs money, and then the helper fails."""
     for call in source.tree.calls:
         path = look.program.path(call.callee) if call.method is None else None
         for node in _expected_functions(path, call):

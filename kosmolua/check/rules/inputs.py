@@ -23,7 +23,7 @@ _FILE_WORD = re.compile(
 
 
 class Given(NamedTuple):
-    """The input of a model in a call. ``exact``: it is sent as it is, without conversions."""
+    """A model's input in a call. ``exact``: the input is sent unchanged, without conversions."""
 
     call: Call
     reference: str
@@ -123,7 +123,7 @@ def _see(given: Given) -> str:
 
 
 def _guess(look: Look, given: Given, named: Named) -> None:
-    """Common mistakes in any model's input."""
+    """Common mistakes in the input of a model whose schema is unknown."""
     for name, (_, node) in named.items.items():
         value = look.literal(node)
         if isinstance(value, str) and _FILE_WORD.search(name) and _FILE_NAME.fullmatch(value):

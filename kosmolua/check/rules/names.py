@@ -11,10 +11,10 @@ from kosmolua.check.tree import Index, Name, Table, Tree
 from kosmolua.replicate.catalogue import BY_NAME, PROVIDER
 from kosmolua.replicate.namespaces import NAMESPACES
 
-_MIN_LETTERS = 4  # of a name that counts as misspelt if it is only read
+_MIN_LETTERS = 4  # letters that a name needs to count as misspelled if it is only read
 _DEEP = 3
 _ABSENT = "not available in scripts"
-_ELSEWHERE = {  # functions as other languages name them
+_ELSEWHERE = {  # names of functions in other languages
     **dict.fromkeys(("json.loads", "json.parse", "json.load"), "json.decode(text)"),
     **dict.fromkeys(("json.dumps", "json.stringify", "json.dump"), "json.encode(value)"),
     **dict.fromkeys(("string.join", "table.join"), 'table.concat(list, ", ")'),
@@ -79,7 +79,7 @@ def _near(look: Look, source: Source, name: str) -> str | None:
 
 def _hint(near: str | None, name: str = "") -> str:
     if name == "custom":
-        return "Give the run functions of its own: kosmo lua --functions MODULE:NAME."
+        return "Pass your functions to the run: kosmo lua --functions MODULE:NAME."
     if name in BY_NAME or name in HELPERS:
         return f"Write {PROVIDER}.{name}."
     return "Correct the name." if near else "Assign it first, or define the function."
@@ -159,7 +159,7 @@ def _string_methods(look: Look, source: Source) -> None:
 
 
 def _borrowed(look: Look, source: Source) -> None:
-    """String methods of other languages, if the program defines no method of that name."""
+    """String methods of other languages, unless the program defines a method with that name."""
     for call in source.tree.calls:
         way = BORROWED.get(call.method or "")
         is_text = not isinstance(look.program.value(call.callee), Table)
@@ -169,7 +169,7 @@ def _borrowed(look: Look, source: Source) -> None:
 
 
 def _provider(look: Look, index: Index, path: Path) -> None:
-    """A name read from the table of a provider or account; reading a missing name raises an error."""
+    """A name read from the table of a provider or account. Reading an unknown name raises an error."""
     if path[0] == "integrations":
         message = f"unknown integration {path[1]}; there is {PROVIDER}"
         look.report(index.at, "error", "unknown_function", message, f"Write {PROVIDER}.", index.within)
@@ -191,7 +191,7 @@ def _unknown_function(look: Look, index: Index, name: str) -> None:
         return
     near = nearest(name, [*_own_names(), *HELPERS])
     message = f"unknown function {PROVIDER}.{name}" + (f"; did you mean {near}?" if near else "")
-    doubtful = not near and look.world.accounts is None  # may be an account on the machine that runs it
+    doubtful = not near and look.world.accounts is None  # may be an account on the machine that runs the script
     hint = None if near else "See all functions: kosmo integrations:list replicate"
     look.report(index.at, "warning" if doubtful else "error", "unknown_function", message, hint, index.within)
 

@@ -21,7 +21,7 @@ from kosmolua.replicate.versions import parse
 
 
 class ScriptCall(NamedTuple):
-    """A call that the script makes: one of ``operations``, with the known arguments."""
+    """A call that the script makes: one of ``operations``, with the arguments that are known."""
 
     call: Call
     operations: tuple[Operation, ...]

@@ -138,7 +138,7 @@ def _loop(look: Look, loop: Loop) -> None:
 
 
 def lengths(look: Look, source: Source) -> None:
-    """`images.length`, and `ipairs()` without a table."""
+    """Fields such as `images.length`, and `ipairs()` without a table."""
     for index in source.tree.indexes:
         word = index.key.string if isinstance(index.key, Constant) else None
         if word in {"length", "size", "count"} and isinstance(index.base, Name) and _is_list(look, index.base):
@@ -161,7 +161,7 @@ def _is_list(look: Look, node: Node) -> bool:
 
 
 def lists(look: Look, source: Source) -> None:
-    """Lists begin at 1."""
+    """Item 0 of a list: lists begin at 1."""
     for index in source.tree.indexes:
         is_zero = isinstance(index.key, Constant) and index.key.kind == "number" and index.key.text == "0"
         if is_zero and isinstance(index.base, Name | Index) and _is_result(look, index.base):
