@@ -1,1 +1,1 @@
-"""Documentation: pages about functions, helpers and topics, and stubs for editors. This package makes no calls."""
+"""Makes documentation: pages about functions, helpers and topics, and stubs for editors; it makes no calls."""
