@@ -1,1 +1,1 @@
-"""The Python API: programs, the command line and every other interface run scripts and call functions here."""
+"""The Python API, through which programs, the command line and all other interfaces run scripts and call functions."""

@@ -1,4 +1,4 @@
-"""`AsyncHost`: the host for asyncio. Canceling a task stops what it waits for."""
+"""`AsyncHost`: the host for asyncio. Canceling a task also stops the call or run that the task waits for."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     from kosmolua.host.events import Event
     from kosmolua.host.result import Result
 
-MAX_CALLS = 64  # direct calls at once
-MAX_STARTS = 4  # runs that are begun at once, which opens their journals
+MAX_CALLS = 64  # the maximum number of concurrent direct calls
+MAX_STARTS = 4  # the maximum number of runs that start at the same time; starting a run opens its journal
 _T = TypeVar("_T")
 
 
 class AsyncHost:
-    """A `kosmolua.Host` whose methods are awaited. It takes the same options; use it in an ``async with``.
+    """An async version of `kosmolua.Host`. It takes the same options; use it in an ``async with`` block.
 
-    Its prompter's `ask` and its functions may be async: they then run on the loop that made the host. A run has a
-    thread of its own, not one of the loop's, and none while its script only waits.
+    The prompter's `ask` and the host's functions may be async: they then run on the event loop that made the host. Each
+    run has its own thread, outside the loop's executor, and no thread while its script only waits.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -66,7 +66,7 @@ class AsyncHost:
     async def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> AsyncIterator[Reply]:
-        """The pages of a list, from the requested one to the last."""
+        """The pages of a list, from the requested page to the last."""
         found = self._host.pages(function, arguments, account=account)
         while (page := await self._in_thread(partial(next, found, None))) is not None:
             yield page
@@ -83,7 +83,7 @@ class AsyncHost:
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Result:
-        """Run Lua text to its end, as `Host.run` does. If canceled, stop the run and wait for its end."""
+        """Run Lua text to its end, like `Host.run`. If canceled, stop the run and wait for its end."""
         handle = await self.start(source, args, name=name, journal=journal, fresh=fresh, **options)
         return await handle.result()
 
@@ -154,7 +154,7 @@ class AsyncHost:
 
 
 class AsyncHandle:
-    """A started run, awaited."""
+    """A started run whose methods are awaited."""
 
     def __init__(self, handle: Handle) -> None:
         self._handle = handle
@@ -171,7 +171,7 @@ class AsyncHandle:
     def stop(self, reason: str = "the run was stopped") -> None:
         self._handle.stop(reason)
 
-    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 - as Handle has it
+    async def result(self, timeout: float | None = None) -> Result:  # noqa: ASYNC109 - the same parameter as in Handle
         """Wait for the end. Raises a TimeoutError after that many seconds; the run continues. If canceled, stop the run
         and wait for its end.
         """

@@ -1,4 +1,4 @@
-"""Runs of this machine that wait for approvals, which are kept in the state directory."""
+"""Options for runs on this machine that wait for approvals. The approvals are kept in the state directory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def may_decide(journal: Journal, named: list[str] | None) -> bool:
-    """Whether the user may decide the approvals of the run, whose approvers ``named`` narrows."""
+    """Whether the user may decide the approvals of the run. ``named`` narrows who may decide."""
     settings, user = config.load(os.environ).approvals, approvers.current()
     before = ApprovalFile(os.environ).narrowed(journal.facts["id"])
     return local_rules(settings, named, before).objection(user, user) is None
@@ -30,7 +30,7 @@ def may_decide(journal: Journal, named: list[str] | None) -> bool:
 def asking(
     journal: Journal, tell: Callable[[str], None], timeout: float = TIMEOUT, named: list[str] | None = None
 ) -> Iterator[ScriptOptions]:
-    """The options of a run that ends when it only waits for persons, to be run again when they have decided. ``tell``
+    """The options of a run that ends when it only waits for people's decisions, and is continued after them. ``tell``
     gets the reason if nobody could be notified. ``named`` narrows who may decide.
     """
     settings, user = config.load(os.environ).approvals, approvers.current()

@@ -1,4 +1,4 @@
-"""Callbacks of a host's owner, which are called during other work."""
+"""Callbacks of a host's owner, which are called during other operations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from kosmolua.errors import KosmoError, ScriptError, failure_of, words_of
 
 
 def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None]) -> Callable[..., None]:
-    """The callback, with its exceptions turned into notices: it must not break the request that calls it."""
+    """The callback, with its exceptions turned into notices, so that they do not break the request that calls it."""
 
     def call(*arguments: Any) -> None:
         try:
@@ -31,7 +31,9 @@ def both(one: Callable[..., object], other: Callable[..., object]) -> Callable[.
 
 
 def of_callback(raised: Exception, *, broken: bool) -> KosmoError:
-    """The error for an exception after an answer: of a callback, or of a bug in this package if ``broken``."""
+    """The error for an exception that was raised after an answer: by a callback, or if ``broken`` by a bug in this
+    package.
+    """
     if broken:
         return failure_of(raised, "after the answer of a call")
     return ScriptError(f"a callback raised {words_of(raised)}", code="interrupted")

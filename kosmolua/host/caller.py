@@ -1,4 +1,4 @@
-"""The run that a thread makes calls for."""
+"""The run for which a thread makes calls."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ def calling_for(stop: Stop | None) -> Iterator[None]:
 
 
 class CallingFor:
-    """Inside this context, this thread's calls are made for that run and charged to its meter. A run that a function of
-    the host has begun is as deep as that. A class, since a generator takes three times as long per call (measured).
+    """Inside this context, this thread's calls are made for that run and charged to its meter. ``depth`` is the nesting
+    depth of the run, which grows when one of the host's functions starts another run. This is a class because a
+    generator takes three times as long per call (measured).
     """
 
     __slots__ = ("_before", "_depth", "_run", "_token")

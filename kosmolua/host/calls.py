@@ -1,4 +1,4 @@
-"""The direct calls of a host: those that its owner makes, not a script."""
+"""The direct calls of a host: calls that its owner makes, rather than a script."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class DirectCalls:
         raise NotImplementedError
 
     def call(self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None) -> Any:
-        """Call one function, under any of its names, and return what the API answered. Raises a `KosmoError`."""
+        """Call one function, by any of its names, and return the API's answer. Raises a `KosmoError`."""
         return self.request(function, arguments, account=account).data
 
     def request(
@@ -88,7 +88,7 @@ class DirectCalls:
             yield
 
     def _tell_raised(self, session: Session) -> None:
-        """Report what a callback raised; the answer is returned."""
+        """Report an exception of a callback as a notice, since the call returns its answer."""
         raised, session.raised = session.raised, None
         if raised:
             self._on_notice(str(of_callback(raised, broken=session.record.broken)))
@@ -132,7 +132,7 @@ class DirectCalls:
     def pages(
         self, function: str, arguments: Mapping[str, Any] | None = None, *, account: str | None = None
     ) -> Iterator[Reply]:
-        """The pages of a list, from the requested one to the last. Each is a call of its own."""
+        """The pages of a list, from the requested page to the last. Each page is a separate call."""
         from kosmolua.replicate.urls import next_cursor
 
         arguments, seen = dict(arguments or {}), set[str]()
@@ -151,7 +151,7 @@ class DirectCalls:
             arguments["cursor"] = cursor
 
     def fetch(self, url: str, limit: int, *, account: str | None = None, stop: Stop | None = None) -> bytes:
-        """Fetch an output file of up to ``limit`` bytes, from Replicate's own addresses only."""
+        """Fetch an output file of up to ``limit`` bytes, only from Replicate's own addresses."""
         with explained("fetching an output"), self._calling(stop):
             return self._session().fetch(url, limit, account or self._options.account)
 
@@ -171,8 +171,8 @@ class DirectCalls:
         account: str | None = None,
         deadline: float | None = None,
     ) -> Callable[[], None]:
-        """Call ``ready`` from another thread when a prediction or training has ended, cannot be read, or the
-        ``deadline`` in Unix seconds is over. Returns a function that stops the watch. All watches share their requests.
+        """Call ``ready`` from another thread when a prediction or training has ended, when it cannot be read, or at the
+        ``deadline`` in Unix seconds. Returns a function that stops the watch. All watches share their requests.
         """
         from kosmolua.services.jobs import watch
 
@@ -181,7 +181,7 @@ class DirectCalls:
             return watch(self._session(), self._sessions().pollers, account, (kind, identifier), ready, deadline)
 
     def note_end(self, job: str, *, account: str | None = None) -> None:
-        """Let waits for a prediction or training end at once: a webhook says that it has ended."""
+        """End all waits for a prediction or training now, since a webhook reported its end."""
         self._sessions().pollers.ended(account or self._options.account, job)
 
     def _session(self) -> Session:
@@ -197,4 +197,6 @@ class DirectCalls:
 
 
 def closed() -> UsageError:
-    return UsageError("the host is closed", code="interrupted", hint="use it inside its `with` block, or make another")
+    return UsageError(
+        "the host is closed", code="interrupted", hint="use it inside its `with` block, or make a new one"
+    )

@@ -28,7 +28,7 @@ def check(options: Mapping[str, Any]) -> None:
 
 
 def is_deferred(function: object) -> bool:
-    """Whether calling it returns a coroutine or a generator, which would not be run."""
+    """Whether calling the function returns a coroutine or a generator, which would not be run."""
     while callable(inner := getattr(function, "func", None)):  # functools.partial
         function = inner
     code = getattr(getattr(function, "__func__", function), "__code__", None)
@@ -70,7 +70,7 @@ def _one_of(*kinds: type | None) -> Callable[[object], bool]:
 
 
 def _word(*words: str | None) -> tuple[Callable[[object], bool], str]:
-    """A test for one of these words, or None if it is among them."""
+    """A test for one of these words, or for None if that is among them; and a description of them."""
     named = [word for word in words if word]
     return lambda value: any(value == word for word in words), f"{', '.join(named[:-1])} or {named[-1]}"
 
@@ -112,7 +112,7 @@ _EXPECTED: dict[str, tuple[Callable[[Any], bool], str]] = {
     "emulate": _FLAG,
     "cancel_on_exit": _FLAG,
     "prepare": _FLAG,
-    "park_after": (_is_time, "seconds from 0, or None"),
+    "park_after": (_is_time, "seconds (0 or more), or None"),
     "prompter": (_is_prompter, "an object with a method `ask(question)`, or None"),
     "limits": (_one_of(Limits, None), "kosmolua.Limits(…) or None"),
     "caps": (lambda value: value is None or _is_caps(value), "kosmolua.Caps(…) or None"),

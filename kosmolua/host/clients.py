@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from kosmolua.replicate.wire import ExtraHeader
 
 EMULATOR_URL = "http://emulator.localhost/v1"
-EMULATED_BYTES = 512 * 1024 * 1024  # maximum size of uploads in the emulator, which is in the host's process
+EMULATED_BYTES = 512 * 1024 * 1024  # the maximum bytes of uploads to the emulator, which is in the host's process
 
 
 class Clients:
     """Makes and keeps the clients. Thread-safe.
 
-    The token of the options belongs to their account. Emulated clients share an emulator in this process. ``tell`` gets
-    notices, for example if a callback raises.
+    The token in the options is for the account in the options. Emulated clients share an emulator in this process.
+    ``tell`` gets notices, for example if a callback raises.
     """
 
     def __init__(self, options: HostOptions, tell: Callable[[str], None], shared: Shared | None = None) -> None:
@@ -87,7 +87,7 @@ class Clients:
         )
 
     def _headers(self, account: str, settings: config.Settings) -> Sequence[ExtraHeader]:
-        """The extra headers: of the options if they are for this account, else of the settings."""
+        """The extra headers: from the options if those are for this account, otherwise from the settings."""
         from kosmolua.replicate.wire import ExtraHeader
         from kosmolua.settings import credentials
 

@@ -1,4 +1,4 @@
-"""Check whether a call would work, and if not, show what to run."""
+"""Checks whether a call would work, and if not, shows what to run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Check(Struct, frozen=True):
-    """One result. ``ok`` is None if the check was skipped or is not essential; ``next`` is what to run."""
+    """The result of one check. ``ok`` is None if the check was skipped or is not essential; ``next`` is what to run."""
 
     check: str
     ok: bool | None
@@ -30,7 +30,9 @@ class Check(Struct, frozen=True):
 
 
 def checks(options: HostOptions, *, offline: bool) -> Iterator[Check]:
-    """Check what a call with these options needs, in the order of a call. Without ``offline`` it makes one request."""
+    """Check what a call with these options needs, in the order in which it needs it. Unless ``offline``, make one
+    request.
+    """
     yield Check("provider", ok=True, message=f"{SECTION} is supported")
     try:
         settings = config.load(os.environ, read=options.read, write=options.write)
@@ -125,7 +127,7 @@ def _certificates() -> Check:
 
 
 def _online(options: HostOptions) -> Iterator[Check]:
-    """One API call checks both: that the API can be reached, and that it accepts the token."""
+    """Check with one API call that the API can be reached and that it accepts the token."""
     from kosmolua.host.host import Host
 
     try:
@@ -161,7 +163,9 @@ def _policy(settings: config.Settings) -> Check:
     if settings.read.value == "deny" and settings.write.value == "deny":
         return Check("policy", False, f"everything is denied: {words}", _allow("read"), 3)
     if settings.write.value == "ask" and settings.write.origin != "--write":
-        return Check("policy", True, f"{words}; writes are refused if there is no terminal to ask on", _allow("write"))
+        return Check(
+            "policy", True, f"{words}; writes are refused without a terminal for confirmation", _allow("write")
+        )
     return Check("policy", ok=True, message=words)
 
 
@@ -177,7 +181,7 @@ def _keyring() -> Check:
 
 
 def _runtime() -> Iterator[Check]:
-    """Run a script, in the way that every script is run."""
+    """Run a script in the same way as any other script."""
     from kosmolua.runtime.run import Script, run
 
     script = Script(source=b"return 6 * 7", name="doctor")
@@ -196,7 +200,7 @@ def _runtime() -> Iterator[Check]:
 
 
 def _isolation(missing: list[str]) -> Check:
-    """The sandbox layers of the run, and why the others are not available."""
+    """The sandbox layers of the run, and why any others are unavailable."""
     from kosmolua.runtime import confine
 
     active = [name for name in confine.LAYERS if name not in missing]
@@ -214,7 +218,7 @@ def _reason(found: bool | str) -> str:
 
 
 class _Nothing:
-    """The output of the script, which prints nothing."""
+    """Receives the script's output; the script should print nothing."""
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
         raise AssertionError(f"unexpected output on stream {stream}: {text!r}")

@@ -1,4 +1,4 @@
-"""What happens in a run, as events that carry its id, and as records of the logging module."""
+"""Events of a run, which carry its id, and records of the logging module for them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOGGER = "kosmolua.calls"
 
 @resolvable(globals())
 class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Something that happened in the run with that id: it began, printed, ended a call, or ended itself.
+    """An event of the run with that id: the run began, printed text, completed a call, or ended.
 
     ``at`` is in Unix seconds. ``stream`` and ``text`` belong to "output", ``entry`` to "call", ``result`` to "ended".
     """
@@ -40,7 +40,7 @@ class Event(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Events:
-    """Reports the events of one run. Its listeners do not raise."""
+    """Reports the events of one run. The listeners must not raise."""
 
     def __init__(self, run: str, tags: Mapping[str, str], listeners: list[Callable[[Event], None]]) -> None:
         self.wanted = bool(listeners)
@@ -55,11 +55,13 @@ class Events:
                 listener(event)
 
     def observing(self, output: Output) -> Output:
-        """The output, also reported as events."""
+        """The output, wrapped so that printed text is also reported as events."""
         return _Observed(output, self) if self.wanted else output
 
     def calls(self, on_call: Callable[[Entry], None] | None) -> Callable[[Entry], None] | None:
-        """Reports each ended call: to the callback, as an event, and to the log if the program uses one."""
+        """A function that reports each completed call: to the callback, as an event, and to the log if the program uses
+        logging.
+        """
         # Importing logging takes longer than the rest of this module. Another thread may be importing it just now.
         get_logger = getattr(sys.modules.get("logging"), "getLogger", None)
         if on_call is None and not self.wanted and get_logger is None:
@@ -75,7 +77,7 @@ class Events:
                 on_call(entry)
 
         if on_call:
-            report.__module__ = str(getattr(on_call, "__module__", ""))  # its exceptions come from there
+            report.__module__ = str(getattr(on_call, "__module__", ""))  # the callback raises from there
         return report
 
 
@@ -88,7 +90,7 @@ def _log(logger: Any, entry: Entry, tags: Mapping[str, str]) -> None:
 
 
 class _Observed:
-    """Passes output on, and reports it as text."""
+    """Passes output on, and also reports it as text."""
 
     def __init__(self, output: Output, events: Events) -> None:
         self._output = output
@@ -96,6 +98,6 @@ class _Observed:
         self._decoders = [codecs.getincrementaldecoder("utf-8")("replace") for _ in range(2)]
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
-        whole = self._decoders[stream - 1].decode(text)  # a character may come in two parts
+        whole = self._decoders[stream - 1].decode(text)  # a character may arrive in two parts
         self._events.tell("output", stream="stdout" if stream == 1 else "stderr", text=whole)
         self._output.write(stream, text)

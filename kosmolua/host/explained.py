@@ -1,4 +1,4 @@
-"""The boundary of the Python API: what fails inside becomes a `KosmoError`."""
+"""The boundary of the Python API: a failure inside becomes a `KosmoError`."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.resting import WaitingRoom
 
 State = Literal["running", "succeeded", "failed", "stopped"]
-MAX_EVENTS = 10_000  # kept for `events`; the oldest are dropped first
+MAX_EVENTS = 10_000  # the maximum number of events kept for `events`; the oldest are dropped first
 
 
 class Handle:
@@ -43,7 +43,7 @@ class Handle:
 
     @property
     def state(self) -> State:
-        """Whether it is running, or how it ended."""
+        """Whether the run is running, or how it ended."""
         if not self._is_done:
             return "running"
         if self._result is None:
@@ -53,7 +53,7 @@ class Handle:
         return "stopped" if self._result.error.code == "interrupted" else "failed"
 
     def result(self, timeout: float | None = None) -> Result:
-        """Wait for the end, at most ``timeout`` seconds. Raises a TimeoutError, or the exception of a callback."""
+        """Wait for the result for at most ``timeout`` seconds. Raises a TimeoutError, or an exception of a callback."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._is_done, timeout):
                 raise TimeoutError(f"the run {self.id} has not ended within {timeout:g} s")
@@ -67,7 +67,7 @@ class Handle:
         self._run.stop(reason)
 
     def events(self) -> Iterator[Event]:
-        """All events from the first one, as they happen, until the run has ended."""
+        """All events from the first one on, as they happen, until the run has ended."""
         seen = 0
         while True:
             with self._changed:
@@ -78,7 +78,7 @@ class Handle:
                 return
 
     def since(self, seen: int) -> tuple[list[Event], int, bool]:
-        """The events after the first ``seen``, how many there were in all, and whether the run has ended."""
+        """The events after the first ``seen`` ones, how many there were in total, and whether the run has ended."""
         with self._changed:
             seen = max(seen, self._count - len(self._events))
             found = [*self._events][seen - self._count :] if self._count > seen else []
@@ -86,7 +86,9 @@ class Handle:
 
     @contextmanager
     def told(self, action: Callable[[], None]) -> Iterator[None]:
-        """Inside this context ``action`` is called after each event, and at the end, in the thread of the event."""
+        """Inside this context, call ``action`` after each event and at the end of the run, in the thread of the
+        event.
+        """
         with self._changed:
             self._told.append(action)
         try:
@@ -116,8 +118,8 @@ class Handle:
             action()
 
     def begin(self, run: ScriptRun, until: ExitStack, room: WaitingRoom) -> None:
-        """Start the run in a thread. While it only waits it has none, and is in the ``room``. ``until`` is entered, and
-        ends with the run.
+        """Start the run in a thread. While the run only waits, it has no thread and is in the ``room``. ``until`` was
+        entered before; it is closed at the end of the run.
         """
         self._run = run
         self._steps = run.steps(rests=True)
@@ -129,7 +131,7 @@ class Handle:
         threading.Thread(target=self._work, name=f"kosmolua-{self._run.id}", daemon=True).start()
 
     def _work(self) -> None:
-        """Carry out a step of the run."""
+        """Execute one step of the run."""
         try:
             pause = next(self._steps)
             self._room.add(pause, self._go)

@@ -1,4 +1,4 @@
-"""Carries out the requests of a script: calls of the API, through the gate, and services."""
+"""Carries out a script's requests: API calls, which pass the gate, and services."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ SERVICE = "host."  # prefix of the names of services
 
 
 class ScriptHandler:
-    """The `kosmolua.runtime.port.Handler` of runs and of the prompt.
+    """The `kosmolua.runtime.frames.Handler` for scripts and for the prompt.
 
-    ``session`` and ``files`` are opened by the first request that needs them. ``during`` is entered for each request,
-    with its function. Services find modules in ``directory``, read ``stdin``, and call ``check`` during long work. A
-    large answer keeps the ``room`` until it is encoded; ``seen`` gets every answer of the API. ``pollers`` wait for
-    jobs. With ``asking``, requests that need approval wait for it.
+    ``session`` and ``files`` are opened by the first request that needs them. ``during`` takes a function's name and
+    returns the context in which a request for that function is carried out. Services look for modules in ``directory``,
+    read ``stdin``, and call ``check`` repeatedly during long operations. A large answer occupies the ``room`` until it
+    is encoded; ``seen`` gets every answer of the API. ``pollers`` wait for jobs. With ``asking``, requests that need an
+    approval wait for it.
     """
 
     def __init__(  # noqa: PLR0913 - all but three have a default
@@ -78,11 +79,11 @@ class ScriptHandler:
                 return self._called(function, account, arguments, ticket)
         except (KosmoError, Waits):
             raise
-        except Exception as error:  # from opening the session; calls and services raise only KosmoError
+        except Exception as error:  # raised when the session is opened; calls and services raise only KosmoError
             raise failure_of(error, function) from error
 
     def _asked(self, asking: Asking, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
-        """Carry out a request that may have to wait for a person, which raises `Waits`."""
+        """Carry out a request. Raises `Waits` if a person has to decide about it first."""
         from kosmolua.gate.approval import AskedError
 
         try:
@@ -112,7 +113,7 @@ class ScriptHandler:
             self._services.end()
 
     def _called(self, function: str, account: str, arguments: bytes, ticket: Ticket | None) -> Any:
-        """Make a call. A large answer is encoded before another thread gets one."""
+        """Make an API call. A large answer is encoded before another thread may receive one."""
         session = self._session()
         room = self._room()
         if room:

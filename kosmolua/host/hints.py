@@ -36,7 +36,7 @@ _Class = TypeVar("_Class", bound=type)
 
 
 class Hints(dict[str, Any]):
-    """The annotations of a function or class in a module with these globals, as text until they are read."""
+    """The annotations of a function or class whose module has these globals. They remain text until they are read."""
 
     def __init__(self, annotations: dict[str, Any], names: dict[str, Any]) -> None:
         super().__init__(annotations)
@@ -79,7 +79,7 @@ def resolvable(names: dict[str, Any]) -> Callable[[_Class], _Class]:
 
     def decorate(made: _Class) -> _Class:
         for member in vars(made).values():
-            function = getattr(member, "__func__", getattr(member, "fget", member))  # of a class method, a property
+            function = getattr(member, "__func__", getattr(member, "fget", member))  # of a class method or a property
             if isinstance(function, FunctionType) and not isinstance(function.__annotations__, Hints):
                 function.__annotations__ = Hints(function.__annotations__, names)
         if "__annotations__" in vars(made):

@@ -45,29 +45,30 @@ class Host(DirectCalls):
 
     The settings of config.toml and of the project apply, as on the command line. They are read for each run, and once
     for all direct calls. ``read`` and ``write`` ("allow", "ask" or "deny") override them; if ``yielding``, an "allow"
-    applies only if the settings say nothing. "ask" refuses the call unless there is a ``prompter``. ``force`` bypasses
-    only the policy. With ``dry_run`` nothing is sent, and a call returns its request. ``caller`` names the program for
-    which direct calls are made, such as an agent: the audit log shows it, and it gets secrets only as a script does, by
-    a rule that names the function or by a person's consent.
+    applies only if the settings have no verdict. "ask" refuses the call unless there is a ``prompter``. ``force``
+    bypasses only the policy. With ``dry_run``, nothing is sent, and a call returns the request that would be sent.
+    ``caller`` names the program for which direct calls are made, such as an agent: the audit log shows the name, and
+    the caller gets secrets only as a script does, by a rule that names the function or by a person's consent.
 
     ``token`` is the token of ``account``; by default it is looked up as on the command line. ``emulate`` answers from
     the built-in emulator, with ``faults``, the public ``models`` of a file or directory, and ``cogs``, models that run
-    on cog servers, as ``owner/name=URL``; its own models run ``speed`` times faster. ``url`` is another address of the
-    API, and ``headers`` are extra, secret headers for the gateway there; they are sent only where the token is sent.
+    on cog servers, as ``owner/name=URL``; the emulator's own models run ``speed`` times faster. ``url`` is another
+    address of the API, and ``headers`` are extra, secret headers for the gateway at that address; they are sent only
+    where the token is sent.
 
-    ``isolation`` of scripts is "standard", "strict" or, for trusted scripts only, "none". ``limits`` apply to each run;
-    ``caps`` limit what each run may spend, and what all direct calls may spend together. Scripts may use the
+    The ``isolation`` of scripts is "standard", "strict" or, for trusted scripts only, "none". ``limits`` apply to each
+    run; ``caps`` limit what each run may spend, and what all direct calls may spend together. Scripts may use the
     directories ``allow_read`` and ``allow_write`` and the environment variables ``allow_env``. ``cancel_on_exit``
     cancels the running jobs of a run that ends. Unless ``prepare`` is False, a process is kept ready that forks for
     each run. ``python`` is the interpreter for these processes, needed if this program is not one: a frozen
-    application, uWSGI. A run with a journal that only waits for ``park_after`` seconds ends its process, and continues
-    when it can; None keeps the process.
+    application, uWSGI. A run with a journal ends its process when it has only waited for ``park_after`` seconds, and
+    continues when the wait is over; None keeps the process.
 
     ``functions`` are functions of this program that scripts may call as `custom.NAME{...}`: plain ones, which count as
-    writes, or `kosmolua.Function`. They pass the same policy, budget, journal and log as the API's.
+    writes, or `kosmolua.Function`. The same policy, budget, journal and log apply to them as to the API's functions.
 
-    Callbacks run on the thread of the event: ``on_output("stdout" or "stderr", text)`` for printed text, which is then
-    not in the result; ``on_call(entry)`` after each call; ``on_retry(reason, seconds)`` before a retry; and
+    Callbacks run on the thread of the event: ``on_output("stdout" or "stderr", text)`` for printed text, which the
+    result then does not contain; ``on_call(entry)`` after each call; ``on_retry(reason, seconds)`` before a retry; and
     ``on_notice(text)`` for notices, which are logged otherwise.
     """
 
@@ -79,7 +80,7 @@ class Host(DirectCalls):
 
     @classmethod
     def of(cls, options: HostOptions, shared: Shared | None = None) -> Self:
-        """A host with these options. It may share budgets and request rates with other hosts."""
+        """A host with these options. ``shared`` are the budgets and request rates that it shares with other hosts."""
         made = cls.__new__(cls)
         cls._begin(made, options, shared)
         return made
@@ -129,11 +130,11 @@ class Host(DirectCalls):
 
         With a ``journal``, a name or a file, a run that ended early is resumed. Raises a `JournalError` if that is not
         possible. A finished run is not repeated: the same results are returned, with a notice. ``fresh`` starts a new
-        run and keeps the old journal under its date. Output files are kept next to the journal unless ``keep_outputs``
-        is False. Errors of the script are in the ``error`` of the result.
+        run and renames the old journal to include its date. Output files are kept next to the journal unless
+        ``keep_outputs`` is False. Errors of the script are in the ``error`` of the result.
 
         ``account``, ``limits``, ``caps``, ``prompter`` and ``on_call`` override the host's for this run. ``on_event``
-        gets its events, which carry its ``tags``.
+        gets the run's events, which carry ``tags``.
         """
         with self._ready(source, args, name, journal, fresh=fresh, options=options) as run:
             return run.result()
@@ -161,8 +162,8 @@ class Host(DirectCalls):
         fresh: bool = False,
         **options: Unpack[StartOptions],
     ) -> Handle:
-        """Start a run, and return its handle at once. It takes what `run` takes. The run has a thread of its own while
-        its script does not only wait.
+        """Start a run, and return its handle at once. It takes the same arguments as `run`. The run has its own thread,
+        except while its script only waits.
         """
         from kosmolua.host.handle import Handle
 
@@ -207,14 +208,15 @@ class Host(DirectCalls):
 
         ``output`` gets the printed bytes instead of ``on_output``. ``child`` is a process that was started for this run
         only. Recorded calls are answered from the ``journal`` and others are recorded in it; whoever opened it closes
-        it. ``record`` is the file for a cassette of the run. ``prompter`` and ``on_call`` take the place of the host's;
-        ``stop`` ends it as its own `stop` does. ``watch`` is called at the first call of the run, and returns its
-        `kosmolua.gate.run.Watcher`. ``own`` are other files that the caller writes for the run, each with what it is,
-        such as "the report of this run"; the script can neither read nor write them. With a journal the files that its
-        predictions make are kept next to it, unless ``keep_outputs`` is False. ``stdin`` is an open file with a
-        descriptor that the script may read; without it, its standard input is empty. ``versions`` are models that were
-        looked up before, for the default account. ``parking`` says what becomes of a run that only waits.
-        ``identifier`` is the id of a run that continues. The other options are those of `run`.
+        it. ``record`` is the file for a cassette of the run. ``prompter`` and ``on_call`` replace the host's; setting
+        ``stop`` ends the run, like the run's own `stop`. ``watch`` is called at the first call of the run, and returns
+        its `kosmolua.gate.run.Watcher`. ``own`` are other files that the caller writes for the run, each with a
+        description such as "the report of this run"; the script can neither read nor write them. With a journal, the
+        output files of the run's predictions are kept next to the journal, unless ``keep_outputs`` is False. ``stdin``
+        is an open file with a descriptor that the script may read; without it, its standard input is empty.
+        ``versions`` holds model versions that were already looked up for the default account. ``parking`` says what to
+        do with a run that only waits. ``identifier`` is the id of a run that continues. The other options are those of
+        `run`.
         """
         _check_text(source, name)
         is_listed = isinstance(args, Sequence) and not isinstance(args, str | bytes)
@@ -248,7 +250,7 @@ class Host(DirectCalls):
 
     @explained("opening the directories")
     def files(self, own: Sequence[tuple[str, str]] = ()) -> Files:
-        """The directories that scripts may use, without the run's ``own`` files."""
+        """The directories that scripts may use, except for the run's ``own`` files."""
         return self._sessions().files(own)
 
     def close(self) -> None:
@@ -265,7 +267,7 @@ class Host(DirectCalls):
             self._plan.prepared.close()
 
     def before_fork(self) -> None:
-        """Load the modules that calls need, if there were calls, and those that scripts in this process need."""
+        """Load the modules that calls need, if calls were made, and the modules that scripts in this process need."""
         if self._options.isolation == "none":
             from kosmolua.runtime import inline
 
@@ -296,7 +298,9 @@ class Host(DirectCalls):
         self.close()
 
     def _sessions(self) -> Sessions:
-        """Opens sessions. Imported when the first is opened, since many scripts call nothing."""
+        """The object that opens sessions. Its module is imported when the first session is opened, since many scripts
+        call nothing.
+        """
         self._calls_begun = True
         from kosmolua.host.clients import Clients
         from kosmolua.host.sessions import Sessions
@@ -317,7 +321,7 @@ class Host(DirectCalls):
             return self._made
 
     def _tell(self, notice: str) -> None:
-        """Report a notice once, although settings are read for each run."""
+        """Report each notice only once, although settings are read for each run."""
         if notice not in self._reported:
             self._reported.add(notice)
             self._on_notice(notice)

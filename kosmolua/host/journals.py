@@ -1,4 +1,4 @@
-"""The journal of a run, opened for it and closed after it."""
+"""Opens the journal of a run, and closes it after the run."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def opened(
     script: tuple[str, bytes, Sequence[str] | Mapping[str, Any]],
     account: str | None,
 ) -> Iterator[Journal | None]:
-    """The journal of that name; None without a name. ``script`` has the name, the text and the arguments of the run."""
+    """The journal of that name, or None without a name. ``script`` has the script's name, text and arguments."""
     if fresh and journal is None:
-        raise UsageError("fresh=True is for a run with a journal", hint="pass journal=NAME too")
+        raise UsageError("fresh=True requires a journal", hint="pass journal=NAME too")
     if journal is None:
         yield None
         return

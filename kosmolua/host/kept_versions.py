@@ -1,4 +1,4 @@
-"""Versions of models that are known without a request: those of the emulator, and those cached on disk."""
+"""Versions of models that are known without a request: the emulator's versions, and those cached on disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def kept_version(account: str, *, emulate: bool, models: str | None = None) -> Callable[[str], Version | None]:
-    """A function that finds versions without a request: those of the emulator, or those cached on disk."""
+    """A function that finds versions without a request: the emulator's versions, or those cached on disk."""
 
     def find(reference: str) -> Version | None:
         from kosmolua.replicate.versions import Version
@@ -42,7 +42,7 @@ def _published(path: str, name: str) -> Version | None:
 
 
 def _on_disk(account: str, reference: str) -> Version | None:
-    """The cached version of that id, if the account uses the server that the cache is for."""
+    """The cached version with that id, if the account uses the server that the cache is for."""
     from kosmolua.replicate.catalogue import SERVER
     from kosmolua.replicate.versions import Version, parse
     from kosmolua.services.schemas import Cache

@@ -1,7 +1,7 @@
 """The modules that runs and calls load on first use.
 
-They are loaded together, in advance, if the first use is a bad moment: before a fork, and with several threads, since
-one could find a module half loaded by another, or no file descriptor left to read it.
+They are loaded together and in advance if loading them on first use is unsafe: before a fork, and with several threads,
+since one thread could find a module half loaded by another, or no file descriptor left to read it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NEEDED = (
     "kosmolua.runtime.tape",
     *("encodings.idna", "email.utils", "hashlib", "random", "http"),
 )
-_OFTEN = (  # what most scripts use beyond that
+_OFTEN = (  # further modules that most scripts use
     "kosmolua.services.plan",
     "kosmolua.services.streams",
     "kosmolua.services.texts",
@@ -45,13 +45,13 @@ def load(*, emulate: bool) -> None:
 
 
 def load_often(*, emulate: bool) -> None:
-    """As `load`, and what most scripts use beyond that: for a program that starts before its scripts."""
+    """Like `load`, but also load what most scripts use: for a program that starts before its scripts."""
     load(emulate=emulate)
     for name in _OFTEN:
         import_module(name)
 
 
 def load_in_thread(*, emulate: bool) -> None:
-    """As `load`, unless this is the main thread: a program with one thread loads only what its script uses."""
+    """Like `load`, unless this is the main thread: a program with one thread loads only what its script uses."""
     if threading.current_thread() is not threading.main_thread():
         load(emulate=emulate)

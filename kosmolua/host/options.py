@@ -77,7 +77,7 @@ class HostOptions(Struct, frozen=True, kw_only=True):
 
     @property
     def interpreter(self) -> str | None:
-        """The path of the interpreter for children, if it is not the one that runs this."""
+        """The path of the interpreter for child processes, if it is not the current one."""
         return None if self.python is None else os.fspath(self.python)
 
 

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 def keep(session: Session, journal: Journal | Cassette | None, tell: Callable[[str], None], *, copies: bool) -> Keeping:
-    """Let the session remember when outputs were made. With ``copies`` and a journal, keep copies of them, including
-    those that an earlier run did not fetch.
+    """Let the session record when outputs were created. With ``copies`` and a journal, keep copies of the outputs,
+    including those that an earlier run did not fetch.
     """
     from kosmolua.services.keeping import Keeping
 

@@ -1,6 +1,6 @@
-"""A proxy in front of the real API that writes a cassette while a program runs: what it asked, and what was answered.
+"""A proxy in front of the real API that writes a program's requests and their answers to a cassette.
 
-It has no token of its own. That of the program is passed on, and is never written.
+The proxy has no token. It forwards the program's token, and never writes it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from kosmolua.replicate.urls import checked_url, is_loopback
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-LARGEST_REQUEST = 101 * 1024 * 1024  # a file of 100 MiB in a form
+LARGEST_REQUEST = 101 * 1024 * 1024  # a form with a file of 100 MiB
 LARGEST_ANSWER = 64 * 1024 * 1024
-"""Bytes of an answer of the API. Files and streams may be larger, but are recorded only up to that."""
-MOST_RECORDED = 1 << 30  # bytes of a cassette
+"""The maximum bytes of an API answer. Files and streams may be larger, but only that much of them is recorded."""
+MOST_RECORDED = 1 << 30  # the maximum bytes of a cassette
 STREAM, DOWNLOAD = "http.stream", "http.download"
-MOST_SECRETS = 1_000  # that programs have sent
+MOST_SECRETS = 1_000  # the maximum number of secrets that programs may send
 _SHORTEST_SECRET = 8
 _SECRET_HEADER = re.compile(r"auth|token|key|secret|cookie|passw|credential|session|signature", re.IGNORECASE)
 _ERROR = 400
@@ -50,7 +50,7 @@ _EVENTS = "text/event-stream"
 
 
 class Tape:
-    """The cassette that is written, a line as soon as a call is answered. Thread-safe."""
+    """The cassette being written. Each call is written as one line as soon as it is answered. Thread-safe."""
 
     def __init__(self, path: str, base: str) -> None:
         self.path, self.calls, self.skipped = path, 0, 0
@@ -76,7 +76,7 @@ class Tape:
                 del self._redactors[next(iter(self._redactors))]
 
     def add(self, function: str, arguments: Any, *, answer: Any = None, error: dict[str, Any] | None = None) -> None:
-        """Write a call, unless the cassette is full, or the call is nested too deeply."""
+        """Write a call, unless the cassette is full or the call's data is nested too deeply."""
         with self._lock:
             self.skipped += 1
             with suppress(RecursionError):
@@ -110,7 +110,9 @@ class Tape:
 
 
 class Recorder:
-    """A WSGI application. ``base`` is the API that it forwards to. Raises a UsageError for a bad URL or file."""
+    """A WSGI application. ``base`` is the URL of the API that it forwards to. Raises a UsageError for an invalid URL or
+    file.
+    """
 
     def __init__(self, base: str, path: str, *, insecure_http: bool = False) -> None:
         self.base = checked_url(base, insecure_http=insecure_http, origin="--to")
@@ -158,7 +160,9 @@ class Recorder:
         return self._links.api(quote(request.path)) + (f"?{query}" if query else "")
 
     def _asked(self, request: ApiRequest, origin: str) -> tuple[Operation, dict[str, Any]] | None:
-        """Operation and arguments, as a cassette has them; None for a request that it cannot have."""
+        """The operation and arguments of a request, as a cassette has them; None for a request that a cassette cannot
+        hold.
+        """
         try:
             operation, path = match(request)
             arguments = parameters.read(operation, request, path)
@@ -194,7 +198,7 @@ class Recorder:
     def _record(
         self, operation: Operation, arguments: dict[str, Any], status: int, data: bytes, headers: Mapping[str, str]
     ) -> bool:
-        """Record a call. False if its answer is not one that a cassette can have."""
+        """Record a call. False if a cassette cannot hold its answer."""
         found = _document(data)
         if status >= _ERROR:
             self.tape.add(operation.name, arguments, error=_failure(status, found, data, headers))
@@ -212,7 +216,7 @@ class Recorder:
         return True
 
     def _file(self, request: ApiRequest, origin: str) -> Response:
-        """A file or stream, which is passed on as it comes and recorded at its end."""
+        """A file or stream, which is forwarded as it arrives and recorded when it is complete."""
         url = self._links.find(request.path)
         if url is None or request.method not in {"GET", "HEAD"}:
             raise problem.not_found()
@@ -233,7 +237,7 @@ class Recorder:
                     data += block
                 yield block
             complete = True
-        except GeneratorExit:  # a program leaves a stream after its last event
+        except GeneratorExit:  # a program closes a stream after its last event
             complete = function == STREAM
             raise
         finally:
@@ -271,8 +275,8 @@ def _streamed(forwarded: ForwardedAnswer, parts: Iterable[bytes], more: Mapping[
 
 
 def may_fetch(url: str, base: str) -> bool:
-    """Whether the recorder fetches a URL that an answer names. A server elsewhere cannot make it read this machine or
-    its network.
+    """Whether the recorder fetches a URL that an answer contains. A remote server must not make it read from this
+    machine or its network.
     """
     try:
         parts, api = urlsplit(url), urlsplit(base)
@@ -288,12 +292,14 @@ def may_fetch(url: str, base: str) -> bool:
 
 
 def _is_address(host: str) -> bool:
-    """Whether it is an address instead of a name, as in any notation that the resolver takes: 0x7f.1."""
+    """Whether the host is an IP address rather than a name, in any notation that the resolver accepts, such as
+    0x7f.1.
+    """
     return ":" in host or host.rpartition(".")[2][:1].isdigit()
 
 
 def secrets_of(headers: Iterable[tuple[str, str]]) -> list[str]:
-    """The values of headers that may be secrets, without their scheme; a password of Basic also in plain."""
+    """The header values that may be secrets, without their scheme; for Basic, the decoded password too."""
     found = []
     for name, value in headers:
         if not _SECRET_HEADER.search(name):
@@ -318,7 +324,7 @@ def _document(data: bytes) -> Any:
 
 
 def _decoded(data: bytes) -> Any:
-    """Raises a ValueError for what is not JSON, or has too many values to be held."""
+    """Decode JSON. Raises a ValueError for invalid JSON, or if it holds too many values."""
     try:
         check_values(data)
     except TooMuch as error:

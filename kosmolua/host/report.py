@@ -1,7 +1,7 @@
 """``--report``: one HTML page about a run. It contains no JavaScript and loads nothing.
 
-Text of models and scripts is escaped. Pictures are embedded up to a total size, since the API deletes outputs after an
-hour.
+Text from models and scripts is escaped. Pictures are embedded up to a total size, since the API deletes outputs after
+an hour.
 """
 
 from __future__ import annotations
@@ -56,9 +56,11 @@ _PAGE = """<!doctype html>
 
 
 class FinishedRun(Struct, frozen=True):
-    """A run that ended. ``began`` and ``ended`` are in Unix seconds, by the same clock as its calls and jobs.
+    """A run that ended. ``began`` and ``ended`` are in Unix seconds, measured with the same clock as the times of its
+    calls and jobs.
 
-    ``progress`` holds these, if there were any; ``output`` is the end of what it printed and logged.
+    ``progress`` holds those calls and jobs, or is None if the script made no calls; ``output`` is the last part of the
+    text that the script printed and logged.
     """
 
     script: str
@@ -70,7 +72,7 @@ class FinishedRun(Struct, frozen=True):
 
 
 def check(path: str) -> None:
-    """Raise a `UsageError` before the run if the report cannot be written."""
+    """Raise a `UsageError` if the report cannot be written. Called before the run."""
     directory = os.path.dirname(path) or "."
     if os.path.isdir(path) or not os.path.isdir(directory):
         what = "it is a directory" if os.path.isdir(path) else f"directory {directory!r} not found"
@@ -78,20 +80,22 @@ def check(path: str) -> None:
         what = "permission denied"
     else:
         return
-    raise UsageError(f"--report: cannot write {path!r}: {what}", hint="name a file, such as --report run.html")
+    raise UsageError(f"--report: cannot write {path!r}: {what}", hint="specify a file, such as --report run.html")
 
 
 def attempt(path: str, run: FinishedRun, host: Host, kept: KeptOutputs | None = None) -> KosmoError | None:
     """Write the page, or return why it could not be written: the result of the run is printed too."""
     try:
         write(path, run, host, kept)
-    except Exception as error:  # noqa: BLE001 - whatever it is, the run itself has ended
+    except Exception as error:  # noqa: BLE001 - whatever failed, the run itself has ended
         return failure_of(error, "--report")
     return None
 
 
 def write(path: str, run: FinishedRun, host: Host, kept: KeptOutputs | None = None) -> None:
-    """Write the page. Jobs and pictures are fetched through the host. Raises a `UsageError` if it cannot be written."""
+    """Write the page. Jobs and pictures are fetched through the host. Raises a `UsageError` if the page cannot be
+    written.
+    """
     jobs = run.progress.jobs if run.progress else []
     pictures: dict[str, Picture] = {}
     if jobs and run.progress:
@@ -135,7 +139,7 @@ def _pictures(session: Session, jobs: Iterable[Job]) -> dict[str, Picture]:
                 room -= len(content)
             except KosmoError as error:
                 found[url] = Picture(missing=error.message)
-            except KeyboardInterrupt:  # skip the rest
+            except KeyboardInterrupt:  # skip the remaining ones
                 return found
     return found
 
@@ -164,7 +168,7 @@ def _content(session: Session, job: Job, url: str, most: int, deadline: float) -
 
 
 def _picture(content: bytes) -> Picture:
-    """A picture by its content, whatever its name."""
+    """The picture in this content; its type is detected from the content, not from a file name."""
     kind = kind_of(content)
     if kind is None:
         return Picture(missing="not a picture that browsers show")

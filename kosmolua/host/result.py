@@ -23,11 +23,11 @@ class Result(Struct, frozen=True, kw_only=True):
     of a failure. ``duration``, ``cpu`` (of a child) and ``host_cpu`` (of this process, for the run) are in seconds.
     ``memory`` is Lua's memory at the end, in bytes. ``isolation`` is ``{mode, layers, missing}``.
 
-    ``log`` has the first 10,000 calls; ``unlogged`` counts the others. ``spent`` and ``caps`` have the names of
+    ``log`` has the first 10,000 calls; ``unlogged`` counts the others. ``spent`` and ``caps`` have the same keys as
     `kosmolua.Caps`; ``guessed`` is the uncertain part of ``spent``. ``created`` are the predictions and trainings that
     the run started, as kind, id and account; ``running`` are those not known to have ended. ``unanswered`` counts
-    creations whose result was not found, and ``candidates`` are possible results of them. ``not_canceled`` has id and
-    reason of jobs that could not be canceled. ``run`` is its id in the audit log, None if it made no call.
+    creations whose result was not found, and ``candidates`` are their possible results. ``not_canceled`` has the id of
+    each job that could not be canceled, with the reason. ``run`` is its id in the audit log, None if it made no call.
     """
 
     results: list[Any] = []
@@ -57,7 +57,7 @@ class Result(Struct, frozen=True, kw_only=True):
         return self.results[0] if self.results else None
 
     def to_dict(self) -> dict[str, Any]:
-        """The result as plain data, which JSON can hold: bytes are Base64, an error is its fields."""
+        """The result as plain data that JSON can hold: bytes are encoded as Base64, and an error becomes its fields."""
         import msgspec
 
         fields = {name: getattr(self, name) for name in self.__struct_fields__ if name != "error"}
@@ -73,7 +73,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Forwarded:
-    """Passes output on, and remembers what its receiver raised."""
+    """Passes output on, and records an exception of its receiver."""
 
     def __init__(self, output: Output) -> None:
         self.raised: BaseException | None = None

@@ -58,7 +58,7 @@ class ScriptOptions(StartOptions, total=False):
 
 
 class RunOptions(Struct, frozen=True, kw_only=True):
-    """Overrides the host's options for one run, and adds its listeners."""
+    """Overrides the host's options for one run, and adds the run's listeners."""
 
     output: Output | None = None
     child: Child | None = None
@@ -86,12 +86,12 @@ class RunOptions(Struct, frozen=True, kw_only=True):
         if self.account is not None:
             checks.check({"account": self.account})
         if not isinstance(self.tags, Mapping) or not all(_is_text(*pair) for pair in self.tags.items()):
-            raise OptionError.of("tags", "a dictionary of text", self.tags)
+            raise OptionError.of("tags", "a dictionary of strings", self.tags)
 
 
 def named_of(args: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments by name, as plain data in one order: a resumed script traverses its table as before. Raises a
-    `UsageError`.
+    """Named arguments as plain data in a fixed order, so that a resumed script traverses them in the same order. Raises
+    a `UsageError`.
     """
     import msgspec
 
@@ -100,7 +100,7 @@ def named_of(args: Mapping[str, Any]) -> dict[str, Any]:
         msgspec.msgpack.encode(found)
     except (TypeError, RecursionError, OverflowError, UnicodeEncodeError) as error:
         raise UsageError(
-            f"args: expected plain data: {error}", hint="pass text, numbers, lists or dictionaries"
+            f"args: expected plain data: {error}", hint="pass strings, numbers, lists or dictionaries"
         ) from None
     return found
 

@@ -29,12 +29,12 @@ class Runs:
         return len(self._under_way)
 
     def renew(self) -> None:
-        """In a forked process: there are no active runs."""
+        """In a forked process: reset to no active runs."""
         self._under_way, self._expected, self._changed = {}, 0, threading.Condition()
 
     @contextmanager
     def expecting(self) -> Iterator[int]:
-        """Inside this context another run is prepared, which opens files. Yields the number of runs."""
+        """Inside this context, another run is prepared, which opens files. Yields the number of runs."""
         with self._changed:
             self._expected += 1
             count = max(self._expected, len(self._under_way)) + 1
@@ -47,7 +47,7 @@ class Runs:
 
     def check_open(self) -> None:
         if self._closed:
-            raise UsageError("the host is closed", hint="use it inside its `with` block, or make another")
+            raise UsageError("the host is closed", hint="use it inside its `with` block, or make a new one")
 
     @contextmanager
     def holding(self, run: ScriptRun) -> Iterator[None]:
@@ -63,7 +63,7 @@ class Runs:
                 self._changed.notify_all()
 
     def move(self, run: ScriptRun, thread: int | None) -> None:
-        """The run goes on in that thread, or pauses without one."""
+        """Record that the run continues in that thread, or pauses without a thread."""
         with self._changed:
             if run in self._under_way:
                 self._under_way[run] = thread

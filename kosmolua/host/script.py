@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """What all runs of a host share. ``sessions`` are made on first use."""
+    """What all runs of a host share. ``sessions`` is made on first use."""
 
     options: HostOptions
     sessions: Callable[[], Sessions]
@@ -69,15 +69,15 @@ class Plan(Struct, frozen=True, kw_only=True):
 
 
 Attach = Callable[[list[Any], Callable[[str, int], bytes]], None]
-"""Gets the returned values, and a function that fetches a URL of at most that many bytes."""
+"""Gets the returned values, and a function that fetches a URL, up to a number of bytes."""
 
 
 @resolvable(globals())
 class ScriptRun:
     """A script that is to be run, once. `kosmolua.Host.script` makes them.
 
-    ``id`` identifies it in events, the log and the record of calls. ``outcome`` is how it ended, also if `result`
-    raised an exception such as KeyboardInterrupt.
+    ``id`` identifies it in events, the log and the record of calls. ``outcome`` is the result, even if `result` raised
+    an exception such as KeyboardInterrupt.
     """
 
     def __init__(self, plan: Plan, runs: Runs, script: Script, given: RunOptions) -> None:
@@ -120,17 +120,17 @@ class ScriptRun:
         )
 
     def result(self, attach: Attach | None = None) -> Result:
-        """Run it to its end, in this thread. Errors of the script are in the result.
+        """Run the script to its end in this thread. Errors of the script are in the result.
 
         ``attach`` gets the returned values, and a function that fetches outputs as calls of this run.
 
-        Raises KeyboardInterrupt, and exceptions of callbacks; ``outcome`` then holds the result. After an exception of
-        ``on_call`` the script gets its answer, and ends at its next call.
+        Raises KeyboardInterrupt, and exceptions of callbacks; ``outcome`` then holds the result. If ``on_call`` raises,
+        the script still gets the answer to that call, and ends at its next call.
         """
         return carried_out(self.steps(attach))
 
     def steps(self, attach: Attach | None = None, *, rests: bool = False) -> Steps[Result]:
-        """The same in steps. If it ``rests``, its script waits without a thread."""
+        """Like `result`, in steps. If it ``rests``, the run needs no thread while its script only waits."""
         with self._lock:
             if self._begun is not None:
                 raise UsageError("the run has already begun", hint="make a new one for each run")
@@ -166,7 +166,7 @@ class ScriptRun:
 
     @property
     def kept(self) -> KeptOutputs | None:
-        """The outputs of this run, if it keeps them."""
+        """The kept outputs of this run, if it keeps any."""
         return self._keeping
 
     def stop(self, reason: str = "the run was stopped") -> None:
@@ -177,16 +177,16 @@ class ScriptRun:
         self._stop.set(ScriptError(reason, code="interrupted"))
 
     def is_called_here(self) -> bool:
-        """Whether this thread makes one of its calls."""
+        """Whether this thread is making one of the run's calls."""
         return CALLER.stop is self._stop
 
     def _follow(self) -> None:
-        """End the run: the stop signal of its owner was set."""
+        """End the run, since its owner's stop signal was set."""
         if self._outer and self._outer.error:
             self._stop.set(self._outer.error)
 
     def _moving(self, made: Steps[Result]) -> Steps[Result]:
-        """The steps, each in the thread that carries it out."""
+        """The steps. Records for each the thread that carries it out."""
         with closing(made):
             while True:
                 try:
@@ -241,7 +241,7 @@ class ScriptRun:
         """Complete the result: end the journal, add the session's facts, search for creations without an answer, cancel
         jobs if asked to, and close.
         """
-        release(ended.error)  # else the error, and the handler, would keep the run's memory
+        release(ended.error)  # otherwise the error and the handler would keep the run's memory alive
         del self._handler
         self.outcome = ended
         if explanation := ended.error and explanation_of(ended.error):
@@ -298,7 +298,7 @@ class ScriptRun:
             session.close()
 
     def _attached(self, attach: Attach, ended: Result) -> Result:
-        # The run's own stop is set by now; the owner's stop signal also ends this.
+        # The run's own stop signal is set by now; the owner's stop signal also ends the fetching.
         CALLER.stop = self._outer or Stop()
         try:
             attach(ended.results, self._fetched)
@@ -314,7 +314,7 @@ class ScriptRun:
         return self._opened().fetch(url, limit)
 
     def _leave(self, session: Session, *, failed: bool) -> dict[str, Any]:
-        """The fields of the result about what is left at the API."""
+        """The result's fields about running jobs and unanswered creations at the API."""
         from kosmolua.gate import ending
 
         options, tell = self._plan.options, self._plan.sessions().tell
@@ -351,7 +351,7 @@ class ScriptRun:
         return self._session is not None and self._session.reveals(text)
 
     def _calling(self, _: str) -> CallingFor:
-        """Entered while this thread carries out a request of the script."""
+        """The context in which this thread carries out a request of the script."""
         if self._stop.error:
             raise self._stop.error
         self._check_callbacks()
@@ -406,7 +406,7 @@ def _listeners(plan: Plan, given: RunOptions) -> list[Callable[[Event], None]]:
 
 
 def _parking(journal: Journal | Cassette | None, after: float | None) -> Parking | None:
-    """How a run waits without a process; None without a journal to continue from."""
+    """How the run waits without a process; None if there is no journal to continue from."""
     if journal is None or after is None:
         return None
     from kosmolua.journal.journal import Journal

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 
 class Sessions(Struct, frozen=True, kw_only=True):
-    """Opens sessions with shared clients and the current settings.
+    """Opens sessions that share clients and use the current settings.
 
-    ``given`` are the files that the options open to scripts, if any; ``tell`` gets notices.
+    ``given`` are the files that the options allow scripts to use, if any; ``tell`` gets notices.
     """
 
     options: HostOptions
@@ -61,7 +61,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         identifier: str | None = None,
         asking: Asking | None = None,
     ) -> Session:
-        """Open a session. The token is looked up and the client imported by its first call. A run may have its own
+        """Open a session. The session's first call looks up the token and imports the client. A run may have its own
         prompter, ``files``, ``account`` and ``caps``, and wait for approvals if it is ``asking``.
         """
         from kosmolua.gate import audit, policy
@@ -98,7 +98,7 @@ class Sessions(Struct, frozen=True, kw_only=True):
         )
 
     def _events(self, run: str) -> Events:
-        """The events of direct calls; a run reports its own."""
+        """The events of direct calls. A run reports its events itself."""
         told = self.options.on_event
         return Events(run, {}, [quiet(told, "on_event", self.tell)] if told else [])
 
@@ -122,8 +122,9 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return PersistentBudgets(budgets, ledger, Origin(run, script, self.options.caller), self.tell)
 
     def files(self, own: Sequence[tuple[str, str]] = (), record: str | None = None) -> Files:
-        """The directories that a script may use: those of the options, else those of the settings. ``own`` are files of
-        the run that it may not use, each with a description. What it writes is noted in the file ``record``.
+        """The directories that a script may use: those in the options, otherwise those in the settings. ``own`` are
+        files of the run that the script may not use, each with a description. The files that the script writes are
+        recorded in the file ``record``.
         """
         from kosmolua.gate.files import Files
 
@@ -142,7 +143,9 @@ class Sessions(Struct, frozen=True, kw_only=True):
         return settings
 
     def _verdicts(self) -> dict[str, Verdict | None]:
-        """The verdicts of the options. If they yield, an "allow" applies only if the settings have no verdict."""
+        """The verdicts in the options. If ``yielding`` is set, an "allow" applies only if the settings have no
+        verdict.
+        """
         said = {"read": self.options.read, "write": self.options.write}
         if not self.options.yielding or "allow" not in said.values():
             return said

@@ -8,7 +8,7 @@ MAX_SOURCE = 8 * 1024 * 1024  # bytes
 
 
 def read(file: str) -> bytes:
-    """The text of a file. Raises a `UsageError` if it cannot be read or is not UTF-8."""
+    """The bytes of a script file. Raises a `UsageError` if the file cannot be read or is not UTF-8."""
     try:
         with open(file, "rb") as opened:
             return checked(file, opened.read(MAX_SOURCE + 1))
@@ -23,7 +23,9 @@ def read(file: str) -> bytes:
 
 
 def checked(name: str, source: bytes) -> bytes:
-    """The source. Raises a `UsageError` if it is too long or is not UTF-8, which would reach the API as broken text."""
+    """The source itself. Raises a `UsageError` if it is too long, or if it is not UTF-8, since the API would get broken
+    text.
+    """
     try:
         if not source.startswith(b"\x1b"):
             source.decode()

@@ -1,4 +1,4 @@
-"""Describes what an ended run or command leaves at the API: running jobs, and creations without an answer."""
+"""Describes what a run or command leaves at the API when it ends: running jobs, and creations without an answer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Protocol
 
 from kosmolua.settings.config import account_flag
 
-MOST_TOLD = 20  # of each kind
-WINDOW = 600  # seconds before now at which the suggested list begins
+MOST_TOLD = 20  # the maximum number of lines of each kind
+WINDOW = 600  # the suggested list begins this many seconds before now
 
 Job = tuple[str, str, str]
 """Kind, id and account."""
 
 
 class Unfinished(Protocol):
-    """What may be left: a part of `kosmolua.host.result.Result` and of `kosmolua.gate.ending.Unfinished`."""
+    """What may be left at the API: fields of `kosmolua.host.result.Result` and of `kosmolua.gate.ending.Unfinished`."""
 
     @property
     def running(self) -> list[Job]: ...
@@ -40,7 +40,7 @@ def lines(left: Unfinished, *, canceled: bool) -> Iterator[str]:
         yield f"could not cancel {identifier}: {why}"
     more = max(len(running), len(left.not_canceled)) - MOST_TOLD
     if more > 0:
-        yield f"and {more} more; look: kosmo integrations:call replicate.list_predictions"
+        yield f"and {more} more; list them: kosmo integrations:call replicate.list_predictions"
     for job in left.candidates[:MOST_TOLD]:
         yield _cancel(job, "may be what was created without an answer")
     if left.unanswered:
@@ -51,7 +51,7 @@ def _unanswered(count: int) -> str:
     what = "a prediction or training" if count == 1 else f"{count} predictions or trainings"
     since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - WINDOW))
     how = f"kosmo integrations:call replicate.list_predictions --created_after={since}"
-    return f"{what} may have been created without an answer; look: {how}"
+    return f"{what} may have been created without an answer; list recent ones: {how}"
 
 
 def _cancel(job: Job, what: str) -> str:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from kosmolua.replicate.wire import Response
 
-SILENCE = 120.0  # seconds without a byte; a blocking create is silent for 60
+SILENCE = 120.0  # seconds without a byte; a blocking create sends nothing for up to 60
 _PORTS = {"http": 80, "https": 443}
 _TARGET = re.compile(r"/[!-~]*")
-# Headers about one connection, and those that no longer fit once the recorder has changed the body.
+# Headers that concern one connection, and headers that are wrong once the recorder has changed the body.
 _DROPPED = frozenset(
     {
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "te", "trailer", "upgrade"),
@@ -33,12 +33,12 @@ _DROPPED = frozenset(
 
 
 class UpstreamError(Exception):
-    """The server could not be reached, or its answer broke off or was beyond a bound."""
+    """The server could not be reached, or its answer was cut off, too long or too slow."""
 
 
 @dataclass
 class ForwardedAnswer:
-    """The beginning of an answer. Iterate over its body once; `close` it."""
+    """An answer whose body has not been read yet. Iterate over the body once, then `close` it."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -59,10 +59,10 @@ class ForwardedAnswer:
         try:
             yield from decoded(self._response.pieces(), self._response.headers)
         except (WireError, Garbled) as error:
-            raise UpstreamError(f"the answer broke off: {error}") from error
+            raise UpstreamError(f"the answer was cut off: {error}") from error
 
     def whole(self, most: int) -> bytes:
-        """The body of at most that many bytes. Raises an UpstreamError, also if it arrives too slowly."""
+        """The whole body, of at most ``most`` bytes. Raises an UpstreamError if it is longer or arrives too slowly."""
         try:
             return gathered(self, most)
         except (TooMuch, TimeoutError) as error:
@@ -76,13 +76,13 @@ class ForwardedAnswer:
 
 
 class Upstream:
-    """Sends each request on a connection of its own, and once."""
+    """Sends each request once, on a new connection."""
 
     def __init__(self) -> None:
         self._context = cache(_context)
 
     def forward(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> ForwardedAnswer:
-        """Raises an UpstreamError. Redirects are answers like others."""
+        """Send the request and return the answer. Redirects are not followed. Raises an UpstreamError."""
         parts = urlsplit(url)
         name = parts.netloc.rpartition("@")[2]
         fields = {"Host": name, **kept(headers), "Accept-Encoding": "identity", "Connection": "close"}
@@ -110,7 +110,7 @@ def kept(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _target(path: str, query: str) -> str:
-    """The target of a request. Raises a ValueError for one that could be taken for more than a target."""
+    """The request target. Raises a ValueError for characters that could end the request line."""
     found = f"{path}?{query}" if query else path
     if not _TARGET.fullmatch(found):
         raise ValueError("its URL has invalid characters")

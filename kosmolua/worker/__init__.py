@@ -1,1 +1,3 @@
-"""Many machines: workers that share runs, journals, budgets and rates in one PostgreSQL (extra ``worker``)."""
+"""Workers on many machines that share runs, journals, budgets and request rates in one PostgreSQL database (extra
+``worker``).
+"""

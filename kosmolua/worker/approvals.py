@@ -1,5 +1,5 @@
-"""The approvals of submitted runs: asking for them, listing and deciding them. Anyone with the database's URL may
-decide; a worker accepts the decisions of those whom its own configuration allows.
+"""Requests, lists and decides approvals of submitted runs. Anyone with the database's URL may decide; a worker accepts
+only decisions of people whom its own configuration allows.
 """
 
 from __future__ import annotations
@@ -54,12 +54,14 @@ _DECIDE = """
 UPDATE approvals SET decision = %s, decided_by = %s, acting = %s, reason = %s, decided_at = clock_timestamp()
 WHERE id = ANY(%s) AND decision IS NULL
 """
-# Before a run is parked, it locks its row too: a decision is seen then, or wakes it.
+# A run that is being parked locks its row too: it either sees this decision, or this decision wakes it.
 _LOCK = "SELECT 1 FROM runs WHERE id IN (SELECT run FROM approvals WHERE id = ANY(%s)) ORDER BY id FOR UPDATE"
 
 
 def listed(database: Database, *, decided: bool = False, run: str | None = None, limit: int = 1000) -> list[Approval]:
-    """The newest open approvals of all runs or of one, oldest first; with ``decided`` the other ones too."""
+    """The newest open approvals of all runs or of one run, oldest first; with ``decided``, also those that are not
+    open.
+    """
     where = "WHERE true " if decided else _OPEN
     of_run = "AND a.run = %s " if run is not None else ""
     text = f"{_SHOWN} {where} {of_run} ORDER BY a.asked_at DESC, a.id LIMIT %s"
@@ -84,8 +86,8 @@ def decide(
     acting: str | None = None,
     reason: str | None = None,
 ) -> list[Approval]:
-    """Decide these approvals, all or none of them, and let their runs continue. Raises a `UsageError` if one is not
-    open. Who may decide is for the caller to check: `kosmolua.journal.approvals.rules_for`.
+    """Decide either all of these approvals or none, and let their runs continue. Raises a `UsageError` if one is not
+    open. The caller checks who may decide, with `kosmolua.journal.approvals.rules_for`.
     """
     wanted = list(dict.fromkeys(identifiers))
     with database.explained(), database.transaction(durable=True) as connection:
@@ -133,8 +135,8 @@ WHERE id = %s AND decision IS NULL AND (approvers IS DISTINCT FROM %s::text[] OR
 
 
 class Asks(Struct, frozen=True, kw_only=True):
-    """How a worker asks: an open question expires after ``timeout`` seconds. ``settings`` reads who may decide, and who
-    is notified; ``approvers`` narrows who may decide, for all runs of the worker. ``point`` is that of
+    """How a worker asks: an open question expires after ``timeout`` seconds. ``settings`` reads who may decide and who
+    is notified; ``approvers`` narrows who may decide, for all runs of the worker. ``point`` is the same as in
     `kosmolua.worker.segment.Segments`.
     """
 
@@ -184,12 +186,12 @@ class Questions:
         return accepted(found, rules, submitted_by, "this worker")
 
     def _rules(self, of_run: list[str] | None) -> Rules:
-        """The configuration now, narrowed for this worker and for the run."""
+        """Who may decide by the current configuration, narrowed for this worker and for the run."""
         lists = [each for each in (self._asks.approvers, of_run) if each is not None]
         return Rules(self._asks.settings(), tuple(lists))
 
     def _found(self, connection: Connection[Any], ask: Ask, ticket: Ticket) -> Decision | None:
-        """The decision at this place that is not used yet, or was used by an interrupted attempt."""
+        """The unused decision for this call, or the one that an interrupted attempt at the call used."""
         place = (self._run, *ticket.place, ask.digest)
         row = connection.execute(_STATE + "used_at IS NULL FOR UPDATE", place).fetchone()
         if row is None and ticket.open:
@@ -206,7 +208,7 @@ class Questions:
         return Decision(id=identifier, state=state or "open", by=by, reason=reason, left=max(left, 0.0))
 
     def _put(self, connection: Connection[Any], ask: Ask, ticket: Ticket, rules: Rules) -> Decision:
-        """Ask. What the script asked here before it was changed need not be decided any more."""
+        """Store the question. It supersedes an open question of the same call from before the script was changed."""
         connection.execute(_SUPERSEDE, (self._run, *ticket.place, ask.function, ask.digest))
         text = "SELECT count(*) FROM approvals WHERE run = %s AND decision IS NULL AND expires_at > clock_timestamp()"
         check_open((connection.execute(text, (self._run,)).fetchone() or (0,))[0])
@@ -222,6 +224,6 @@ class Questions:
 
 
 def any_decided(connection: Connection[Any], identifiers: Sequence[str]) -> list[str]:
-    """Those of the questions that are decided or expired."""
+    """The ids among these whose questions are decided or expired."""
     text = "SELECT id FROM approvals WHERE id = ANY(%s) AND (decision IS NOT NULL OR expires_at <= clock_timestamp())"
     return [identifier for (identifier,) in connection.execute(text, (list(identifiers),))]

@@ -17,8 +17,8 @@ _PAUSE = 0.2  # seconds between attempts to connect
 
 
 class Connections:
-    """At most ``size`` connections, of which the one used last is used next: it has prepared the most statements.
-    Thread-safe. ``connect`` opens one.
+    """At most ``size`` connections. The most recently used one is taken first: it has the most prepared statements.
+    Thread-safe. ``connect`` opens a connection.
     """
 
     def __init__(self, connect: Callable[[], Connection[Any]], size: int) -> None:
@@ -28,7 +28,7 @@ class Connections:
         self._closed = False
 
     def take(self) -> Connection[Any]:
-        """A connection, to be given back. Raises a ``psycopg.OperationalError``."""
+        """Take a connection, which the caller gives back. Raises a ``psycopg.OperationalError``."""
         import psycopg
 
         if self._closed:
@@ -46,7 +46,7 @@ class Connections:
             raise
 
     def give_back(self, connection: Connection[Any]) -> None:
-        """End its use; a transaction that was not committed is rolled back."""
+        """Return a connection to the pool; an uncommitted transaction is rolled back."""
         if self._closed or not _is_idle(connection):
             connection.close()
         else:
@@ -54,7 +54,7 @@ class Connections:
         self._room.release()
 
     def close(self) -> None:
-        """Close the connections that are free now, and the others when they are given back."""
+        """Close the idle connections now, and the others when they are given back."""
         self._closed = True
         while connection := self._pop():
             connection.close()
@@ -79,7 +79,7 @@ class Connections:
 
 
 def _is_idle(connection: Connection[Any]) -> bool:
-    """Whether it is in no transaction now, and usable."""
+    """Whether the connection is usable and not in a transaction, after a rollback if needed."""
     import psycopg
     from psycopg.pq import TransactionStatus
 
@@ -91,7 +91,9 @@ def _is_idle(connection: Connection[Any]) -> bool:
 
 
 def _is_quiet(connection: Connection[Any]) -> bool:
-    """Whether the server has sent nothing since the connection was used: otherwise it has ended it."""
+    """Whether the server has sent nothing since the last use. If it has sent something, it has closed the
+    connection.
+    """
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     if not poll.poll(0):

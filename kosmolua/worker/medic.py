@@ -1,9 +1,9 @@
 """Requeues runs whose worker died, and jobs of the queue that no worker holds.
 
-The rows of runs say what is to be done; a job of Procrastinate only means that its run may need work. So a job of a
-dead worker is removed, rather than retried: retrying fails with a unique violation when its successor is queued
-already, and the lock of the run would never be freed. A job that a living worker has finished stays, too, if the
-database was unreachable at that moment.
+The rows of runs say what is to be done; a job of Procrastinate only means that its run may need work. So a dead
+worker's job is removed rather than retried: if the run's next job is already queued, a retry fails with a unique
+violation, and the run's lock is never freed. A job that a living worker has finished also remains in the queue if the
+database was unreachable when it ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from kosmolua.worker.runs import TASK, enqueue
 if TYPE_CHECKING:
     from psycopg import Connection
 
-_MOST = 500  # rows of one round
+_MOST = 500  # the maximum number of rows handled in one round
 _STALLED = """
 DELETE FROM procrastinate_jobs WHERE id IN (
   SELECT j.id FROM procrastinate_jobs j LEFT JOIN procrastinate_workers w ON w.id = j.worker_id
@@ -39,7 +39,7 @@ AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = r.worker AND w.lease_until 
 
 
 def round_of(connection: Connection[Any], lease: float) -> None:
-    """One round. ``connection`` is in autocommit mode. Raises a ``psycopg.Error``."""
+    """Do one round of checks. ``connection`` is in autocommit mode. Raises a ``psycopg.Error``."""
     connection.execute(_STALLED, (TASK, lease, lease, _MOST))
     with connection.transaction():
         enqueue(connection, connection.execute(_FORGOTTEN, (_MOST,)).fetchall())
@@ -54,7 +54,7 @@ def left(connection: Connection[Any], worker: UUID, busy: list[str]) -> set[tupl
 
 
 def give_back(connection: Connection[Any], worker: UUID, runs: set[tuple[str, int]]) -> None:
-    """Let others take runs that this worker still holds: it could not say so when their segments ended."""
+    """Release runs that this worker still holds: the database was unreachable when their segments ended."""
     for run, epoch in runs:
         connection.execute(
             "UPDATE runs SET worker = NULL, state = 'ready' WHERE id = %s AND epoch = %s AND worker = %s",

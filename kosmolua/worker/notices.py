@@ -1,5 +1,5 @@
-"""Notifies people of the questions of submitted runs. The database holds what is still to be sent, so that another
-worker continues if this one dies.
+"""Notifies people of the questions that submitted runs ask. The database holds the notices still to be sent, so that
+another worker sends them if this one dies.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WHERE id IN (SELECT id FROM approvals WHERE notify_at <= clock_timestamp() AND d
 
 
 class Notifier:
-    """Sends in a few threads, so that nothing else waits. Each notification is tried at most
+    """Sends notices in a few threads, so that nothing else waits. Each notice is tried at most
     `kosmolua.services.notices.TRIES` times. ``tell`` gets the reason if that fails.
     """
 
@@ -52,12 +52,12 @@ class Notifier:
             self._threads.submit(self._deliver, identifier, times)
 
     def close(self) -> None:
-        """Start no further notices; those that have started end by themselves."""
+        """Send no further notices; those being sent are completed."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _deliver(self, identifier: str, times: int) -> None:
         try:
-            with suppress(KosmoError):  # the database may be back soon, and it is sent again
+            with suppress(KosmoError):  # the database may be back soon; the notice is then sent again
                 self._tell_of(approvals.find(self._database, identifier), times)
         finally:
             self._open -= 1

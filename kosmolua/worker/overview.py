@@ -28,8 +28,8 @@ ORDER BY r.began DESC, r.id DESC
 
 
 class RunFilter(Struct, frozen=True, kw_only=True):
-    """Which runs: their ``states`` (empty for all), and a part of the script's name or key. With ``before`` those that
-    began before that run, with ``after`` those after it, as begin and id.
+    """Which runs to list: their ``states`` (empty for all), and a part of the script's name or key. ``before`` and
+    ``after`` select the runs that began before or after a run, given as its start time and id.
     """
 
     states: tuple[str, ...] = ()
@@ -39,9 +39,9 @@ class RunFilter(Struct, frozen=True, kw_only=True):
 
 
 class Row(Struct, frozen=True, kw_only=True):
-    """A run in the list. Times are in Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how
-    many jobs it waits for, ``approvals`` how many questions of it are open, ``cost`` what is charged to budgets for it,
-    None if nothing is.
+    """A run in the list. Times are in Unix seconds; ``wakes`` is when a sleep or the schedule wakes the run, ``waits``
+    how many jobs it waits for, ``approvals`` how many of its questions are open, and ``cost`` what it has charged to
+    budgets, or None.
     """
 
     id: str
@@ -68,7 +68,9 @@ class Listed(Struct, frozen=True):
 
 
 class Spending(Struct, frozen=True):
-    """The charges of an account on a day: in the currency of the price table, and how many have no known price."""
+    """The charges of an account on one day: the amount in the price table's currency, and how many have no known
+    price.
+    """
 
     day: str
     account: str
@@ -79,7 +81,7 @@ class Spending(Struct, frozen=True):
 
 
 class WorkerRow(Struct, frozen=True):
-    """A worker. ``lease`` is the time in seconds that is left of its lease."""
+    """A worker. ``lease`` is the remaining time of its lease in seconds."""
 
     id: str
     host: str
@@ -96,7 +98,7 @@ class WorkerRow(Struct, frozen=True):
 
 
 def page(database: Database, wanted: RunFilter, limit: int) -> Listed:
-    """One page of the list."""
+    """One page of the list of runs."""
     where, values = _conditions(wanted)
     forward = wanted.after is not None and wanted.before is None
     text = _PAGE.format(error=_ERROR, where=where, order="ASC" if forward else "DESC")
@@ -110,7 +112,7 @@ def page(database: Database, wanted: RunFilter, limit: int) -> Listed:
 
 
 def counts(database: Database, wanted: RunFilter) -> dict[str, int]:
-    """How many runs are in each state, of those with that part in their names."""
+    """How many runs are in each state, among those that the filter's text selects."""
     where, values = _conditions(RunFilter(part=wanted.part))
     text = f"SELECT state, count(*) FROM runs r WHERE {where} GROUP BY state"  # noqa: S608 - constants
     return dict(database.rows(text, values))
@@ -151,7 +153,7 @@ def _costing(row: Row, units: Decimal) -> Row:
 
 
 def open_approvals(database: Database) -> int:
-    """How many questions wait for somebody."""
+    """How many questions are open."""
     ((count,),) = database.rows(
         "SELECT count(*) FROM approvals a JOIN runs r ON r.id = a.run WHERE a.decision IS NULL "
         "AND a.expires_at > clock_timestamp() AND r.state NOT IN ('done', 'failed', 'canceled')"
@@ -160,7 +162,7 @@ def open_approvals(database: Database) -> int:
 
 
 def decided_approvals(database: Database, limit: int) -> list[str]:
-    """The ids of the newest questions that are not open any more, newest first."""
+    """The ids of the questions that are no longer open, newest first."""
     rows = database.rows(
         "SELECT a.id FROM approvals a JOIN runs r ON r.id = a.run WHERE a.decision IS NOT NULL "
         "OR a.expires_at <= clock_timestamp() OR r.state IN ('done', 'failed', 'canceled') "
@@ -183,7 +185,7 @@ def spending(database: Database, days: int) -> list[Spending]:
 
 
 def workers(database: Database) -> list[WorkerRow]:
-    """The workers, in the order of their beginning."""
+    """The workers, in the order in which they started."""
     rows = database.rows(
         "SELECT id::text, host, pid, version, slots, extract(epoch FROM began)::float8, "
         "extract(epoch FROM lease_until - clock_timestamp())::float8, "
@@ -193,7 +195,7 @@ def workers(database: Database) -> list[WorkerRow]:
 
 
 class Detail(Struct, frozen=True, kw_only=True):
-    """One run. ``args`` and ``results`` are MessagePack, None if longer than the bound; ``sent`` counts its API calls,
+    """One run. ``args`` and ``results`` are MessagePack, or None if they are too long; ``sent`` counts its API calls,
     ``newest`` is the number of its newest answer.
     """
 
@@ -219,7 +221,9 @@ class Detail(Struct, frozen=True, kw_only=True):
 
 
 def detail(database: Database, run: str, longest: int, largest: int) -> Detail | None:
-    """The run with that id; arguments up to ``longest``, results up to ``largest`` bytes."""
+    """The run with that id; with its arguments if they have up to ``longest`` bytes, and its results up to
+    ``largest``.
+    """
     rows = database.rows(
         "SELECT r.id, r.key, r.script, CASE WHEN octet_length(r.args) <= %s THEN r.args END, r.account, r.emulated, "
         "r.submitted_by, r.caps, r.state, r.began, extract(epoch FROM r.ended)::float8, "
@@ -236,7 +240,9 @@ def detail(database: Database, run: str, longest: int, largest: int) -> Detail |
 
 
 class ApiCall(Struct, frozen=True):
-    """An API call of a run: "ok", "error", "unsure", or "open" without an end. Long arguments and answers are None."""
+    """An API call of a run. Its state is "ok", "error", "unsure", or "open" if it has not ended. Arguments and answers
+    that are too long are None.
+    """
 
     function: str
     account: str
@@ -249,7 +255,9 @@ class ApiCall(Struct, frozen=True):
 
 
 def api_calls(database: Database, run: str, limit: int, largest: int) -> list[ApiCall]:
-    """The newest API calls of a run, oldest first, without answers of more than ``largest`` bytes; then open ones."""
+    """The newest API calls of a run, oldest first, without answers of more than ``largest`` bytes; then its open
+    calls.
+    """
     rows = database.rows(
         "SELECT * FROM (SELECT function, account, CASE WHEN octet_length(arguments) <= %s THEN arguments END, model, "
         "at, ended, state, CASE WHEN octet_length(value) <= %s THEN value END FROM outcomes WHERE run = %s AND NOT cut "
@@ -262,7 +270,7 @@ def api_calls(database: Database, run: str, limit: int, largest: int) -> list[Ap
 
 
 def count_of_calls(database: Database, run: str) -> int:
-    """How many API calls have an answer."""
+    """How many API calls of the run have an answer."""
     ((count,),) = database.rows(
         "SELECT count(*) FROM outcomes WHERE run = %s AND NOT cut AND (function NOT LIKE 'host.%%' OR "
         "function = 'host.await')",
@@ -272,7 +280,9 @@ def count_of_calls(database: Database, run: str) -> int:
 
 
 def printed(database: Database, run: str, limit: int, largest: int) -> list[tuple[int, bytes]]:
-    """The newest prints of a run, oldest first: stream (1 or 2), and up to ``largest`` bytes of the text."""
+    """The newest printed texts of a run, oldest first: the stream (1 or 2), and up to ``largest`` bytes of each
+    text.
+    """
     rows = database.rows(
         "SELECT stream, substring(text from 1 for %s) FROM prints WHERE run = %s ORDER BY number DESC LIMIT %s",
         (largest, run, limit),

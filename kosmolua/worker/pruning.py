@@ -1,4 +1,4 @@
-"""Deletes runs that have ended, with their journals and output. What money depends on stays."""
+"""Deletes runs that have ended, with their journals and output. Keeps what is needed to avoid paying twice."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from kosmolua.worker.database import Database
     from kosmolua.worker.runs import RunInfo
 
-LEAST = 3600.0  # seconds since the end: until then the search for an interrupted call of another run may meet its jobs
-BATCH = 500  # runs in a transaction
+LEAST = 3600.0  # seconds after a run's end: until then, searches for interrupted calls of other runs may find its jobs
+BATCH = 500  # the maximum number of runs deleted in one transaction
 _UNSETTLED = """
 (EXISTS (SELECT 1 FROM intents i WHERE i.run = r.id AND i.open)
  OR EXISTS (SELECT 1 FROM outcomes o WHERE o.run = r.id AND o.state = 'unsure' AND NOT o.cut))
 """
-# An interrupted call of another run looks for its result: it must know that what this run created is taken.
+# The search for an interrupted call of another run must know that what this run created belongs to this run.
 _SOUGHT = """
 EXISTS (SELECT 1 FROM intents mine JOIN intents other ON other.essence = mine.essence AND other.open
   WHERE mine.run = r.id AND other.run <> r.id)
@@ -40,14 +40,16 @@ _LEFT = f"SELECT r.id FROM runs r WHERE {_CHOSEN} AND {_OLD} AND ({_UNSETTLED} O
 
 
 class Pruned(Struct, frozen=True):
-    """The ids of the runs that were deleted, and of those that were not, because a write of them is unsettled."""
+    """The ids of the runs that were deleted, and of those that were kept because the result of a write is unknown."""
 
     removed: list[str]
     kept: list[str]
 
 
 def prune(database: Database, age: float, runs: Sequence[str] | None = None) -> Pruned:
-    """Delete all runs, or those of these ``runs``, that ended at least ``age`` seconds ago, but at least an hour."""
+    """Delete those of all runs, or of these ``runs``, that ended at least ``age`` seconds ago, and at least an hour
+    ago.
+    """
     given = {"ended": list(ENDED), "age": max(age, LEAST), "most": BATCH, "runs": None if runs is None else list(runs)}
     removed: list[str] = []
     while True:

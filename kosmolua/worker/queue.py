@@ -1,6 +1,6 @@
-"""Reads the queue of Procrastinate with its own SQL functions, in the threads that work on its jobs.
+"""Reads the queue of Procrastinate with Procrastinate's SQL functions, in the threads that work on the jobs.
 
-Procrastinate's `App.run_worker` would do the same with tasks of asyncio, at three times the CPU for each job.
+Procrastinate's `App.run_worker` would do the same with asyncio tasks, with three times the CPU time for each job.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 PAUSE = 1.0  # seconds before the queue is read again after a failure
 _ALL = "procrastinate_any_queue_v1"  # the channel for new jobs of all queues
 _ONE = "procrastinate_queue_v1#"  # of one queue, whose name follows
-# Removes the job that was done, and takes the next one, which may have waited for it. What cannot be removed now is
-# left to the medic.
+# Removes the finished job and takes the next one, which may have waited for it. A job that cannot be removed now is
+# left to `kosmolua.worker.medic`.
 _NEXT = """
 WITH d AS (DELETE FROM procrastinate_jobs WHERE id = %s RETURNING id)
 SELECT j.id, j.task_name, j.args->>'run'
@@ -33,7 +33,7 @@ SELECT procrastinate_update_heartbeat_v1(%s), (SELECT count(*) FROM procrastinat
 
 
 class Queue:
-    """``slots`` threads that call ``work`` with the run of each job, of these ``accounts`` or of all. ``tell`` gets
+    """``slots`` threads that call ``work`` with the run of each job, for these ``accounts`` or for all. ``tell`` gets
     messages for the operator.
     """
 
@@ -49,11 +49,11 @@ class Queue:
         self._names = None if accounts is None else [queue_of(each) for each in accounts]
         self._work = work
         self._tell = tell
-        self._id: int | None = None  # among the workers of Procrastinate
+        self._id: int | None = None  # this worker's id in Procrastinate
         self._registering = threading.Lock()
         self._bell = threading.Condition()
         self._rung = self._idle = 0
-        self._has_more = False  # whether there may be more jobs than rings
+        self._has_more = False  # whether there may be more jobs than calls of `ring`
         self._over = threading.Event()
         self._is_away = False
         self._threads = [
@@ -86,7 +86,7 @@ class Queue:
         return [_ALL] if self._names is None else [_ONE + each for each in self._names]
 
     def ring(self) -> None:
-        """Let an idle thread look for a job: one was added."""
+        """Wake an idle thread to look for a job, since one was added."""
         with self._bell:
             room = max(1, self._idle)  # a thread that is not idle yet may have looked too early
             self._has_more = self._has_more or self._rung >= room
@@ -100,7 +100,7 @@ class Queue:
         self.ring()
 
     def beat(self, connection: Connection[Any], lease: float) -> None:
-        """Report that this worker lives, and remove those that do not. Raises a ``psycopg.Error``."""
+        """Report that this worker is alive, and remove dead workers from the queue. Raises a ``psycopg.Error``."""
         if self._id is not None:
             connection.execute(_BEAT, (self._id, lease))
 
@@ -134,7 +134,9 @@ class Queue:
             self._rung = max(0, self._rung - 1)
 
     def _next(self, done: int | None) -> tuple[int, str, str] | None:
-        """The next job after the one that is ``done``, if there is one. Raises a `ConfigurationError`."""
+        """Remove the job with the id ``done``, if any, and take the next one, if there is one. Raises a
+        `ConfigurationError`.
+        """
         with self._bell:
             has_more, self._has_more = self._has_more, False
         worker = self._registered()

@@ -1,7 +1,7 @@
 """The request rate of an account, shared by all workers: one row for each lane (GCRA, the generic cell rate algorithm).
 
 ``tat`` is the theoretical arrival time of the next request. A request may leave once the clock has reached ``tat``
-minus the burst. After a 429 the gap doubles, and shrinks again with each request that the API takes.
+minus the burst. After a 429 the gap doubles; it shrinks again with each request that the API accepts.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class SharedPace:
         self._slowed = False
 
     def turn(self) -> Turn:
-        """Take the next place. Raises an `UnavailableError` if the database is unavailable: nothing is sent then."""
+        """Take the next turn. Raises an `UnavailableError` if the database is unavailable; then nothing is sent."""
         gap = 1 / self._rate.per_second
         ((wait, epoch),) = self._rows(_TURN, *self._key, gap, gap, gap, self._rate.burst)
         return Turn(wait, epoch)

@@ -1,4 +1,4 @@
-"""The rows of runs: adding, listing, waking, canceling them. Anyone with the database's URL may do that."""
+"""Adds, lists, wakes and cancels runs in the database. Anyone with the database's URL may do that."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TASK = "kosmo.segment"
 _LONGEST_QUEUE = 40  # bytes
 ENDED = ("done", "failed", "canceled")
-# The queue's name is that of `queue_of`. Workers that wake the same runs lock them in the same order.
+# The queue's name is the one that `queue_of` returns. Workers that wake the same runs lock them in the same order.
 _WAKE = f"""
 WITH w AS (UPDATE runs SET state = 'ready', wake_at = NULL WHERE id IN (
     SELECT id FROM runs WHERE id = ANY(%(runs)s) AND state IN ('waiting', 'scheduled') ORDER BY id FOR UPDATE)
@@ -39,9 +39,9 @@ SELECT CASE WHEN octet_length(account) <= {_LONGEST_QUEUE} THEN account
 
 class RunInfo(Struct, frozen=True, kw_only=True):
     """A run and its state: "scheduled", "ready", "running", "waiting", "done", "failed" or "canceled". Times are in
-    Unix seconds; ``wakes`` is when a sleep or the schedule wakes it, ``waits`` how many jobs it waits for,
-    ``approvals`` how many questions of it are open. ``started_by`` is "schedule:NAME" or "trigger:NAME".
-    ``approvers`` is what narrows who may decide them.
+    Unix seconds; ``wakes`` is when a sleep or the schedule wakes the run, ``waits`` how many jobs it waits for,
+    ``approvals`` how many of its questions are open. ``started_by`` is "schedule:NAME" or "trigger:NAME". ``approvers``
+    narrows who may decide its questions.
     """
 
     id: str
@@ -64,7 +64,7 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     approvers: list[str] | None = None
 
 
-_LONGEST = 16_384  # bytes of the arguments of a run in a list
+_LONGEST = 16_384  # the maximum bytes of a run's arguments in a list
 _SHOWN = """
 SELECT r.id, r.key, r.script, CASE WHEN octet_length(r.args) <= %s THEN r.args END, r.account, r.state,
   r.began, extract(epoch FROM r.ended)::float8,
@@ -90,8 +90,8 @@ def submit(
     approvers: list[str] | None = None,
 ) -> tuple[str, bool]:
     """Add a run, ready now or ``at`` a time in Unix seconds, submitted ``by`` a person. ``approvers`` narrows who may
-    decide its approvals. Returns its id, and whether it is new: with the ``key`` of an earlier run it is that one.
-    Raises a `UsageError` if that was another script, or had other arguments.
+    decide its approvals. Returns its id, and whether it is new: if an earlier run has the same ``key``, its id is
+    returned. Raises a `UsageError` if that run has another script or other arguments.
     """
     packed = msgspec.msgpack.encode(caps or Caps())
     asked = (head.source, head.args, head.account, packed, *([approvers] if approvers is not None else []))
@@ -103,7 +103,7 @@ def submit(
             row = earlier(connection, key)
             if row and row[1] != digest:
                 raise UsageError(
-                    f"key {key!r} is that of run {row[0]}, which has another script, arguments, account, budget or "
+                    f"key {key!r} belongs to run {row[0]}, which has another script, arguments, account, budget or "
                     "approvers",
                     hint=f"see it: kosmo runs show {row[0]}; or use another --key",
                 )
@@ -118,14 +118,14 @@ def submit(
 
 
 def earlier(connection: Connection[Any], key: str | None) -> tuple[str, bytes] | None:
-    """The id and the digest of the run that has had the key, also if it was pruned since."""
+    """The id and the digest of the run with that key, even if it has been pruned."""
     text = "SELECT id, digest FROM runs WHERE key = %s UNION ALL SELECT run, digest FROM pruned WHERE key = %s"
     found = connection.execute(text, (key, key)).fetchone()
     return None if found is None else (found[0], bytes(found[1]))
 
 
 def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> None:
-    """Let a worker of its account continue each run. A run that is already queued is not queued twice."""
+    """Queue each run for a worker of its account. A run that is already queued is not queued again."""
     for run, account in runs:
         connection.execute(
             "INSERT INTO procrastinate_jobs (queue_name, task_name, lock, queueing_lock, args) "
@@ -135,21 +135,21 @@ def enqueue(connection: Connection[Any], runs: Sequence[tuple[str, str]]) -> Non
 
 
 def queue_of(account: str) -> str:
-    """The queue of an account. Its name is part of a channel of PostgreSQL, which may have 63 bytes."""
+    """The name of an account's queue. It is part of the name of a PostgreSQL channel, which may have 63 bytes."""
     name = account.encode(errors="replace")
     return account if len(name) <= _LONGEST_QUEUE else f"#{hashlib.sha256(name).hexdigest()[:32]}"
 
 
 def wake(connection: Connection[Any], runs: Sequence[str], over: Sequence[int] = ()) -> int:
-    """Continue those of the runs that wait, which is on disk once it is committed. Returns how many. The waits with the
-    numbers ``over`` have ended, so that the run does not poll for their jobs again.
+    """Continue those of the runs that are waiting, and return how many. The change is on disk once it is committed. The
+    waits with the numbers ``over`` have ended, so that their runs do not poll for those jobs again.
     """
     values = {"runs": list(runs), "task": TASK, "over": list(over)}
     return connection.execute(_WAKE, values).rowcount if runs else 0
 
 
 def listed(database: Database, limit: int = 1000) -> list[RunInfo]:
-    """The newest runs, oldest first, without arguments that are long."""
+    """The newest runs, oldest first, without long arguments."""
     rows = database.rows(_SHOWN + "ORDER BY r.began DESC LIMIT %s", (_LONGEST, limit))
     return [_run_info(row) for row in reversed(rows)]
 
@@ -165,7 +165,7 @@ def find(database: Database, name: str) -> RunInfo:
 
 
 def cancel(database: Database, run: str) -> str:
-    """Cancel a run: at once if it waits, within seconds if it runs. Returns its state."""
+    """Cancel a run: at once if it is waiting, within seconds if it is running. Returns its state."""
     with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(
             "UPDATE runs SET cancel = true, "
@@ -178,7 +178,7 @@ def cancel(database: Database, run: str) -> str:
 
 
 def resume(database: Database, run: str) -> bool:
-    """Continue a run that failed or was canceled, from its journal. False if it is in another state."""
+    """Continue a failed or canceled run from its journal. False if the run is in another state."""
     with database.explained(), database.transaction(durable=True) as connection:
         row = connection.execute(
             "UPDATE runs SET state = 'ready', cancel = false, takeovers = 0, error = NULL, ended = NULL "
@@ -191,7 +191,7 @@ def resume(database: Database, run: str) -> bool:
 
 
 def prints(database: Database, run: str, after: int = 0) -> list[tuple[int, int, bytes]]:
-    """What the run printed: number, stream (1 or 2) and text."""
+    """Up to 1000 texts that the run printed after the one numbered ``after``: number, stream (1 or 2) and text."""
     text = "SELECT number, stream, text FROM prints WHERE run = %s AND number > %s ORDER BY number LIMIT 1000"
     return [(number, stream, text) for number, stream, text in database.rows(text, (run, after))]
 

@@ -1,8 +1,8 @@
-"""Schedules: the scripts that workers submit at recurring times, by the database's clock.
+"""Schedules: scripts that workers submit at recurring times, by the database's clock.
 
-``next_at`` of a row is its next slot. A worker that finds it due adds the run and moves ``next_at`` on in one
-transaction, with the row locked, and the run's key is made of name and slot: a slot never runs twice. Of several missed
-slots only one runs.
+``next_at`` of a row is its next slot. A worker that finds a slot due adds the run and advances ``next_at`` in one
+transaction, with the row locked. The run's key is made of the schedule's name and the slot, so a slot never runs twice.
+Of several missed slots only one runs.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
 Overlap = Literal["skip", "queue", "allow"]
 OVERLAPS = ("skip", "queue", "allow")
-PREFIX = "schedule:"  # of the key and of ``started_by`` of a run
+PREFIX = "schedule:"  # prefix of a run's key and its ``started_by``
 NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"
-_MOST = 200  # schedules of one round
+_MOST = 200  # the maximum number of schedules in one round
 _ACTIVE = "EXISTS (SELECT 1 FROM runs r WHERE r.started_by = 'schedule:' || s.name AND r.state <> ALL(%(ended)s))"
 _DUE = f"""
 SELECT s.name FROM schedules s WHERE s.next_at <= clock_timestamp() AND NOT s.paused
@@ -52,7 +52,7 @@ FROM schedules s
 
 
 class NewSchedule(Struct, frozen=True, kw_only=True):
-    """A schedule as it is added: when it runs what, and how; its runs count as submitted ``by`` that person."""
+    """A schedule to add: what it runs, when and how. Its runs count as submitted ``by`` that person."""
 
     name: str
     cron: str
@@ -64,7 +64,7 @@ class NewSchedule(Struct, frozen=True, kw_only=True):
 
 
 class Schedule(Struct, frozen=True, kw_only=True):
-    """A schedule and what it did. Times are in Unix seconds. ``last_run`` is the newest run, ``skipped`` how many slots
+    """A schedule and its history. Times are in Unix seconds. ``last_run`` is the newest run, ``skipped`` how many slots
     were skipped because an earlier run had not ended, ``error`` why a worker could not submit a run.
     """
 
@@ -86,8 +86,8 @@ class Schedule(Struct, frozen=True, kw_only=True):
 
 
 def add(database: Database, new: NewSchedule, *, replace: bool = False) -> str:
-    """Add a schedule. Returns "added", "unchanged" or "replaced". Raises a `UsageError` if there is another one of that
-    name, unless it is replaced; a replaced one keeps its last run, and stays paused.
+    """Add a schedule. Returns "added", "unchanged" or "replaced". Raises a `UsageError` if a different schedule has
+    that name, unless ``replace`` is set. A replaced schedule keeps its last run, and remains paused if it was.
     """
     parsed, zone = cron.parse(new.cron), cron.zone_of(new.zone)
     head, args, caps = new.head, msgspec.msgpack.encode(new.head.args), msgspec.msgpack.encode(new.caps)
@@ -118,8 +118,8 @@ def add(database: Database, new: NewSchedule, *, replace: bool = False) -> str:
 
 
 def listed(database: Database, name: str | None = None) -> list[Schedule]:
-    """All schedules by name, or the one of that name, for people: arguments are without what looks like a secret.
-    Raises a `UsageError` if it does not exist.
+    """All schedules sorted by name, or the one with that name, for display: whatever looks like a secret is removed
+    from the arguments. Raises a `UsageError` if the schedule does not exist.
     """
     rows = database.rows(
         _SHOWN + "WHERE %(name)s::text IS NULL OR s.name = %(name)s ORDER BY s.name",
@@ -137,19 +137,21 @@ def _shown_args(packed: bytes) -> list[str]:
 
 
 def remove(database: Database, name: str) -> None:
-    """Remove a schedule; its runs stay. Raises a `UsageError` if there is none of that name."""
+    """Remove a schedule, but keep its runs. Raises a `UsageError` if no schedule has that name."""
     if not database.rows("DELETE FROM schedules WHERE name = %s RETURNING 1", (name,)):
         raise _unknown(name)
 
 
 def pause(database: Database, name: str) -> None:
-    """Submit no runs until it is resumed. Raises a `UsageError` if there is none of that name."""
+    """Submit no runs until the schedule is resumed. Raises a `UsageError` if no schedule has that name."""
     if not database.rows("UPDATE schedules SET paused = true WHERE name = %s RETURNING 1", (name,)):
         raise _unknown(name)
 
 
 def resume(database: Database, name: str) -> None:
-    """Continue with the next slot; the slots of the pause are skipped. Raises a `UsageError` like `remove`."""
+    """Continue with the next slot; slots that were due during the pause are skipped. Raises a `UsageError` like
+    `remove`.
+    """
     with database.explained(), database.transaction() as connection:
         text = "SELECT cron, zone, paused FROM schedules WHERE name = %s FOR UPDATE"
         row = connection.execute(text, (name,)).fetchone()
@@ -163,7 +165,7 @@ def resume(database: Database, name: str) -> None:
 
 
 def run_now(database: Database, name: str) -> str:
-    """Submit a run now, besides its slots, also if it is paused. Returns the run's id."""
+    """Submit a run now, in addition to the schedule's slots and even if it is paused. Returns the run's id."""
     with database.explained(), database.transaction(durable=True) as connection:
         text = "SELECT script, source, args, account, caps, added_by FROM schedules WHERE name = %s FOR UPDATE"
         row = connection.execute(text, (name,)).fetchone()
@@ -175,7 +177,7 @@ def run_now(database: Database, name: str) -> str:
 
 
 def fire(connection: Connection[Any]) -> int:
-    """Submit the runs of all slots that are due, and return how many. ``connection`` is in autocommit mode. Any number
+    """Submit a run for each schedule that is due, and return how many. ``connection`` is in autocommit mode. Any number
     of workers may do this at once. Raises a ``psycopg.Error``.
     """
     due = [name for (name,) in connection.execute(_DUE, {"ended": list(ENDED)})]
@@ -191,10 +193,10 @@ def _fire(connection: Connection[Any], name: str) -> bool:
         expression, zone, *what, overlap, slot, now, active = row
         try:
             following = cron.parse(expression).after(now, cron.zone_of(zone))
-        except KosmoError as error:  # a time zone that this machine does not know
+        except KosmoError as error:  # for example, this machine does not know the time zone
             connection.execute(_FAILED, (error.message, name, error.message))
             return False
-        if active and overlap == "queue":  # since it was found due
+        if active and overlap == "queue":  # another run began after the schedule was found due
             return False
         if active and overlap == "skip":
             skipped = "UPDATE schedules SET next_at = %s, skipped = skipped + 1, error = NULL WHERE name = %s"
@@ -219,7 +221,7 @@ def _submitted(
     caps: bytes,
     by: str | None,
 ) -> str:
-    """The id of the run of a slot; the one that the slot has had before, if a schedule of that name was added again."""
+    """The id of a slot's run. If a schedule of that name was removed and added again, the slot may already have one."""
     key = None if slot is None else f"{PREFIX}{name}:{slot.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     before = earlier(connection, key)
     if before:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 VERSION = 6
-_LOCK = 0x6B6F736D  # of the session that migrates
+_LOCK = 0x6B6F736D  # of the advisory lock held while migrating
 _TABLES = """
 CREATE TABLE workers (
   id uuid PRIMARY KEY, lease_until timestamptz NOT NULL, host text NOT NULL, pid bigint NOT NULL,
@@ -99,22 +99,22 @@ CREATE TABLE events (
 CREATE INDEX events_job ON events (job);
 CREATE INDEX events_at ON events (at);
 """
-# The call in a journal that a charge is for, so that its next attempt is not charged again.
+# The call in a journal that a charge is for, so that the call's next attempt is not charged again.
 _PLACES = """
 ALTER TABLE charges ADD COLUMN place text;
 CREATE INDEX charges_place ON charges (place) WHERE place IS NOT NULL;
 """
-# Who may decide: the names that narrow it for a run, and for a question all that did.
+# Who may decide: the names that narrow it for a run, and for a question the result of all that narrow it.
 _APPROVERS = """
 ALTER TABLE runs ADD COLUMN approvers text[];
 ALTER TABLE approvals ADD COLUMN approvers text[], ADD COLUMN own boolean;
 """
-# Keys of runs that were deleted: what was submitted once, or delivered to a trigger, does not run again.
+# Keys of deleted runs: the same submission or trigger delivery does not run again.
 _PRUNED = """
 CREATE TABLE pruned (
   key text PRIMARY KEY, run text NOT NULL, digest bytea NOT NULL, at timestamptz NOT NULL DEFAULT clock_timestamp());
 """
-# version -> the statements that lead to it from the one before
+# version -> the statements that migrate from the version before
 _STEPS: dict[int, str] = {1: _TABLES, 2: _APPROVALS, 3: _STARTED, 4: _PLACES, 5: _APPROVERS, 6: _PRUNED}
 
 
@@ -148,11 +148,13 @@ def version_of(connection: Connection[Any]) -> int:
 def check(found: int) -> None:
     if found > VERSION:
         raise ConfigurationError(
-            f"the database has tables of version {found}, written by a newer kosmolua; this one knows {VERSION}",
+            f"the database has tables of version {found}; this kosmolua supports at most version {VERSION}",
             hint="upgrade kosmolua on this machine: pip install --upgrade 'kosmolua[worker]'",
         )
 
 
 def _queue_tables() -> bytes:
-    """The tables of Procrastinate; they go to the first schema of the search path, which is ours."""
+    """The statements that create Procrastinate's tables. These go to the first schema of the search path, which is
+    ours.
+    """
     return resources.files("procrastinate").joinpath("sql", "schema.sql").read_bytes()

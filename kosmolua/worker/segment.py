@@ -1,4 +1,4 @@
-"""One segment of a run: from its claim by this worker until it ends, or waits without a process."""
+"""One segment of a run: from when this worker claims the run until it ends or waits without a process."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kosmolua.host.script import ScriptRun
     from kosmolua.journal.ticket import Ticket
 
-TAKEOVERS = 3  # times that a run may lose its worker without progress
+TAKEOVERS = 3  # how often a run may lose its worker without progress
 
 
 class Claimed(Struct, frozen=True):
@@ -48,7 +48,7 @@ class Claimed(Struct, frozen=True):
     takeovers: int
     began: float
     seed: int
-    named: dict[str, Any] | None = None  # the arguments by name, of a run that a trigger has started
+    named: dict[str, Any] | None = None  # the arguments by name, if a trigger started the run
 
     @property
     def facts(self) -> Facts:
@@ -56,7 +56,7 @@ class Claimed(Struct, frozen=True):
 
 
 class _Earlier(Struct, frozen=True, kw_only=True):
-    """What earlier segments left: when sleeps end, by place, the number of prints, whether there were waits and
+    """What earlier segments left: when each sleep ends, the number of the last print, whether there were waits and
     interrupted calls, and the last start.
     """
 
@@ -68,8 +68,8 @@ class _Earlier(Struct, frozen=True, kw_only=True):
 
 
 class _Written(Struct, frozen=True):
-    """What a segment wrote: the number of its last answer, of its last print, and of its start if that is to be ended
-    with the run.
+    """What a segment wrote: the number of its last answer, of its last print, and of its start if that ends with the
+    run.
     """
 
     newest: list[int]
@@ -103,7 +103,7 @@ class Segments:
         self._lock = threading.Lock()
         self._running: dict[str, ScriptRun] = {}
         self._outputs: dict[str, _Prints] = {}
-        self._busy: set[str] = set()  # runs that a thread works on
+        self._busy: set[str] = set()  # the runs that threads are working on
         self._draining = False
 
     def __len__(self) -> int:
@@ -127,7 +127,7 @@ class Segments:
         if claimed is None:
             return
         if claimed.takeovers > TAKEOVERS:
-            self._end(claimed, "failed", f"script_crashed: its worker died {claimed.takeovers} times, with no progress")
+            self._end(claimed, "failed", f"script_crashed: its worker died {claimed.takeovers} times without progress")
             return
         try:
             self._carry_out(claimed)
@@ -149,7 +149,7 @@ class Segments:
             each.stop("the run was canceled")
 
     def flush(self) -> None:
-        """Write what the scripts have printed so far. What cannot be written is tried again later."""
+        """Write what the scripts have printed so far. If that fails, it is tried again later."""
         with self._lock:
             outputs = list(self._outputs.values())
         for each in outputs:
@@ -262,7 +262,7 @@ class Segments:
     def _settle(
         self, claimed: Claimed, error: KosmoError | None, result: Result | None, written: _Written | None = None
     ) -> None:
-        """Record how a segment ended. An interrupted run is continued later, perhaps elsewhere."""
+        """Record how a segment ended. An interrupted run is continued later, perhaps by another worker."""
         if isinstance(error, FencedError):
             return
         if error and (error.code == "interrupted" or isinstance(error, UnavailableError | DatabaseError)):
@@ -273,7 +273,7 @@ class Segments:
             self._end(claimed, "done", None, result, written)
 
     def _give_back(self, claimed: Claimed) -> None:
-        """Hand the run to the next worker, or to none if it was canceled."""
+        """Release the run to the next worker, unless it was canceled."""
         text = (
             "UPDATE runs SET worker = NULL, state = CASE WHEN cancel THEN 'canceled' ELSE 'ready' END, "
             "ended = CASE WHEN cancel THEN clock_timestamp() END "
@@ -303,17 +303,19 @@ class Segments:
         _note(claimed.id, state, error)
 
     def _is_taken(self, identifier: str) -> bool:
-        """Whether any run has that prediction, including this one: its new worker may have found it."""
+        """Whether any run has taken that prediction. This run counts too: its new worker may have found the
+        prediction.
+        """
         return bool(self._database.rows("SELECT 1 FROM taken WHERE id = %s", (identifier,)))
 
     def _cancel_fenced(self, kind: str, identifier: str, account: str) -> None:
-        """Cancel what was created after another worker took the run over."""
+        """Cancel a job that was created after another worker took over the run."""
         with closing(self._host.session("kosmo worker")) as session:
             session.host_calls.cancel(kind, identifier, account, "fenced")
 
 
 class _RunJournal(Journal):
-    """A journal that notices when its run was taken over."""
+    """A journal that notices when another worker has taken over its run."""
 
     cancel: Callable[[str, str, str], None]
     point: Callable[[str], None]
@@ -321,8 +323,8 @@ class _RunJournal(Journal):
     is_parked: Callable[[], bool]
 
     def end(self, error: KosmoError | None) -> None:
-        """An interrupted run continues: its last failure is not tried again. One that is parked has not ended. That a
-        run succeeded is recorded with its results.
+        """Record a failure, except if the run was interrupted: then it continues with its recorded answers. A parked
+        run has not ended; the success of a run is recorded together with its results.
         """
         if self.is_parked() or error is None:
             return
@@ -384,8 +386,8 @@ class _Prints:
             self.flush()
 
     def flush(self) -> None:
-        """Raises a `ScriptError` if the run was taken over, or if earlier prints were lost, and a `ConfigurationError`
-        if the database is unavailable.
+        """Write the batch. Raises a `ScriptError` if the run was taken over or earlier output was lost, and a
+        `ConfigurationError` if the database is unavailable.
         """
         with self._lock:
             kept = self._kept
@@ -403,7 +405,7 @@ class _Prints:
             if row is None:
                 raise ScriptError("another worker holds the run", code="interrupted")
             if row[0] < kept[0][0] - 1:
-                raise ScriptError("the database lost what the run had printed", code="interrupted")
+                raise ScriptError("the database lost output of the run", code="interrupted")
             connection.cursor().executemany(
                 "INSERT INTO prints VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
                 [(self._claimed.id, *row) for row in kept],
@@ -429,7 +431,7 @@ class _Awaited(Struct):
 
 
 def _wait_of(waiting: Waiting, claimed: Claimed) -> tuple[str, str | None, str, float | None]:
-    """Kind, job, account, and the seconds until it ends at the latest."""
+    """A wait's kind, job and account, and the seconds until it ends at the latest."""
     if waiting.decision is not None:
         return "approval", None, claimed.head.account, waiting.left
     if waiting.due is not None:

@@ -1,4 +1,6 @@
-"""The SQL of runs and their journals. What adds to them is carried out only for the worker that holds the run."""
+"""SQL statements about runs and their journals. Statements that add rows take effect only for the worker that holds the
+run.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +8,11 @@ NOW = "extract(epoch FROM clock_timestamp())::float8"
 REQUEST = "task, request, function, account, digest, arguments, at, seen"
 HELD = """WITH held AS (SELECT r.id, r.epoch FROM runs r JOIN workers w ON w.id = r.worker
   WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_timestamp() AND {} FOR SHARE OF r) """
-# A database that ends without warning may lose the latest commits. What follows an answer that is lost is not written.
+# A database that crashes may lose its latest commits. If an answer was lost, nothing that follows it is written.
 INTACT = "(SELECT coalesce(max(o.number), 0) FROM outcomes o WHERE o.run = r.id) IN (%s, %s)"
 ONE = "SELECT 1 FROM held"
 FREE = "WITH held AS (SELECT id, epoch FROM runs WHERE id = %s) "
-DURABLE = "set_config('synchronous_commit', 'on', true)"  # for the transaction that selects it, also one statement's
+DURABLE = "set_config('synchronous_commit', 'on', true)"  # for the transaction that selects it
 START = f"INSERT INTO starts (run, at, digest) SELECT id, {NOW}, %s FROM held RETURNING number"  # noqa: S608 - a constant
 INTEND = (
     f"INSERT INTO intents (run, {REQUEST}, model, essence, epoch) "  # noqa: S608 - a constant
@@ -31,7 +33,7 @@ LOAD = (
     "CASE WHEN octet_length(value) <= %s OR (sent AND state = 'ok') THEN value END, octet_length(value) "
     "FROM outcomes WHERE run = %s ORDER BY number"
 )
-# A request may have left until its worker was dead, which it was when the run was started next.
+# The request may have been sent at any time before its worker died, so at the latest when the run was started again.
 LOAD_ATTEMPTS = (
     f"SELECT {REQUEST}, number, essence, "  # noqa: S608 - a constant
     "coalesce((SELECT min(s.at) FROM starts s WHERE s.run = i.run AND s.at > i.at), i.at) "
@@ -51,7 +53,7 @@ WHERE r.id = %(run)s AND NOT cancel AND state IN ('ready', 'running') AND (worke
 RETURNING script, source, args, account, emulated, caps, epoch, takeovers, started_by, began, seed, {DURABLE}
 """  # noqa: S608 - constants
 # What earlier segments left: the number of prints, whether calls were interrupted, the last start, and a row for each
-# wait. What was waited for and has ended is not polled for again.
+# wait. A job that has ended is not polled for again.
 EARLIER = """
 SELECT (SELECT coalesce(max(number), 0) FROM prints WHERE run = o.run),
   EXISTS (SELECT 1 FROM intents i WHERE i.run = o.run AND i.open), s.digest, s.ended, s.ok, s.error,
@@ -61,7 +63,7 @@ SELECT (SELECT coalesce(max(number), 0) FROM prints WHERE run = o.run),
 FROM (SELECT %s::text AS run) o LEFT JOIN waits w ON w.run = o.run LEFT JOIN LATERAL
   (SELECT digest, ended, ok, error FROM starts WHERE run = o.run ORDER BY number DESC LIMIT 1) s ON true
 """
-# What the database lost when it ended without warning is not missing from a run that has ended.
+# A run is not marked as ended if the database lost rows of it in a crash.
 ENDED = f"""
 WITH u AS (UPDATE runs r SET worker = NULL, state = %s, error = %s, results = %s, ended = clock_timestamp()
   WHERE id = %s AND worker = %s AND epoch = %s
@@ -70,7 +72,7 @@ WITH u AS (UPDATE runs r SET worker = NULL, state = %s, error = %s, results = %s
 s AS (UPDATE starts SET ended = {NOW}, ok = true FROM u WHERE run = u.id AND number = %s)
 SELECT 1 FROM u
 """  # noqa: S608 - constants
-# Run and waits in one statement; what remains of waits that are over was deleted before, if there were any.
+# Updates the run and adds its waits in one statement; rows of earlier waits were deleted before, if there were any.
 LEFT = f"""
 WITH u AS (UPDATE runs SET state = 'waiting', worker = NULL WHERE id = %s AND worker = %s AND epoch = %s
   RETURNING id, {DURABLE}),

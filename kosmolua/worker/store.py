@@ -1,5 +1,5 @@
-"""A journal in PostgreSQL. Each `hold` is a transaction from its first write on. Only the worker that holds a run adds
-to its journal.
+"""A journal in PostgreSQL. Each `hold` is a transaction that begins at its first write. Only the worker that holds a
+run adds to the run's journal.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from kosmolua.worker.database import Database, Unit
 
-_SMALL = 4096  # bytes of an answer that is kept in memory
-_MOST_KEPT = 262_144  # bytes of the answers that are kept until they have been counted
-BOOT = "postgresql"  # ages of attempts are counted by its clock
+_SMALL = 4096  # the maximum bytes of an answer that is kept in memory
+_MOST_KEPT = 262_144  # the maximum bytes of answers that are kept until they have been counted
+BOOT = "postgresql"  # the age of an attempt is measured by this clock
 
 
 class FencedError(JournalError):
@@ -43,8 +43,8 @@ class Fence(Struct, frozen=True):
 
 
 class PostgresStore:
-    """A `kosmolua.journal.store.Store` of one run. Without a ``fence`` anyone may write. ``before`` saves reading what
-    it has. Raises a `JournalError`.
+    """A `kosmolua.journal.store.Store` of one run. Without a ``fence`` anyone may write. What ``before`` holds is not
+    read again. Raises a `JournalError`.
     """
 
     def __init__(
@@ -60,10 +60,10 @@ class PostgresStore:
         self._facts = before.facts if before else None
         self._last = before.last if before else None
         self._meant: set[tuple[int, int]] | None = None  # the places that have an open attempt, if known
-        self._sent: list[Sent] | None = None  # what `sent` returns, until something is added
+        self._sent: list[Sent] | None = None  # what `sent` returns, until a call is added
         self._values: dict[int, bytes] = {}  # small answers
         self._closed = False
-        self.newest_numbers: list[int] = []  # of the last answer; two if the last commit may have failed
+        self.newest_numbers: list[int] = []  # number of the last answer; two numbers if the last commit may have failed
 
     @contextmanager
     def hold(self, what: str = "") -> Iterator[None]:
@@ -160,7 +160,7 @@ class PostgresStore:
         boot: tuple[str, float],  # noqa: ARG002 - the clock of the database counts
         approvals: Sequence[str] = (),
     ) -> None:
-        """On disk when this returns; its time is the database's."""
+        """Record the start of a write, with the database's time. It is on disk when this returns."""
         if approvals:
             self._consume(began, approvals)
         fields = list(_fields(began))
@@ -180,7 +180,7 @@ class PostgresStore:
         takes: str | None = None,
         alone: bool = False,
     ) -> int:
-        """The outcome of a write is on disk when this is committed."""
+        """Record the outcome of a call. The outcome of a write is on disk when this is committed."""
         fields, place = (*_fields(began), _text(model), state, value, sent), (began.task, began.request)
         self._sent = None
         if takes or self._meant is None or place in self._meant:
@@ -193,13 +193,13 @@ class PostgresStore:
         return number
 
     def _consume(self, began: CallStart, approvals: Sequence[str]) -> None:
-        """Use approvals for a write, once. An interrupted attempt at the same call has used them already."""
+        """Use each approval for one write only. An interrupted attempt at the same call may have used them already."""
         given = list(approvals)
         row = self._do(
             statements.CONSUME, given, self._run, began.task, began.request, began.task, began.request
         ).fetchone()
         if row is None or row[0] != len(given):
-            raise JournalError(f"{began.function}: an approval of it was used for something else; nothing was sent")
+            raise JournalError(f"{began.function}: its approval was already used for another call; nothing was sent")
 
     def use(self, approvals: Sequence[str], outcome: int = 0) -> None:  # noqa: ARG002 - an interrupted run keeps it
         self._do(
@@ -227,7 +227,7 @@ class PostgresStore:
     def forget_last_error(self) -> None:
         last = self._last_start()
         if last is None or last.ok is not False:
-            return  # it was parked, or its worker died: it continues with its recorded answers
+            return  # the run was parked, or its worker died: it continues with its recorded answers
         seen = (
             "SELECT coalesce(max(seen), 0) FROM (SELECT seen FROM outcomes WHERE run = %s AND NOT cut "
             "UNION ALL SELECT seen FROM intents WHERE run = %s AND open AND NOT cut) s"
@@ -262,7 +262,7 @@ class PostgresStore:
                 sent.append(Sent(number, began[2], began[3], began[5], model, began[6], state, value, cut))
         self.newest_numbers = [number]
         attempts = self._attempts() if self._interrupted else []
-        self._interrupted = True  # when it is loaded again
+        self._interrupted = True  # since the value is loaded again when needed
         self._meant = {(began.task, began.request) for began, _ in attempts}
         self._sent = sent if sum(len(each.value or b"") for each in sent) < _MOST_KEPT else None
         answered = [(each.function, each.value) for each in sent if each.state == "ok" and each.value is not None]
@@ -314,7 +314,9 @@ class PostgresStore:
         return self._do(text, identifier, self._run).fetchone() is not None
 
     def elsewhere(self, essence: bytes) -> tuple[int, int]:
-        """An attempt is in flight while the worker that made it holds its run."""
+        """Count open attempts at the same call by other runs: those that are no longer in flight, and those that are.
+        An attempt is in flight while the worker that made it holds its run.
+        """
         row = self._do(
             "SELECT count(*) FILTER (WHERE NOT flies), count(*) FILTER (WHERE flies) FROM ("
             "SELECT r.epoch = i.epoch AND coalesce(w.lease_until > clock_timestamp(), false) AS flies "
@@ -352,8 +354,9 @@ class PostgresStore:
     # ------------------------------------------------------------------------------------------------------------
 
     def _write(self, text: str, *values: Any, alone: bool = False) -> int:
-        """Carry it out if the run is held, and its latest answer is still there. Returns a number; raises a
-        `FencedError` or an `UnavailableError` otherwise. A statement that is ``alone`` needs no transaction.
+        """Execute a statement if this worker holds the run and the database still has the latest answer; otherwise
+        raise a `FencedError` or an `UnavailableError`. Returns the row's number. A statement that is ``alone`` needs no
+        transaction.
         """
         fence = self._fence
         connection = self._reading() if alone else self._writing()
@@ -386,7 +389,7 @@ class PostgresStore:
 
 
 def add_run(connection: Connection[Any], run: str, head: Head, **more: Any) -> None:
-    """Add a run that is ready. ``more`` are other columns."""
+    """Add a run that is ready. ``more`` holds the values of further columns."""
     given = {
         "id": run,
         "digest": b"",

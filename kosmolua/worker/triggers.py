@@ -1,6 +1,6 @@
-"""Triggers: scripts that a request over HTTP starts. Of a secret only its SHA-256 is stored.
+"""Triggers: scripts that an HTTP request starts. Only the SHA-256 of a secret is stored, unless requests are signed.
 
-A run of a trigger has its request as arguments by name: in the database they are one JSON text.
+A trigger's run gets the request as named arguments, which the database stores as one JSON text.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
-PREFIX = "trigger:"  # of the key and of ``started_by`` of a run
-QUEUE = 1000  # runs of a trigger that wait for a worker
-_BYTES = 32  # of a secret
-_NONE = bytes(32)  # is the digest of no secret that is known
+PREFIX = "trigger:"  # prefix of a run's key and its ``started_by``
+QUEUE = 1000  # the maximum number of a trigger's runs that wait for a worker
+_BYTES = 32  # the random bytes of a secret
+_NONE = bytes(32)  # no known secret has this digest
 
 
 class Trigger(Struct, frozen=True, kw_only=True):
-    """A trigger and what it did. ``signed`` says whether requests are signed instead of bringing the secret."""
+    """A trigger and its history. ``signed`` says whether requests are signed instead of containing the secret."""
 
     name: str
     script: str
@@ -47,19 +47,19 @@ class Trigger(Struct, frozen=True, kw_only=True):
 
 
 class Credential(Struct, frozen=True):
-    """What a request has to prove: that it knows a secret with this digest, or the key that signs."""
+    """What a request must prove: that its sender knows the secret with this digest, or the signing key."""
 
     digest: bytes = _NONE
     signing: str | None = None
 
     def opens(self, given: str) -> bool:
-        """Whether the secret is right. The time taken does not depend on how much of it is."""
+        """Whether the secret is right. The time taken does not depend on how much of the secret is right."""
         return hmac.compare_digest(hashlib.sha256(given.encode(errors="replace")).digest(), self.digest)
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What a script gets as its arguments, and ``json`` besides: the body decoded, if it is JSON. ``id`` is that of the
-    delivery.
+    """What a script gets as its arguments. It also gets ``json``, the decoded body, if the body is JSON. ``id``
+    identifies the delivery.
     """
 
     trigger: str
@@ -70,7 +70,7 @@ class Request(Struct, frozen=True, kw_only=True):
 
 
 class FullError(UsageError):
-    """Too many runs of the trigger wait for a worker."""
+    """Too many runs of the trigger are waiting for a worker."""
 
 
 def add(
@@ -83,9 +83,9 @@ def add(
     signed: bool = False,
     replace: bool = False,
 ) -> str:
-    """Add a trigger and return its secret, which cannot be shown again. If it is ``signed``, the database has to hold
-    the secret, to verify signatures. Raises a `UsageError` if there is one of that name, unless it is replaced; a
-    replaced one has a new secret.
+    """Add a trigger and return its secret, which cannot be shown again. For a ``signed`` trigger, the database stores
+    the secret to verify signatures. Raises a `UsageError` if a trigger has that name, unless ``replace`` is set. A
+    replaced trigger gets a new secret.
     """
     made = secrets.token_bytes(_BYTES)
     secret = f"whsec_{base64.b64encode(made).decode()}" if signed else f"kst_{secrets.token_urlsafe(_BYTES)}"
@@ -103,14 +103,14 @@ def add(
     )
     if not database.rows(text + (changes if replace else "NOTHING ") + "RETURNING 1", row):
         raise UsageError(
-            f"there is a trigger {name} already",
+            f"trigger {name} already exists",
             hint="add --replace, which also makes a new secret; or see it: kosmo triggers list",
         )
     return secret
 
 
 def listed(database: Database) -> list[Trigger]:
-    """All triggers by name."""
+    """All triggers, sorted by name."""
     rows = database.rows(
         "SELECT name, script, account, signing IS NOT NULL, extract(epoch FROM added)::float8, runs, last_run, "
         "(SELECT state FROM runs r WHERE r.id = t.last_run) FROM triggers t ORDER BY name"
@@ -119,20 +119,21 @@ def listed(database: Database) -> list[Trigger]:
 
 
 def remove(database: Database, name: str) -> None:
-    """Remove a trigger; its runs stay. Raises a `UsageError` if there is none of that name."""
+    """Remove a trigger, but keep its runs. Raises a `UsageError` if no trigger has that name."""
     if not database.rows("DELETE FROM triggers WHERE name = %s RETURNING 1", (name,)):
         raise UsageError(f"no trigger {name[:100]!r}", hint="list them: kosmo triggers list")
 
 
 def credential(database: Database, name: str) -> Credential:
-    """What requests to a trigger have to prove; nobody can for a name that does not exist."""
+    """What requests to a trigger must prove. For a name that does not exist, nobody can prove it."""
     rows = database.rows("SELECT secret, signing FROM triggers WHERE name = %s", (name,))
     return Credential(*rows[0]) if rows else Credential()
 
 
 def submit(database: Database, request: Request, most: int = QUEUE) -> tuple[str, bool]:
-    """Add a run for a request, or find the one that its delivery has started before. Returns its id, and whether it is
-    new. Raises a `FullError` if ``most`` runs of the trigger wait for a worker, a `UsageError` if it is gone.
+    """Add a run for a request, or find the run that the same delivery started before. Returns the run's id, and whether
+    it is new. Raises a `FullError` if ``most`` runs of the trigger are waiting for a worker, and a `UsageError` if the
+    trigger does not exist.
     """
     name, key = request.trigger, None if request.id is None else f"{PREFIX}{request.trigger}:{request.id}"
     with database.explained(), database.transaction(durable=True) as connection:
@@ -166,18 +167,18 @@ def _check_queue(connection: Connection[Any], name: str, most: int) -> None:
 
 
 def started(started_by: str | None) -> bool:
-    """Whether a trigger has started a run."""
+    """Whether a trigger started the run with this ``started_by``."""
     return started_by is not None and started_by.startswith(PREFIX)
 
 
 def named_of(args: Sequence[str]) -> dict[str, Any]:
-    """The arguments by name of a run that a trigger has started."""
+    """The named arguments of a run that a trigger started."""
     found = msgspec.json.decode(args[0], type=Request)
     named = {name: value for name, value in msgspec.structs.asdict(found).items() if value is not None}
     kind = found.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
         with suppress(msgspec.MsgspecError, RecursionError, OverflowError, UnicodeError):
             body = msgspec.json.decode(found.body)
-            msgspec.msgpack.encode(body)  # integers beyond 64 bits cannot be carried
+            msgspec.msgpack.encode(body)  # a script cannot get integers beyond 64 bits
             named["json"] = body
     return named

@@ -16,7 +16,7 @@ from kosmolua.worker.runs import wake
 if TYPE_CHECKING:
     from psycopg import Connection
 
-TICK = 1.0  # seconds between looks for new and due waits
+TICK = 1.0  # seconds between checks for new and due waits
 WHOLE = 15.0  # seconds between comparisons with all waits
 REFUSED = 60.0  # seconds until an account without a token is tried again
 _DUE = """
@@ -36,8 +36,8 @@ OR NOT EXISTS (SELECT 1 FROM workers w WHERE w.id = p.worker AND w.lease_until >
 
 
 class Waker:
-    """One round of work for each `tick`. An account is polled for by the one worker whose row says so, while its lease
-    lasts: a lock of a connection would stay with a process that is stopped.
+    """Does one round of work for each `tick`. For each account, the worker named in its row polls while that worker's
+    lease lasts. An advisory lock would not do: a suspended process would keep it.
     """
 
     def __init__(self, worker: UUID, host: Host, accounts: list[str] | None) -> None:
@@ -46,7 +46,7 @@ class Waker:
         self._accounts = accounts
         self._by_account: dict[str, _AccountWaits] = {}
         self._refused: dict[str, float] = {}
-        self._ready: deque[tuple[int, str]] = deque()  # waits that are over, with their runs
+        self._ready: deque[tuple[int, str]] = deque()  # number of a wait that has ended -> its run
 
     def tick(self, connection: Connection[Any]) -> None:
         """``connection`` is in autocommit mode, and the same each time. Raises a ``psycopg.Error``."""
@@ -66,7 +66,7 @@ class Waker:
         self._by_account.clear()
 
     def _lead(self, connection: Connection[Any]) -> None:
-        """Take the accounts that have waits and that no worker polls."""
+        """Start polling for accounts that have waits and that no other worker polls for."""
         for (account,) in connection.execute("SELECT DISTINCT account FROM waits WHERE job IS NOT NULL"):
             mine = self._accounts is None or account in self._accounts
             if not mine or account in self._by_account or self._refused.get(account, 0.0) > time.monotonic():
@@ -93,7 +93,7 @@ class Waker:
 
 
 class _AccountWaits:
-    """The waits of one account that are watched here."""
+    """The waits of one account that this worker watches."""
 
     def __init__(self) -> None:
         self._watched: dict[int, Callable[[], None]] = {}
@@ -103,7 +103,9 @@ class _AccountWaits:
         self._lock = threading.Lock()
 
     def after(self) -> int:
-        """The number after which waits are read: sometimes all of them, to forget those that are gone."""
+        """The number after which waits are read. Sometimes it is 0, to read all of them and forget those that are
+        gone.
+        """
         self._whole = time.monotonic() - self._compared > WHOLE
         return 0 if self._whole else self._newest
 

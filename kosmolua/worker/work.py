@@ -40,15 +40,16 @@ if TYPE_CHECKING:
 
     from kosmolua.replicate.pace import Paced
 
-DRAIN = 60.0  # seconds for runs to end when the worker stops: requests that may cost money are waited for
+DRAIN = 60.0  # seconds that runs have to end when the worker stops: it waits for requests that may cost money
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """``slots`` runs at once, of these ``accounts`` or of all. A dead worker's runs continue after ``lease`` seconds;
-    what it sent counts as not done if it is not found in ``settling`` seconds more. Runs that wait for ``park_after``
-    seconds need no process from then on. A question that nobody has answered after ``approval_timeout`` seconds counts
-    as denied. ``creates`` and ``others`` are the request rates of an account, ``webhooks`` is the public URL of the
-    server that receives them. ``approvers`` narrows who may decide approvals.
+    """The worker runs up to ``slots`` runs at once, of these ``accounts`` or of all. A dead worker's runs continue
+    after ``lease`` seconds; if an interrupted request's result is not found within another ``settling`` seconds, the
+    request counts as not executed. A run that has waited for ``park_after`` seconds gives up its process. A question
+    that nobody has answered after ``approval_timeout`` seconds counts as denied. ``creates`` and ``others`` are the
+    request rates of an account, ``webhooks`` is the public URL of the server that receives webhooks. ``approvers``
+    narrows who may decide approvals.
     """
 
     slots: int = 8
@@ -91,7 +92,9 @@ class _Shared:
 
 
 class Worker:
-    """Works until `drain`. ``tell`` gets messages for the operator; ``point`` is that of `Segments`."""
+    """A worker, which works until `drain`. ``tell`` gets messages for the operator; ``point`` is the same as in
+    `Segments`.
+    """
 
     def __init__(
         self,
@@ -119,12 +122,12 @@ class Worker:
         self._notifier = Notifier(self._database, _approving, tell)
         self._queue = Queue(self._database, options.accounts, options.slots, self._segment, tell)
         self._draining = threading.Event()
-        self._end: SimpleQueue[None] = SimpleQueue()  # unlike an event, a signal handler may set it while it is awaited
+        self._end: SimpleQueue[None] = SimpleQueue()  # unlike an Event, a signal handler may set it while it is awaited
 
     def run(self) -> None:
-        """Returns after `drain`, or after SIGTERM or SIGINT. For the main thread."""
+        """Work until `drain`, SIGTERM or SIGINT. Call it in the main thread."""
         needed.load_often(emulate=self._emulate)
-        gc.freeze()  # what is there now stays, and is not looked at again
+        gc.freeze()  # existing objects remain, and are not scanned again
         self._lease.begin()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: self.drain())
@@ -165,14 +168,14 @@ class Worker:
         try:
             self._segments.run(run)
         except KosmoError as error:
-            self._tell(f"run {run} is continued later: {error.message}")
+            self._tell(f"run {run} will be continued later: {error.message}")
         except Exception as error:  # noqa: BLE001 - one run does not end a worker
-            self._tell(f"run {run} is continued later: {type(error).__name__}: {error}")
+            self._tell(f"run {run} will be continued later: {type(error).__name__}: {error}")
 
     # Between runs -------------------------------------------------------------------------------------------------
 
     def _keep(self) -> None:
-        """Wake, rescue and cancel runs, until drained; the connection is renewed when it fails."""
+        """Wake, rescue and cancel runs until drained. Reconnects when the connection fails."""
         import psycopg
 
         while not self._draining.is_set():
@@ -208,7 +211,7 @@ class Worker:
                     due = time.monotonic() + min(3.0, self._options.lease / 5)
 
     def _listen(self, connection: Connection[Any]) -> None:
-        """Wait for one tick: look for new jobs of the queue, and end the waits for jobs whose webhooks arrive."""
+        """Listen for one tick: take new jobs of the queue, and wake runs that wait for jobs whose webhooks arrive."""
         for each in connection.notifies(timeout=TICK):
             if each.channel != events.CHANNEL:
                 self._queue.ring()

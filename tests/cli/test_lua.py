@@ -64,7 +64,7 @@ def test_running_jobs_are_listed_briefly(server, live):
     ran = live("lua", "--write", "allow", "--json", "-e", source)
 
     assert 20 == ran.err.count(" may still run; cancel it: ")
-    assert ran.err.endswith("kosmo: and 3 more; look: kosmo integrations:call replicate.list_predictions\n")
+    assert ran.err.endswith("kosmo: and 3 more; list them: kosmo integrations:call replicate.list_predictions\n")
     assert 23 == len(ran.json["meta"]["running"])
 
 

@@ -252,7 +252,7 @@ def test_a_host_keeps_outputs_and_can_start_fresh(api, tmp_path, monkeypatch):
         first = host.run(PAINT + "return images[1].url", journal=str(tmp_path / "x.journal"))
         again = host.run(PAINT + "return images[1].url", journal=str(tmp_path / "x.journal"))
         fresh = host.run(PAINT + "return images[1].url", journal=str(tmp_path / "x.journal"), fresh=True)
-        with pytest.raises(UsageError, match="fresh=True is for a run with a journal"):
+        with pytest.raises(UsageError, match="fresh=True requires a journal"):
             host.run("return 1", fresh=True)
 
     assert (first.value, True) == (again.value, fresh.value not in {None, first.value})

@@ -269,7 +269,7 @@ def test_a_place_that_cannot_be_written(kosmo, path, words):
     """A path that cannot be written is reported before the script runs."""
     ran = kosmo("lua", "--report", path, "-e", "print('ran')")
 
-    expected = f"error: --report: cannot write {path!r}: {words}\nhint: name a file, such as --report run.html\n"
+    expected = f"error: --report: cannot write {path!r}: {words}\nhint: specify a file, such as --report run.html\n"
     assert (2, "", expected) == ran.seen
 
 

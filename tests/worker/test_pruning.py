@@ -139,7 +139,7 @@ def test_a_key_is_never_used_twice(database, ended):
     assert {run, delivered} == set(pruning.prune(database, DAY).removed)
 
     assert (run, False) == runs.submit(database, FLOW, key="order-1")
-    with pytest.raises(UsageError, match="key 'order-1' is that of run"):
+    with pytest.raises(UsageError, match="key 'order-1' belongs to run"):
         runs.submit(database, Head(script="flow.lua", source=b"return 2"), key="order-1")
     assert (delivered, False) == triggers.submit(database, request)
     assert set() == left(database)
