@@ -107,7 +107,9 @@ def _ask(count: int) -> None:
             hint="look at the list with --dry-run, then add --yes",
         )
     if not confirmed(f"undo {'this' if count == 1 else f'these {count}'}?"):
-        raise PermissionDeniedError("nothing was undone: you answered no", hint="run it again to be asked again")
+        raise PermissionDeniedError(
+            "nothing was undone: you answered no", hint="run the command again to be asked again"
+        )
 
 
 def _result(host: Host, step: Step, *, quiet: bool) -> dict[str, Any]:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from kosmolua.gate.files import Files
     from kosmolua.gate.run import Ticket
 
-MAX_STRING, MAX_TEXT = 4_000, 64_000  # characters of one argument, and of all arguments, that people are shown
-_WIDE = 1 << 63  # integers beyond it are digits in MessagePack
+MAX_STRING, MAX_TEXT = 4_000, 64_000  # characters shown to people: of one argument, and of all arguments
+_WIDE = 1 << 63  # larger integers are sent as strings of digits in MessagePack
 _encode = msgspec.msgpack.Encoder(order="sorted").encode
 
 
 class Ask(Struct, frozen=True, kw_only=True):
-    """A question. ``arguments`` are JSON for people; a decision is bound to the ``digest`` of the exact function,
+    """A question. ``arguments`` is JSON for display; a decision is bound to the ``digest`` of the exact function,
     account and arguments. ``rule`` is the policy rule to save on request, as JSON.
     """
 
@@ -41,7 +41,7 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """``state`` is "open", "approved", "denied" or "expired". An open one expires in ``left`` seconds."""
+    """``state`` is "open", "approved", "denied" or "expired". An open question expires in ``left`` seconds."""
 
     id: str
     state: str
@@ -54,12 +54,14 @@ class Approvals(Protocol):
     """Where the questions of one run are kept."""
 
     def decision(self, ask: Ask, ticket: Ticket) -> Decision:
-        """What was decided about this question at this place of the journal. The first time, the question is stored. A
-        used decision is valid only for an interrupted attempt at the same call.
+        """The decision on this question at this place in the journal. The first call stores the question. A decision
+        that was already used is valid only for the call whose attempt was interrupted.
         """
 
     def watch(self, identifier: str, ready: Callable[[], None]) -> Callable[[], None]:
-        """Call ``ready`` once it is decided, while the run's process lives. Returns a function that stops the watch."""
+        """Call ``ready`` once the question is decided, if the run's process is still alive. Returns a function that
+        stops the watch.
+        """
 
 
 class AskedError(PermissionDeniedError):
@@ -78,7 +80,7 @@ class AskedError(PermissionDeniedError):
 
 
 class Asking:
-    """Asks for the calls of one run. Thread-safe. A call is asked about only inside `at`."""
+    """Asks for approval of one run's calls. Thread-safe. Asks only inside `at`."""
 
     def __init__(self, approvals: Approvals) -> None:
         self.approvals = approvals
@@ -86,7 +88,7 @@ class Asking:
 
     @contextmanager
     def at(self, ticket: Ticket | None) -> Iterator[None]:
-        """Inside this context, this thread carries out the request with that place in the journal."""
+        """Inside this context, this thread carries out the request whose place in the journal is ``ticket``."""
         before, self._here.ticket = self._here.ticket, ticket
         try:
             yield
@@ -98,8 +100,8 @@ class Asking:
         return self._here.ticket is not None
 
     def check(self, ask: Ask) -> str:
-        """Who approved the call, in words. Raises an `AskedError` until it is decided, and a `PermissionDeniedError` if
-        it is denied.
+        """Who approved the call, in words. Raises an `AskedError` until the question is decided, and a
+        `PermissionDeniedError` if the call is denied.
         """
         ticket = self._here.ticket
         if ticket is None:
@@ -139,8 +141,8 @@ def digest_of(function: str, account: str, given: Mapping[str, Any], files: File
 
 
 def _exact(value: Any, files: Files | None) -> Any:
-    """The value with each table as a list that begins with its kind, so that no table of a script can imitate a
-    file.
+    """The value with each table replaced by a list that begins with the table's kind, so that no table from a script
+    can imitate a file.
     """
     match value:
         case LocalFile():

@@ -1,10 +1,10 @@
-"""The record of every decided call, across all runs: ``audit.jsonl`` in the state directory.
+"""The audit log, with every decided call of all runs: ``audit.jsonl`` in the state directory.
 
 An entry has the caller, the function, the account, the decision, its rule and the outcome; no inputs, answers or
 secrets. Only the owner can read the file. A full file is renamed to ``audit.jsonl.1``, and the oldest is deleted.
 
-A run cannot push out the records of others: equal refusals share one entry with a ``count``, and every run has a
-share. Calls beyond that share are only counted.
+A run cannot crowd out the entries of other runs: equal refusals share one entry with a ``count``, and every run has a
+share of the file. Calls beyond that share are only counted.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 NAME = "audit.jsonl"
 MAX_SIZE = 10 * 1024 * 1024  # bytes
 KEPT = 5  # rotated files besides the current one
-LOOKS = 160  # size checks while one process fills the file
-SHARE = 2 * 1024 * 1024  # bytes of a run's entries, about 7,000 calls; with the share for writes a tenth of all files
+LOOKS = 160  # number of size checks while one process fills the file
+SHARE = 2 * 1024 * 1024  # bytes of a run's entries, about 7,000 calls; with the shares for writes, a tenth of all files
 WRITES = 2  # extra shares for writes, so that polls do not use up the room for calls that cost money
 RENEWAL = 24 * 3600.0  # seconds after which a long run gets a new share
 UNRECORDED = "unrecorded"  # the outcome of an entry that counts calls beyond the share
 _MERGED = 2000  # maximum bytes for the lines of one kind of refusal
 _MERGED_OUTCOMES = frozenset({"refused", UNRECORDED})
-_KIND = ("run", "function", "account", "decision", "rule", "by", "outcome", "code")  # what equal refusals share
+_KIND = ("run", "function", "account", "decision", "rule", "by", "outcome", "code")  # shared by equal refusals
 _encode = msgspec.json.Encoder().encode
 _BEYOND = "further calls of this run, beyond its share of this record"
 
@@ -51,7 +51,8 @@ class Origin(Struct, frozen=True, omit_defaults=True):
 
 
 class Audit:
-    """Appends entries to the file. Each write has whole lines, so that processes do not mix their lines.
+    """Appends entries to the file. Each write consists of whole lines, so that lines from different processes do not
+    mix.
 
     If writing fails, ``warn`` gets the reason once, and calls continue. ``share`` is how many bytes the run may write
     per ``RENEWAL``.
@@ -61,7 +62,7 @@ class Audit:
         self, path: str, origin: Origin, warn: Callable[[str], None], max_size: int = MAX_SIZE, share: int = SHARE
     ) -> None:
         self._path = path
-        script = origin.script and origin.script.encode(errors="replace").decode()  # a name need not be UTF-8
+        script = origin.script and origin.script.encode(errors="replace").decode()  # a file name need not be UTF-8
         self._head = msgspec.json.encode(msgspec.structs.replace(origin, script=script))[:-1] + b","
         self._warn = warn
         self._max_size = max_size
@@ -74,8 +75,8 @@ class Audit:
         self._counting = threading.Lock()
 
     def open(self) -> None:
-        """Open the file before the first call. Raises an OSError if no file descriptor is left; the calls are then not
-        made, since that can be remedied. Any other failure is a warning.
+        """Open the file before the first call. Raises an OSError if no file descriptor is left: no calls are made then,
+        since the user can fix that. Any other failure only causes a warning.
         """
         try:
             self._open()
@@ -85,7 +86,7 @@ class Audit:
             self._fail(error)
 
     def write(self, entry: Entry) -> None:
-        """Append one call. Thread-safe: if another thread is writing, it takes over this line."""
+        """Append one call. Thread-safe: if another thread is writing, that thread writes this line too."""
         if entry.outcome != "refused":
             line = _encode(entry)
             if self._share.takes(entry, len(self._head) + len(line)):
@@ -133,7 +134,7 @@ class Audit:
         self._close()
 
     def close(self) -> None:
-        """Write the counts that are not written yet."""
+        """Write the remaining counts, and close the file."""
         with self._counting:
             left = self._share.counted()
         for line in left:
@@ -165,7 +166,7 @@ class Audit:
                     newer = f"{self._path}.{number - 1}" if number > 1 else self._path
                     if os.path.exists(newer):
                         os.replace(newer, older)
-            return self._open()  # under the lock, so that its next holder finds the new file
+            return self._open()  # under the lock, so that the next process that holds it finds the new file
 
     def _is_current(self, file: int) -> bool:
         try:
@@ -175,7 +176,7 @@ class Audit:
 
 
 class Share:
-    """How much one run may still write, and the calls that are counted instead."""
+    """How much one run may still write, and the calls that are only counted."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -204,7 +205,7 @@ class Share:
         return count.add(entry)
 
     def beyond(self, entry: Entry) -> bytes | None:
-        """The line to write for a call beyond the share, if any: how many there were."""
+        """The line to write for a call beyond the share, if any: it counts such calls."""
         count = self._counts.get(())
         if count is None:
             summary = type(entry)("", "", "", entry.at, outcome=UNRECORDED, note=_BEYOND)
@@ -212,7 +213,7 @@ class Share:
         return count.add(entry)
 
     def counted(self) -> list[bytes]:
-        """The lines of counts that are not written yet."""
+        """The lines for counts that have not been written yet."""
         return [line for count in self._counts.values() if (line := count.line())]
 
 
@@ -249,7 +250,7 @@ class Count:
         if not self._new:
             return None
         entry: dict[str, Any] = {**msgspec.to_builtins(self._entry), "at": self._first}
-        entry.pop("run", None)  # it is in the head of the line
+        entry.pop("run", None)  # the head of the line has it
         if self._new > 1 or self._by_outcome:
             entry |= {"count": self._new, "last": self._last}
         if self._outcomes:
@@ -275,8 +276,8 @@ def read(path: str) -> Iterator[dict[str, Any]]:
 
 
 def merged(entries: Iterable[dict[str, Any]], limit: int = 0) -> list[dict[str, Any]]:
-    """The last entries. Per run, each kind of refusal and all unrecorded calls become one entry with their number and
-    the times of the first and the last.
+    """The last entries. For each run, refusals of one kind are merged into one entry, and so are unrecorded calls; a
+    merged entry has the number of calls and the times of the first and last.
     """
     found: deque[dict[str, Any]] = deque(maxlen=limit or None)
     kinds: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -310,7 +311,7 @@ def cost_of(entries: Iterable[dict[str, Any]]) -> float:
 
 
 def _number(value: Any) -> int:
-    """The owner can edit the file, so a value may have any type."""
+    """The value if it is an integer, else 1: the owner can edit the file, so a value may have any type."""
     return value if isinstance(value, int) else 1
 
 

@@ -68,13 +68,13 @@ class Caps(Struct, frozen=True, kw_only=True, omit_defaults=True):
                 raise OptionError.of(name, f"{what} from 0, or None", value)
 
     def tightened(self, other: Caps) -> Caps:
-        """The lower of both limits for each field."""
+        """For each field, the lower of both limits."""
         pairs = zip(self.__struct_fields__, msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
         return Caps(**{name: min((x for x in (a, b) if x is not None), default=None) for name, a, b in pairs})
 
 
 class GuessedLimitError(LimitError):
-    """A limit that is reached only by estimates for ``jobs``: reading them may show that there is room.
+    """A limit that is reached only according to estimates for ``jobs``: reading these jobs may show that there is room.
 
     ``patience`` is how many seconds it is worth waiting for their real values.
     """
@@ -129,7 +129,7 @@ class Budget:
         return quote_of(entry, second, self._input(arguments, names))
 
     def _names_of(self, arguments: Mapping[str, Any]) -> list[str]:
-        """The names that may have a price for this call, most specific first. The model of a bare version is known
+        """The names under which this call may have a price, most specific first. The model of a bare version is known
         once the run has read the model.
         """
         version = _version_of(arguments)
@@ -169,7 +169,7 @@ class Budget:
 
     @property
     def follows(self) -> bool:
-        """Whether answers matter to the budget: there are jobs or prices."""
+        """Whether the budget needs the answers: it has jobs or prices."""
         return bool(self._jobs) or (self._has_prices() if self._priced_models is None else self._priced_models)
 
     def settle(self, job: Job | None, data: Any, *, refused: bool = False) -> list[Job]:
@@ -203,7 +203,9 @@ class Budget:
     def restore(
         self, operation: Operation, model: str | None, account: str, age: float, data: Any, *, taken: bool = True
     ) -> None:
-        """Count a call that an earlier run made ``age`` seconds ago, even beyond the caps; ``data`` is its answer."""
+        """Count a call that an earlier run made ``age`` seconds ago, even if that exceeds the caps; ``data`` is its
+        answer.
+        """
         with self._lock:
             self.calls += 1
             self.writes += operation.access == "write"
@@ -216,7 +218,7 @@ class Budget:
         self.settle(None, data)
 
     def running(self) -> list[tuple[str, str, str]]:
-        """Kind, id and account of each job that this run started and that has not been seen to end."""
+        """Kind, id and account of each job that this run started and that is not known to have ended."""
         with self._lock:
             return [(job.kind, job.id, job.account) for job in self._jobs if job.id and job.seconds is None]
 
@@ -230,7 +232,7 @@ class Budget:
         return identifier in self._by_id
 
     def unanswered(self) -> int:
-        """How many creations were sent and not answered, so that their ids are unknown."""
+        """The number of creations that were sent but not answered; the ids of the created objects are unknown."""
         with self._lock:
             return sum(job.id is None for job in self._jobs)
 
@@ -271,8 +273,8 @@ class Budget:
         return job
 
     def _check_seconds(self, cap: float, job: Job, now: float) -> None:
-        """Raise if the cap is reached, or may be once running jobs end. Each job reserves its expected time, so that
-        concurrent jobs do not start before the time of the first is known.
+        """Raise if the cap is reached, or may be reached when running jobs end. Each job reserves its expected time, so
+        that concurrent jobs do not all start before the compute time of the first job is known.
         """
         running = [each for each in self._jobs if each.seconds is None]
         passed = sum(each.computed(now) for each in self._jobs)
@@ -367,7 +369,7 @@ class Budget:
             )
 
     def _learn(self, data: Any) -> Job | None:
-        """Record what a job of this run used, if the answer shows that it ended."""
+        """Record what a job of this run used, if the answer shows that the job ended."""
         identifier = data.get("id") if isinstance(data, dict) else None
         job = self._by_id.get(identifier) if isinstance(identifier, str) else None
         if job is None or job.seconds is not None or str(data.get("status")) not in TERMINAL:

@@ -1,4 +1,4 @@
-"""What the host converted in inputs that a script is about to send, for the notes of their calls."""
+"""Notes about inputs that the host converted before a script sends them, for the log entries of the calls."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _MAX_NOTE = 300  # characters
 
 
 class Conversions:
-    """Notes by converted input. Nothing is computed for a session without conversions."""
+    """The notes by converted input. A session without conversions computes nothing."""
 
     def __init__(self) -> None:
         self._notes: dict[bytes, str] = {}
 
     def keep(self, given: Any, note: str) -> None:
-        """Remember what was converted. ``given`` is the input afterwards."""
+        """Remember what was converted. ``given`` is the converted input."""
         if len(self._notes) >= _MOST:
             self._notes.pop(next(iter(self._notes)), None)
         self._notes[_key(given)] = f"converted input: {visible(note[:_MAX_NOTE])}"

@@ -1,4 +1,4 @@
-"""Functions of the host's own: Python functions that scripts call like those of the API, through the same gate."""
+"""The host's own functions: Python functions that scripts call through the gate, like the functions of the API."""
 
 from __future__ import annotations
 
@@ -26,9 +26,10 @@ _REPEATABLE, _UNKNOWN = Proof("repeat"), Proof("unknown")
 class Function(Struct, frozen=True, kw_only=True):
     """A function that scripts may call as `custom.NAME{...}`.
 
-    ``access`` is "read" or "write": the policy decides by it. ``arguments`` is the Struct that the function is given;
-    without it the arguments are those of the function's signature. ``summary`` defaults to the first line of its
-    docstring. Calling an ``idempotent`` function twice has the same effect; a run that was interrupted calls it again.
+    ``access`` is "read" or "write": the policy decides by it. ``arguments`` is the Struct type that the function
+    accepts; without one, the function's signature defines the arguments. ``summary`` defaults to the first line of the
+    function's docstring. Calling an ``idempotent`` function twice has the same effect as calling it once; a resumed run
+    repeats such a call if it was interrupted.
     """
 
     call: Callable[..., Any]
@@ -39,7 +40,7 @@ class Function(Struct, frozen=True, kw_only=True):
 
 
 class Custom:
-    """One function under its name. ``operation`` is how the gate, the journal and the documentation see it."""
+    """One function with its name. ``operation`` describes it to the gate, the journal and the documentation."""
 
     def __init__(self, name: str, function: Function) -> None:
         self._function = function
@@ -50,7 +51,7 @@ class Custom:
         self._lists = [name for name, part in self.schema["properties"].items() if part.get("type") == "array"]
 
     def declared(self) -> Declared:
-        """What editors and the documentation show of it."""
+        """The declaration that editors and the documentation show."""
         from kosmolua.manual.custom_stubs import Declared
         from kosmolua.replicate.shape import Shape, shape_of
 
@@ -87,7 +88,9 @@ class Custom:
         return {name: value for name, value in found.items() if value is not None}
 
     def _extension(self, code: int, data: memoryview) -> Any:
-        """Decode a MessagePack extension. Files are refused: the function might open what the script may not read."""
+        """Decode a MessagePack extension. Files are refused: the function might open a file that the script may not
+        read.
+        """
         found = structs.extension(code, data)
         if not isinstance(found, int):
             name = self.operation.name
@@ -100,7 +103,7 @@ class Custom:
         name = self.operation.name
         suggestion = "" if names is None else structs.suggestion(message.split("`")[1], names)
         return ArgumentError(
-            f"{name}: {message}{suggestion}", function=name, hint=f'see what it takes: docs.read("{name}")'
+            f"{name}: {message}{suggestion}", function=name, hint=f'see its parameters: docs.read("{name}")'
         )
 
     def carry_out(self, arguments: Struct) -> Any:
@@ -110,7 +113,7 @@ class Custom:
         depth = nesting.DEPTH.get()
         if depth >= nesting.MOST:
             raise FunctionError(
-                f"{self.operation.name}: the host's functions call each other through it more than {depth} levels deep",
+                f"{self.operation.name}: the host's own functions call each other more than {depth} levels deep",
                 function=self.operation.name,
                 hint="end the recursion: let the function return without calling the host",
             )
@@ -146,7 +149,7 @@ def given_of(arguments: Struct) -> dict[str, Any]:
 
 
 class CustomClient:
-    """Takes the place of the API's client: `send` calls the function."""
+    """Used instead of the API's client: `send` calls the function."""
 
     base_url = ""
 
@@ -207,7 +210,7 @@ def page(custom: Custom) -> str:
 
 
 def customs_of(functions: Mapping[str, Any]) -> dict[str, Custom]:
-    """The functions of a host by their full names. Raises an `OptionError` for one that cannot be called."""
+    """The host's functions by full name. Raises an `OptionError` for an invalid function."""
     found = {}
     for name, given in functions.items():
         function = given if isinstance(given, Function) else Function(call=given)
@@ -218,7 +221,7 @@ def customs_of(functions: Mapping[str, Any]) -> dict[str, Custom]:
 
 
 def unknown(function: str, customs: Mapping[str, Custom]) -> UsageError:
-    """The error for a name that no function of the host has."""
+    """The error for a name that is not one of the host's functions."""
     from kosmolua.replicate.nearest import nearest
 
     near = nearest(function, [*customs], most=3)
@@ -226,7 +229,7 @@ def unknown(function: str, customs: Mapping[str, Custom]) -> UsageError:
     return UsageError(
         f"unknown function {function[:100]!r}{known}",
         code="unknown_function",
-        hint="give the host such a function: Host(functions={...})",
+        hint="define this function in the host: Host(functions={...})",
     )
 
 
@@ -240,7 +243,7 @@ def _check(name: object, function: Function) -> None:
         raise OptionError.of(f"functions[{name!r}]", "a function, or kosmolua.Function(call=…)", function.call)
     if is_deferred(function.call):
         raise OptionError(
-            f"functions[{name!r}] is async or a generator, which a Host does not run",
+            f"functions[{name!r}] is async or a generator, which Host does not support",
             hint="use kosmolua.AsyncHost, or write a plain function",
         )
     if function.access not in {"read", "write"}:
@@ -254,7 +257,7 @@ def is_deferred(call: Callable[..., Any]) -> bool:
 
 
 def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
-    """A Struct of the parameters of a function."""
+    """A Struct type whose fields are the parameters of a function."""
     import inspect
     from typing import get_type_hints
 
@@ -263,13 +266,13 @@ def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
         hints = get_type_hints(call, include_extras=True) if hasattr(call, "__annotations__") else {}
     except (TypeError, ValueError, NameError) as error:
         raise OptionError(
-            f"functions[{name!r}]: the signature cannot be read: {error}",
-            hint="give its arguments as a msgspec Struct: kosmolua.Function(call=f, arguments=MyArguments)",
+            f"functions[{name!r}]: cannot read its signature: {error}",
+            hint="declare the parameters in a msgspec Struct: kosmolua.Function(call=f, arguments=MyArguments)",
         ) from None
     for each in parameters:
         if each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}:
             raise OptionError(
-                f"functions[{name!r}]: parameter {each.name} cannot be given by name",
+                f"functions[{name!r}]: parameter {each.name} cannot be passed by name",
                 hint="name each argument; do not use *args, **kwargs or /",
             )
     fields: list[Any] = [
@@ -281,17 +284,19 @@ def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
     try:
         return msgspec.defstruct(f"{name}_arguments", fields, kw_only=True, frozen=True)
     except TypeError as error:
-        raise OptionError(f"functions[{name!r}]: {error}", hint="annotate it with types of plain data") from None
+        raise OptionError(
+            f"functions[{name!r}]: {error}", hint="annotate the parameters with plain data types"
+        ) from None
 
 
 def _returned(call: Callable[..., Any]) -> Any:
-    """The declared type of the result; Any if there is none that can be described."""
+    """The annotated type of the result; Any if the annotation is missing or cannot be described."""
     from typing import get_type_hints
 
     try:
         found = get_type_hints(call, include_extras=True).get("return", Any)
         msgspec.json.schema_components([found])
-    except Exception:  # noqa: BLE001 - annotations are the user's; the function works without
+    except Exception:  # noqa: BLE001 - annotations are the user's; the function works without them
         return Any
     return found
 
@@ -301,7 +306,7 @@ def _schema(kind: type[Struct]) -> dict[str, Any]:
     try:
         (found,), parts = msgspec.json.schema_components([kind], ref_template="#/$defs/{name}")
     except (TypeError, NameError) as error:
-        raise OptionError(f"functions: {error}", hint="use types of plain data for arguments") from None
+        raise OptionError(f"functions: {error}", hint="use plain data types for the arguments") from None
     name = found["$ref"].rpartition("/")[2]
     schema: dict[str, Any] = {"properties": {}, "required": [], **parts.pop(name)}
     return {**schema, "additionalProperties": False, **({"$defs": parts} if parts else {})}

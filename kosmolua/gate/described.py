@@ -51,7 +51,7 @@ class Description(Struct, frozen=True):
         }
 
     def values(self, given: Mapping[str, Any], script: str) -> dict[str, Any]:
-        """The arguments by type, with defaults; text is converted. Raises an `ArgumentError`."""
+        """The arguments converted to their types, with defaults filled in. Raises an `ArgumentError`."""
         known = {each.name: each for each in self.arguments}
         for name in given:
             if name not in known:
@@ -81,7 +81,8 @@ def describe(source: bytes, script: str) -> Description:
                 raise UsageError(f"{script}: argument {made.name} is declared twice")
             if len(arguments) == MAX_ARGUMENTS:
                 raise UsageError(
-                    f"{script}:{number}: more than {MAX_ARGUMENTS} arguments", hint="take a list, or read a file"
+                    f"{script}:{number}: more than {MAX_ARGUMENTS} arguments",
+                    hint="declare an argument of type list, or read a file",
                 )
             arguments.append(made)
     return Description(summary, tuple(arguments))
@@ -149,4 +150,4 @@ def _number(kind: Type, given: Any) -> int | float | None:
 
 
 def _hint(script: str) -> str:
-    return f"see what it takes: kosmo scripts show {script.removesuffix('.lua')}"
+    return f"see its arguments: kosmo scripts show {script.removesuffix('.lua')}"

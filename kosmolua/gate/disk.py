@@ -1,4 +1,4 @@
-"""A kept output as a download. Separate from `kosmolua.gate.kept` because this loads the HTTP transport."""
+"""A kept output as a download. Separate from `kosmolua.gate.kept` because this module loads the HTTP transport."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MOST_SECONDS = 8.0  # limit of the search: docker stop and systemd kill a few seconds after SIGTERM
 
 PATIENCE_FOR_WRITES, PATIENCE = 5.0, 1.0  # seconds to wait for answers
-SILENCE = 0.3  # seconds of waiting before a message
+SILENCE = 0.3  # seconds to wait before showing a message
 
 Tell = Callable[[str], None]
 
@@ -53,7 +53,8 @@ class Waiting:
 class Unfinished(Struct, frozen=True, kw_only=True):
     """What a session leaves behind. ``running`` has kind, id and account of jobs not known to have ended;
     ``not_canceled`` has id and reason; ``found`` has creations whose answer was lost, with what the API shows for them.
-    ``candidates`` may be such creations; ``unanswered`` counts those that were not found.
+    ``candidates`` has kind, id and account of objects that may be such creations; ``unanswered`` counts the creations
+    that were not found.
     """
 
     running: list[tuple[str, str, str]] = []
@@ -92,7 +93,7 @@ def _find_in_time(session: Session, tell: Tell, lost: list[Sent]) -> Found:
     """Search on a thread that is abandoned when the time is over: the server may delay any answer."""
     found = Found([], [])
     names = " and ".join(dict.fromkeys(sent.operation.name for sent in lost))
-    tell(f"no answer to {names} yet; searching the account for what it created")
+    tell(f"no answer to {names} yet; searching the account for what was created")
     thread = threading.Thread(target=_find, args=(session, tell, lost, found), name="kosmolua-ending", daemon=True)
     thread.start()
     thread.join(MOST_SECONDS)
@@ -100,7 +101,7 @@ def _find_in_time(session: Session, tell: Tell, lost: list[Sent]) -> Found:
 
 
 def _find(session: Session, tell: Tell, lost: list[Sent], found: Found) -> None:
-    """Search until everything is found or should be listed by now. Adds to ``found``."""
+    """Search until everything is found, or until the API should have listed it. Adds to ``found``."""
     try:
         _find_all(session, tell, lost, found)
     except Exception as error:  # noqa: BLE001 - reported; what was found so far counts

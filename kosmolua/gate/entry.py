@@ -10,9 +10,9 @@ class Entry(Struct, omit_defaults=True, gc=False):
 
     ``at`` is in Unix seconds; ``duration_ms`` covers sending and waiting. ``by`` is "policy", "person" or "force".
     ``outcome`` is "ok", "error", "refused", "dry_run", or "asked" if it waits for an approval; ``code`` is the error
-    code. ``note`` says why a helper made the call, if that is not obvious. ``estimate`` is the cost reserved for the
-    job it starts; ``cost`` is the cost of jobs that its answer shows as ended; None if no price is known. ``run`` is
-    the id of the run, for callbacks.
+    code. ``note`` says why a library function made the call, if that is not obvious. ``estimate`` is the cost reserved
+    for the job that the call starts; ``cost`` is the cost of the jobs that the call's answer shows as ended; None if no
+    price is known. ``run`` is the id of the run, for callbacks.
     """
 
     function: str

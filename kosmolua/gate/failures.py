@@ -31,7 +31,7 @@ class Failures:
         self._reveals = reveals
 
     def of(self, error: BaseException, function: str) -> KosmoError:
-        """The exception as a `KosmoError`. Its text comes from other code, and is dropped if it contains a token."""
+        """The exception as a `KosmoError`. Its text may come from other code, and is dropped if it contains a token."""
         failure = failure_of(error, function)
         if failure is not error and self._reveals(f"{failure.message} {failure.detail}"):
             hidden = f"{function}: {type(error).__name__} (message hidden because it contains a token)"
@@ -57,7 +57,9 @@ def not_taken(error: KosmoError) -> bool:
 
 
 def explain_doubt(error: KosmoError, operation: Operation, arguments: Struct, account: str) -> None:
-    """Complete the command that looks for a write: the names of its object, and the account."""
+    """Complete the command in the hint that shows whether a write was executed: fill in the object's names and the
+    account.
+    """
     if not error.hint or operation.proof is None or not_taken(error) or _LOOK not in error.hint:
         return
     place = operation.proof.place
@@ -80,7 +82,8 @@ def explain_absence(error: KosmoError, operation: Operation, arguments: Struct, 
         )
     elif getattr(error, "title", None) == _NO_VERSION:
         error.hint = (
-            error.hint or "give the id of a version, latest_version.id of get_model, or use run, which finds it"
+            error.hint
+            or "pass the id of a version, such as latest_version.id from get_model, or use run, which finds the version"
         )
     elif error.code == "not_found" and (name := subject(operation, arguments)):
         error.hint = f"check the spelling of {name}, and that the account may see it"

@@ -26,7 +26,7 @@ from kosmolua.replicate.structs import FileContent
 MAX_READ = 100 * 1024 * 1024  # bytes; the API takes no larger file
 MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it is slow
 _PIECE = 256 * 1024  # bytes to read at once
-MAX_NAMES = 10_000  # names to try for a free one
+MAX_NAMES = 10_000  # names to try until one is free
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
 
@@ -83,7 +83,7 @@ class Files:
             return _content(path, file, limit)
 
     def content(self, path: str, *, limit: int = MAX_READ) -> FileContent:
-        """A file's content, to be read later. Raises the errors of `read` now, and again when it is read."""
+        """A file's content, to be read later. Raises the errors of `read` now, and again when the content is read."""
         with self._opened(path) as file:
             size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -147,7 +147,7 @@ class Files:
                 file.write(content)
 
     def check(self, path: str) -> None:
-        """Raise what `create` would for a path that the script may not write. Creates nothing."""
+        """Raise what `create` would raise for a path that the script may not write. Creates nothing."""
         root, inside = self._resolved(path, self._writable, "write to", "--allow-write")
         self._reserved.check_name(path, os.path.join(root, inside))
 
@@ -236,7 +236,9 @@ def _names(name: str) -> Iterator[str]:
 
 
 def _check_regular(path: str, mode: int) -> None:
-    """Called before opening, since opening a device can have effects, and again on the opened file."""
+    """Refuse a file that is not regular. Called before opening, since opening a device can have effects, and again on
+    the opened file.
+    """
     if not stat.S_ISREG(mode):
         raise UsageError(f"{path!r} is {kind_of(mode)}, not a regular file")
 
@@ -253,8 +255,8 @@ def _too_large(path: str, limit: int) -> UsageError:
 
 
 def content_of(path: str) -> FileContent | bytes:
-    """The content of a file that a person named; of anything else, such as a pipe, what can be read now. Raises an
-    OSError.
+    """The content of a file that a person named; of anything else, such as a pipe, the bytes that can be read now.
+    Raises an OSError.
     """
     with open(path, "rb") as file:
         found = os.fstat(file.fileno())
@@ -264,12 +266,12 @@ def content_of(path: str) -> FileContent | bytes:
 
 
 class _OpenedContent(FileContent, frozen=True):
-    """A file that is opened again, with all checks, each time it is read. Once its digest was asked for, as for an
-    approval, it has to have the same content whenever it is read.
+    """A file that is opened again, with all checks, each time it is read. Once its digest has been computed, for
+    example for an approval, every read must find the same content.
     """
 
     opened: Callable[[], AbstractContextManager[BinaryIO]]
-    known: list[str] = msgspec.field(default_factory=list)  # its digest, if that was asked for
+    known: list[str] = msgspec.field(default_factory=list)  # the digest, once computed
 
     def digest(self) -> str:
         found = super().digest()
@@ -277,7 +279,7 @@ class _OpenedContent(FileContent, frozen=True):
         return found
 
     def pieces(self) -> Iterator[bytes]:
-        """The last piece comes after the check, so that a changed file is never sent whole."""
+        """The last piece is yielded only after the check, so that a changed file is never sent completely."""
         if not self.known:
             yield from self._read()
             return
@@ -305,4 +307,4 @@ class _OpenedContent(FileContent, frozen=True):
 
 
 def _changed(path: str) -> UsageError:
-    return UsageError(f"{path!r} changed while it was read", hint="try again when it is complete")
+    return UsageError(f"{path!r} changed while it was read", hint="try again when the file is complete")

@@ -52,7 +52,7 @@ def given_of(arguments: Struct) -> dict[str, Any]:
 
 
 def with_content(arguments: Mapping[str, Any] | bytes, files: Files | None) -> Mapping[str, Any] | bytes:
-    """The arguments of create_file, with a file's content instead of its ``path``, or of a file as ``content``."""
+    """The arguments of create_file, with the content of a file that was given as ``path`` or as ``content``."""
     try:
         decode, hook = msgspec.msgpack.decode, structs.extension
         found = decode(arguments, ext_hook=hook) if isinstance(arguments, bytes) else arguments

@@ -1,4 +1,4 @@
-"""Calls that the host makes on behalf of a run: without policy, header and budget, but recorded like any other."""
+"""Calls that the host makes on behalf of a run: policy, header and budget do not apply, but the calls are recorded."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class HostCalls:
         self._watcher = watcher
 
     def cancel(self, kind: str, identifier: str, account: str, rule: str = "--cancel-on-exit") -> KosmoError | None:
-        """Cancel a prediction or training for the operator. Returns why it could not be canceled, if so."""
+        """Cancel a prediction or training for the operator. Returns the error if that fails."""
         operation = resolve(f"cancel_{kind}")
         entry = Entry(operation.name, account, operation.access, time.time(), "allow", rule, "flag")
         data = failure = None
@@ -95,7 +95,7 @@ class HostCalls:
         return answer.data
 
     def reader(self, account: str, by: str) -> Reader:
-        """A function that reads the results of this session's calls."""
+        """A function for the reads that search for the results of this session's calls."""
         client = self._client(account)
 
         def read(function: str, arguments: Mapping[str, Any]) -> Answer:

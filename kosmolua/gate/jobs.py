@@ -33,7 +33,7 @@ class Job(Struct, eq=False):
     seconds: float | None = None
     reported: bool = False
     paid: Decimal | None = None
-    charge: int | None = None  # its place in the ledger of budgets that outlive the run
+    charge: int | None = None  # its row in the ledger of persistent budgets
 
     @property
     def estimate(self) -> float | None:
@@ -66,7 +66,7 @@ def never_started(data: Mapping[str, Any]) -> bool:
 
 
 def clocked(data: Mapping[str, Any], passed: float) -> float:
-    """How long a job without a reported time ran: from the API's timestamps, at most the elapsed time."""
+    """How many seconds a job without a reported time ran: by the API's timestamps, but at most the elapsed time."""
     started, ended = (time_of(data.get(name)) for name in ("started_at", "completed_at"))
     if started is not None and ended is not None and started <= ended:
         return min(ended - started, max(0.0, passed))

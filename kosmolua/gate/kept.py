@@ -65,7 +65,7 @@ class KeptOutputs(Protocol):
 
 
 def with_kept(arguments: Struct, account: str, kept: KeptOutputs) -> Struct:
-    """The arguments with kept files instead of expired URLs, inside objects."""
+    """The arguments with kept files instead of expired URLs, also in nested values."""
     changes = {}
     for name in arguments.__struct_fields__:
         value = getattr(arguments, name)
@@ -77,7 +77,7 @@ def with_kept(arguments: Struct, account: str, kept: KeptOutputs) -> Struct:
 
 
 def _changed(value: Any, account: str, kept: KeptOutputs) -> Any:
-    """The value with these changes; the same object if there are none."""
+    """The value with kept files instead of expired URLs; the same object if nothing changed."""
     match value:
         case str():
             return (kept.stand_in(value, account) or value) if value.startswith("http") else value

@@ -1,7 +1,7 @@
 """The spending of persistent budgets: ``ledger.sqlite`` in the state directory, shared by processes.
 
 Each prediction or training is a charge. It is reserved before it is sent and settled once its cost is known. The
-reservation of a killed process stays until another run reads its prediction. Each budget has a total per period, so
+reservation of a killed process remains until another run reads the prediction. Each budget has a total per period, so
 that a reservation reads few rows. Amounts are whole billionths of the currency.
 
 No lock is held while a request is sent: each step is its own transaction.
@@ -28,7 +28,7 @@ from kosmolua.settings.config import Allowance
 NAME = "ledger.sqlite"
 PATIENCE = 30.0  # seconds to wait for other processes
 KEPT = 100 * 86400.0  # seconds to keep settled charges; longer than any period
-LOOKED_AT = 50  # open reservations to check before a refusal
+LOOKED_AT = 50  # maximum number of open reservations to check before a refusal
 _VERSION = 2
 _UNIT = 1_000_000_000
 _SCHEMA = """
@@ -58,8 +58,8 @@ class Origin(Struct, frozen=True):
 
 
 class Charge(Struct, frozen=True):
-    """What is reserved. ``place`` is that of the call in a journal; ``again`` says that an earlier attempt at this call
-    was interrupted, whose reservation counts for it.
+    """What is reserved. ``place`` is the call's place in a journal; ``again`` says that an earlier attempt at this call
+    was interrupted, and that the reservation of that attempt still applies.
     """
 
     origin: Origin
@@ -110,7 +110,7 @@ class OpenCharge(Struct, frozen=True):
 
 
 class Reservation(Struct, frozen=True):
-    """A charge, or None if budgets ``refused`` it; ``totals`` are those after the reservation."""
+    """The number of the charge, or None if the ``refused`` budgets had no room; ``totals`` includes the reservation."""
 
     charge: int | None
     totals: tuple[Total, ...]

@@ -16,7 +16,9 @@ Likeness = Literal["same", "maybe", "other"]
 
 
 def likeness(kind: str | None, given: Mapping[str, Any], item: Mapping[str, Any]) -> Likeness:
-    """Compare the arguments of a create with an item of the API's list. ``kind`` is what it creates."""
+    """Compare the arguments of a create with an item of the API's list. ``kind`` is the kind of object that the call
+    creates.
+    """
     if kind == "file":
         return _file(given["content"], item.get("checksums"))
     runs = _runs(kind, given, item)
@@ -48,7 +50,7 @@ def _equal(given: Any, shown: Any) -> bool:
         case (bytes(), str()):
             return bool(given == shown.encode())
         case (dict() | list(), dict() | list()):
-            return not given and not shown  # an empty Lua table is sent as the type in the schema
+            return not given and not shown  # an empty Lua table is sent as the type that the schema asks for
     return bool(given == shown)
 
 

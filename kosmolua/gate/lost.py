@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SETTLED = 4.0  # seconds until a created prediction is listed
 PAUSE = 1.0  # seconds between two searches
-MOST_PAGES = 10  # of a list
+MOST_PAGES = 10  # pages to read of one list
 MOST_ITEMS = 1000
 SKEW = 120.0  # seconds the API's clock may differ from this machine's if the answer has no date
 SLACK = 2.0  # the same for an answer with a date
@@ -32,7 +32,7 @@ Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
 
 class ListAnswer(Protocol):
-    """The part of an answer needed to read lists."""
+    """The part of an answer that is needed to read lists."""
 
     @property
     def data(self) -> Any: ...
@@ -77,7 +77,7 @@ class Found(Struct, frozen=True, eq=False):
 
 
 class Creations:
-    """The creations of one session without an answer, or whose answer was lost. Thread-safe."""
+    """The creations of one session that have no answer yet, or whose answer was lost. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -92,7 +92,9 @@ class Creations:
         return sent is not None and self._open.pop(id(sent), None) is not None
 
     def lose(self, sent: Sent | None, *, certain: bool) -> None:
-        """The wait for its answer has ended. Unless its outcome is ``certain``, it is searched for later."""
+        """Note that the wait for the answer has ended. Unless the outcome is ``certain``, the creation is searched for
+        later.
+        """
         if sent and not certain:
             sent.ended = time.time()
         else:
@@ -102,7 +104,7 @@ class Creations:
         return list(self._open.values())
 
     def pending(self) -> list[Sent]:
-        """Those whose answer may still arrive."""
+        """The creations whose answer may still arrive."""
         return [sent for sent in self.unanswered() if sent.ended is None]
 
     def like(self, operation: Operation, given: Mapping[str, Any]) -> Sent | None:
@@ -153,7 +155,7 @@ def _in_time(item: Mapping[str, Any], sent: Sent, ahead: float | None) -> bool:
 
 
 def _recent(read: Read, base_url: str, name: str, earliest: float) -> tuple[list[dict[str, Any]], float | None]:
-    """Items created since then, newest first, and how far the API's clock is ahead, if known."""
+    """Items created since ``earliest``, newest first, and how many seconds the API's clock is ahead, if known."""
     after = dt.datetime.fromtimestamp(earliest - SKEW, dt.UTC)
     arguments = (
         {"created_after": f"{after:%Y-%m-%dT%H:%M:%SZ}"} if catalogue.BY_NAME[name].parameter("created_after") else {}

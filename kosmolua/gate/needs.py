@@ -20,9 +20,9 @@ from kosmolua.gate.policy import Call, fact, named, names
 from kosmolua.replicate.catalogue import CUSTOM, OPERATIONS
 
 MARK = "--@"
-MAX_ITEMS, MAX_ITEM = 200, 200  # names of a declaration, and characters of each
+MAX_ITEMS, MAX_ITEM = 200, 200  # names in one declaration, and characters of each name
 _CAPS = {f"max_{name}": name for name in Caps.__struct_fields__}
-SCHEDULE = "schedule"  # when workers run it: five fields, and a time zone if it is not UTC
+SCHEDULE = "schedule"  # when workers run the script: five fields, and a time zone if it is not UTC
 KEYS = ("needs", "models", *_CAPS, SCHEDULE)
 DESCRIBING = ("describe", "arg")  # describe the script; kosmolua.gate.described reads them
 
@@ -129,7 +129,9 @@ def _schedule(text: str, where: str) -> tuple[str, str]:
 def _list(key: str, text: str, where: str) -> tuple[str, ...]:
     items = tuple(item.strip() for item in text.split(",") if item.strip())
     if len(items) > MAX_ITEMS or any(len(item) > MAX_ITEM for item in items):
-        raise UsageError(f"{where}: {MARK} {key}: expected at most {MAX_ITEMS} names of {MAX_ITEM} characters")
+        raise UsageError(
+            f"{where}: {MARK} {key}: expected at most {MAX_ITEMS} names of at most {MAX_ITEM} characters each"
+        )
     if key == "models":
         return tuple(item.lower() for item in items)
     short = tuple(item.removeprefix("replicate.").removeprefix("replicate_") for item in items)

@@ -1,8 +1,8 @@
-"""How deep the host's own functions are nested, that call the host themselves."""
+"""How deep calls are nested when the host's own functions call the host again."""
 
 from __future__ import annotations
 
 from contextvars import ContextVar
 
-MOST = 16  # calls within calls: each may be a run with a process of its own
+MOST = 16  # nested calls; each may be a run with its own process
 DEPTH: ContextVar[int] = ContextVar("depth", default=0)

@@ -20,7 +20,7 @@ Described = Callable[[Any], tuple[Any, list[Any]]]
 
 class Origin(Struct, frozen=True):
     """What a prediction is made from. ``digest`` covers the model, deployment or version, and the input; ``version``
-    says whether it includes the version.
+    says whether the digest covers a version.
     """
 
     digest: str
@@ -44,7 +44,7 @@ class Origins:
                 self._origins.pop(next(iter(self._origins)), None)
 
     def of(self, account: str, identifier: str) -> Origin | None:
-        """None for a prediction that this run did not create."""
+        """The origin of a prediction; None if this run did not create it."""
         return self._origins.get((account, identifier))
 
     def origin(self, arguments: Mapping[str, Any]) -> Origin:

@@ -107,7 +107,7 @@ class Parts:
         with self._lock:
             directory = self._open.pop(temporary, None)
         if directory is not None:
-            with suppress(OSError):  # it was renamed
+            with suppress(OSError):  # the file was already renamed
                 os.unlink(temporary, dir_fd=directory)
             os.close(directory)
 

@@ -8,7 +8,7 @@ from kosmolua.settings.config import Period
 
 
 def bounds(period: Period, timezone: str, at: float) -> tuple[float, float]:
-    """Start and end, in Unix seconds, of the period that contains the time."""
+    """Start and end, in Unix seconds, of the period that contains the time ``at``."""
     zone = zone_of(timezone)
     today = dt.datetime.fromtimestamp(at, zone).date()
     if period == "week":

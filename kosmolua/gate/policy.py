@@ -1,7 +1,7 @@
 """Whether a call is allowed: a pure function of the rules and the call.
 
-A rule names functions by glob, and may have conditions on the account and on arguments. The most specific matching rule
-decides; of equally specific rules, the strictest. If no rule matches, the verdict of the access class, ``read`` or
+A rule selects functions by glob, and may have conditions on the account and on arguments. The most specific matching
+rule decides; of equally specific rules, the strictest. If no rule matches, the verdict of the access class, ``read`` or
 ``write``, applies.
 """
 
@@ -73,7 +73,7 @@ class Policy(Struct, frozen=True):
     _naming: dict[str, tuple[Rule, ...]] = msgspec.field(default_factory=dict)
 
     def naming(self, operation: Operation) -> tuple[Rule, ...]:
-        """The rules whose globs name the function, most specific first; they are sorted once."""
+        """The rules whose globs match the function, most specific first; they are sorted only once."""
         found = self._naming.get(operation.name)
         if found is None:
             named = [rule for rule in self.rules if any(_fits(operation, glob) for glob in rule.functions)]
@@ -135,7 +135,7 @@ def matching(policy: Policy, call: Call) -> list[tuple[Rule, list[str]]]:
 
 
 def may_be(policy: Policy, call: Call) -> bool:
-    """Whether the function is allowed, or asked about, for some arguments that include those of this call."""
+    """Whether the policy allows the function, or says to ask, for some arguments that include those of this call."""
     by_class = policy.classes.get(call.operation.access)
     if by_class and by_class.verdict == "deny" and call.operation.access in policy.ceilings:
         return False
@@ -238,7 +238,7 @@ def _holds(condition: Condition, call: Call) -> bool | None:
 
 
 def fact(call: Call, name: str) -> str | None:
-    """The value of a condition as text; None if unknown. Models are in lower case."""
+    """The call's value for a condition's name, as text; None if unknown. Models are in lower case."""
     known = _fact_of(call, name)
     if known.unclear or len(set(map(str, known.values))) != 1:
         return None
@@ -267,7 +267,7 @@ def _fact_of(call: Call, name: str) -> Fact:
 
 
 def _models(arguments: Mapping[str, Any]) -> Fact:
-    """All models that the arguments name. A bare version names none, and is not unclear."""
+    """All models that the arguments name. A bare version names no model, and does not count as unclear."""
     pair = _paired(arguments, "model")
     values, unclear = list(pair.values), pair.unclear
     for name in ("model", "version"):
@@ -340,7 +340,7 @@ def model_of(arguments: Mapping[str, Any]) -> str | None:
 
 
 def narrow_rule(operation: Operation, arguments: Mapping[str, Any], account: str) -> config.Rule | None:
-    """The rule that always allows such a call: this function, on this account, with exactly what it runs.
+    """The rule that always allows such a call: this function, on this account, with exactly what the call runs.
 
     None if the model's name cannot be parsed.
     """
@@ -423,7 +423,7 @@ def _check_conditions(functions: tuple[str, ...], conditions: Mapping[str, Any],
         _check_value(name, value, origin)
         if name.partition(".")[0] not in names and not any(glob.startswith(CUSTOM) for glob in functions):
             raise ConfigurationError(
-                f"{origin}: none of its functions has an argument {name[:100]!r}",
+                f"{origin}: none of the rule's functions has an argument {name[:100]!r}",
                 hint=f"conditions may use {', '.join(sorted(names))}",
             )
 

@@ -55,9 +55,9 @@ class Prompter(Protocol):
     def ask(self, question: Question) -> Answer | None:
         """The person's answer; None if nobody can be asked.
 
-        An optional attribute ``absent`` says why, for the error of the call.
-        For a script it is called on its own thread. If the run ends first, the answer is ignored, and the optional
-        method ``withdraw(question)`` is called on another thread.
+        An optional attribute ``absent`` says why nobody can be asked; the call's error shows it. For a script, `ask` is
+        called on a separate thread. If the run ends first, the answer is ignored, and the optional method
+        ``withdraw(question)`` is called on another thread.
         """
 
 
@@ -169,7 +169,7 @@ def render(question: Question, *, columns: int = 80, rows: int = 24, colour: boo
 
 
 def _folded(text: str, columns: int) -> str:
-    """The text in lines of the screen, broken between words."""
+    """The text wrapped to the width of the screen, broken between words."""
     if _width(text) <= columns:
         return text
     import textwrap
@@ -178,8 +178,8 @@ def _folded(text: str, columns: int) -> str:
 
 
 def _arguments(question: Question, columns: int, room: int) -> Iterator[str]:
-    """The arguments, in at most that many lines. Short arguments leave their lines to long ones. If they do not fit, a
-    quarter of the lines stays free for earlier output.
+    """The arguments, in at most ``room`` lines. Long arguments use the lines that short ones do not need. If the
+    arguments do not fit, a quarter of the lines is left free for earlier output.
     """
     given = question.arguments.items()
     count = len(given) if len(given) <= room else max(1, room - 1)
@@ -218,12 +218,12 @@ class _Argument:
 
 
 def _lines(text: str, columns: int) -> int:
-    """How many lines of the screen a text takes."""
+    """The number of screen lines that a text takes."""
     return max(1, -(-_width(text) // columns))
 
 
 def _width(text: str) -> int:
-    """How many columns a text takes."""
+    """The number of screen columns that a text takes."""
     if text.isascii():
         return len(text)
     from unicodedata import east_asian_width

@@ -27,8 +27,8 @@ class Stopping(Protocol):
 
 
 def put(prompter: Prompter, question: Question, stop: Stopping) -> Answer | None:
-    """Ask the prompter on its own thread. Raises what `ask` raises, or the reason as soon as the run has ended; a later
-    answer is ignored.
+    """Ask the prompter on its own thread. Raises what `ask` raises, or the stop reason as soon as the run has ended; a
+    later answer is ignored.
     """
     stop.check()
     asking = _Asking(prompter, question)

@@ -14,10 +14,10 @@ from msgspec import Struct
 
 from kosmolua.replicate.prices import ALIASES, INPUT, MODIFIERS, Price, Range, Variant, Wanted, exact
 
-NANO = Decimal("0.000000001")  # amounts are rounded up to this
+NANO = Decimal("0.000000001")  # amounts are rounded up to a multiple of this
 _MOST = 2**53  # a server may report any number
-_BYTES_PER_TOKEN = 2  # on the safe side for English, and enough for scripts of three bytes a character
-_TEMPLATE_TOKENS = 32  # added by a chat model's template
+_BYTES_PER_TOKEN = 2  # a cautious guess for English, and enough for writing systems with three bytes per character
+_TEMPLATE_TOKENS = 32  # tokens that a chat model's template adds
 _COUNTS = ("num_outputs", "num_images", "number_of_images", "number_of_outputs", "num_samples", "batch_size", "n")
 _VIDEOS = ("num_outputs", "num_videos", "number_of_videos")
 _SECONDS = ("duration", "duration_seconds", "seconds", "video_length", "audio_length", "length_seconds", "music_length")
@@ -109,7 +109,7 @@ class Quote(Struct, frozen=True):
 
 
 def quote_of(price: Price, second: float | None, inputs: Mapping[str, Any]) -> Quote:
-    """The price of a call with that input, its schema's defaults included."""
+    """The price of a call with that input, which includes the defaults from the schema."""
     conditions = {name for each in price.variants for name in each.when}
     chosen = ((name, _first(inputs, names)) for name, names in _CHOICES.items())
     facts: dict[str, Any] = {name: value for name, value in chosen if isinstance(value, str | bool)}

@@ -20,7 +20,7 @@ def denied(operation: Operation, decision: Decision) -> PermissionDeniedError:
 
 
 def refused(operation: Operation) -> PermissionDeniedError:
-    return PermissionDeniedError(f"{operation.name}: you refused it", hint="run it again to be asked again")
+    return PermissionDeniedError(f"{operation.name}: you refused it", hint="run the command again to be asked again")
 
 
 def unasked(operation: Operation, rule: str, absent: str = NO_TERMINAL) -> PermissionDeniedError:

@@ -1,7 +1,7 @@
 """The files that a script may never use, whatever its directories: kosmolua's own, those of the run, and the kernel's.
 
-The check is on the opened file: its file system, and device and inode of the file and of every directory above it. So
-links, bind mounts, ``..`` and other spellings of a name cannot bypass it.
+The opened file is checked: its file system, its device and inode, and those of every directory above it. So links, bind
+mounts, ``..`` and other spellings of a name cannot bypass the check.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Reserved:
 
     @cached_property
     def _directories(self) -> list[tuple[str, str]]:
-        """Found on first use: most runs use no file."""
+        """The reserved directories, determined on first use: most runs use no files."""
         return _directories(self._environment, self._base)
 
     def check_directory(self, path: str, directory: int) -> None:
@@ -59,7 +59,7 @@ class Reserved:
             below = here
 
     def check_name(self, path: str, real: str) -> None:
-        """Refuse a path through ``.kosmo`` in any capitalisation, whether it exists or not."""
+        """Refuse a path through ``.kosmo`` in any capitalization, whether it exists or not."""
         if PROJECT in map(str.casefold, real.split(os.sep)):
             raise refusal(path, _IN_PROJECT)
 
@@ -96,7 +96,7 @@ class Reserved:
 
     @property
     def _own(self) -> Iterator[tuple[str, str]]:
-        """Computed on each use: at a prompt, a journal can be started at any time."""
+        """The run's own files. Computed on each use: at a prompt, a journal can be started at any time."""
         for path, what in self._given:
             for suffix in _JOURNAL_SUFFIXES if "journal" in what else ("",):
                 yield os.path.abspath(path + suffix), f"it is {what}"
@@ -198,7 +198,7 @@ def _check_file_system(path: str, descriptor: int) -> None:
 
 
 def _file_system(descriptor: int) -> int:
-    """The type number of its file system on Linux; 0 on other systems."""
+    """The type number of the file's file system on Linux; 0 on other systems."""
     import ctypes
     import sys
 

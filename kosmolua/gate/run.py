@@ -44,9 +44,9 @@ class Watcher(Protocol):
 
 
 class Ticket(Protocol):
-    """The place of one call in the journal of its run. ``sent``: the client accepted and sent it; ``unsure``: it
-    failed, but the API may have executed it. ``approvals`` are the ids of the decisions about it. ``afterwards`` are
-    called when the outcome is recorded, in its transaction.
+    """The place of one call in the journal of its run. ``sent``: the client accepted and sent the call; ``unsure``: the
+    call failed, but the API may have executed it. ``approvals`` are the ids of the decisions about the call.
+    ``afterwards`` are functions to call in the transaction that records the outcome.
     """
 
     sent: bool
@@ -56,11 +56,11 @@ class Ticket(Protocol):
 
     @property
     def place(self) -> tuple[int, int]:
-        """The number of the task, and of the request in it."""
+        """The number of the task, and the number of the request in it."""
 
     @property
     def identity(self) -> str:
-        """What tells this call from all others, in all runs; a resumed run has the same."""
+        """A value that identifies this call among the calls of all runs; a resumed run has the same value."""
 
     @property
     def open(self) -> Sequence[object]:
@@ -69,12 +69,12 @@ class Ticket(Protocol):
     def send(
         self, operation: Operation, arguments: Mapping[str, Any], reserve: Callable[[], None] = lambda: None
     ) -> None:
-        """The call is about to be sent. Returns once a write is on disk; raises a `JournalError` if that fails.
-        ``reserve`` is called in the transaction of a write, which does not happen if it raises.
+        """Note that the call is about to be sent. Returns once a write is on disk; raises a `JournalError` if that
+        fails. ``reserve`` is called in the transaction of a write, which does not happen if it raises.
         """
 
     def adopt(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
-        """The call was sent, now or by an earlier attempt."""
+        """Note that the call was sent, now or by an earlier attempt."""
 
     def turn(self) -> AbstractContextManager[object]:
         """Send writes one at a time while interrupted calls are unresolved."""
@@ -92,7 +92,9 @@ class Ticket(Protocol):
         operation: Operation,
         given: Mapping[str, Any],
     ) -> Found | None:
-        """Find by reads what an interrupted attempt at this call created; None if nothing, so that it may be sent."""
+        """Use reads to find what an interrupted attempt at this call created; None if it created nothing: send the
+        call.
+        """
 
 
 class Found(Struct, frozen=True):

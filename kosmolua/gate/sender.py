@@ -78,7 +78,7 @@ class Sender:
             entry.outcome = "dry_run"
             return client.describe(operation, arguments)
         self._check_running(free=free)
-        later = ticket is not None and not ticket.open  # reserved in the transaction of its intent
+        later = ticket is not None and not ticket.open  # reserved in the transaction that records the intent
         job = None if free else self._spending.reserve(operation, given, entry.account, ticket, later=later)
         entry.estimate = job.estimate if job else None
         sent = self._note_write(operation, arguments, entry, job, ticket) if operation.access == "write" else None
@@ -144,7 +144,7 @@ class Sender:
         return self._creations.begin(Sent(operation, arguments, entry.account, time.time(), job, ticket))
 
     def _note_creation(self, sent: Sent, data: Any) -> None:
-        """A created object whose id is unknown stays to be searched for."""
+        """Forget the creation if the id of its object is known; otherwise it is searched for later."""
         self._creations.lose(sent, certain=id_of(data) is not None)
 
     def _settle(self, entry: Entry, job: Job | None, data: Any, ticket: Ticket | None, refused: bool = False) -> None:
@@ -155,7 +155,7 @@ class Sender:
             entry.cost = cost_of(ended)
 
     def _check_running(self, *, free: bool) -> None:
-        """Raise the reason if the run has ended, since a question may have been open for long."""
+        """Raise the stop reason if the run has ended, since a question may have been open for a long time."""
         stop = None if free else self._stop()
         if stop:
             stop.check()

@@ -64,10 +64,10 @@ class Session:
     the persistent budgets. ``remember`` saves a rule if a person answers "always". ``on_call`` gets the entry of each
     ended call; a ``watcher`` also sees arguments and answers. ``stop`` returns the stop signal of this thread's run.
 
-    Errors of a call are raised as `KosmoError`. An exception after the answer, as in a callback, does not lose the
-    answer: the first one is kept in ``raised``. ``customs`` are the host's own functions by name. With ``asking``,
-    calls that need approval wait for it. ``webhook`` gives the URL that the API calls when a prediction or training of
-    an account has ended.
+    Errors of a call are raised as `KosmoError`. An exception after the answer, for example in a callback, does not
+    discard the answer: the first such exception is kept in ``raised``. ``customs`` are the host's own functions by
+    name. With ``asking``, calls that need approval wait for it. ``webhook`` gives the URL that the API calls when a
+    prediction or training of an account has ended.
     """
 
     def __init__(  # noqa: PLR0913 - independent parts; most callers need few of them
@@ -151,7 +151,9 @@ class Session:
         return self._carry_out(operation, arguments, account, note, ticket, custom=custom)
 
     def custom(self, function: str) -> Custom | None:
-        """The host's own function of that name; None for other names. Raises a `UsageError` if it does not exist."""
+        """The host's own function of that name; None for a name without the prefix of such functions. Raises a
+        `UsageError` if it does not exist.
+        """
         if not isinstance(function, str) or not function.startswith(CUSTOM):
             return None
         found = self.customs.get(function)
@@ -393,7 +395,7 @@ class Session:
             self._audit.abandon()
 
     def close(self) -> None:
-        with ExitStack() as closing:  # all are closed, also if one fails
+        with ExitStack() as closing:  # all are closed, even if one fails
             if self._audit:
                 closing.callback(self._audit.close)
             closing.callback(self.spending.close)

@@ -123,8 +123,8 @@ class Spending:
         *,
         later: bool = False,
     ) -> Job | None:
-        """Reserve a call in all budgets before it is sent. Raises a `LimitError` if one has no room. With ``later`` the
-        persistent budgets are left to `send`; a ``ticket`` with open attempts has the reservation of these.
+        """Reserve a call in all budgets before it is sent. Raises a `LimitError` if one has no room. With ``later``,
+        `send` makes the reservation in the persistent budgets; a ``ticket`` with open attempts uses their reservation.
         """
         try:
             job = self.budget.reserve(operation, given, account)
@@ -181,7 +181,7 @@ class Spending:
     def _reserve_after_a_look(
         self, limit: GuessedLimitError, operation: Operation, given: Mapping[str, Any], account: str
     ) -> Job | None:
-        """Read the estimated jobs, on one thread for all waiting calls; wait while that may make room."""
+        """Read the estimated jobs, on one thread for all waiting calls; keep waiting while that may make room."""
         began = since = time.monotonic()
         patience, turn = limit.patience, 0
         while True:
@@ -221,7 +221,7 @@ class Spending:
         ticket: Ticket | None,
         write: Callable[[Callable[[], None]], None] = lambda reserve: reserve(),
     ) -> None:
-        """Reserve the job, inside of ``write``: nothing is reserved if that raises."""
+        """Reserve the job inside ``write``: if ``write`` raises, nothing is reserved."""
         budgets = persistent.of(account)
         if not budgets:
             return

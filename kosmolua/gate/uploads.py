@@ -39,7 +39,7 @@ class FileLimit:
 
 
 class Uploads:
-    """Replaces local files by URLs. ``create`` uploads a file, from the arguments of create_file and an account.
+    """Replaces local files with URLs. ``create`` uploads a file, from the arguments of create_file and an account.
 
     Thread-safe. The same content is uploaded once per account.
     """

@@ -1,4 +1,4 @@
-"""Adds the operator's webhook to creates, so that the API reports their end to a server of the operator."""
+"""Adds the operator's webhook to create calls, so that the API notifies the operator's server when a job ends."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ EVENTS = ["completed"]
 
 
 def with_webhook(arguments: Any, url: str | None) -> Any:
-    """The arguments of a create with that webhook, unless the caller has given one. The journal holds what the caller
-    gave: a resumed run may have another address.
+    """The arguments of a create call with the webhook ``url``, unless the caller has set a webhook. The journal holds
+    the caller's arguments, since a resumed run may have another webhook URL.
     """
     if url is None or getattr(arguments, "webhook", None) is not msgspec.UNSET:
         return arguments

@@ -1,7 +1,7 @@
 """The files that a run has written, which it may overwrite by default.
 
 A file is identified by path, device and inode, noted before it gets its name. With a record, a file of JSON lines next
-to the journal, a resumed run also knows the files that it wrote before it was killed.
+to the journal, a resumed run also knows the files that the run wrote before it was killed.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ _OPENED = _REPORT + r"start the server with \1"
 _ALLOW = re.compile(r"allow it for this command: --(read|write) allow.*", re.DOTALL)
 _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mode, and with single tools
     (
-        re.compile(r"see what it takes: kosmo integrations:replicate (\w+) --help"),
-        r'read what it takes: read_docs {"name": "\1"}',
-        r"see what it takes: the inputSchema of this tool",
+        re.compile(r"see its parameters: kosmo integrations:replicate (\w+) --help"),
+        r'see its parameters: read_docs {"name": "\1"}',
+        r"see its parameters: the inputSchema of this tool",
     ),
     (
         re.compile(r"list all functions: kosmo integrations:replicate"),
@@ -39,7 +39,7 @@ _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mo
     ),
     (re.compile(r"^allow a directory: (--allow-(?:read|write) DIR)"), _OPENED, _OPENED),
     (_ALLOW, lambda found: _allowing(found[1]), lambda found: _allowing(found[1])),
-    (re.compile("run it again to be asked again"), _NOT_AGAIN, _NOT_AGAIN),
+    (re.compile("run the command again to be asked again"), _NOT_AGAIN, _NOT_AGAIN),
     (re.compile("or run it on a terminal to be asked"), _BY_THEM, _BY_THEM),
 )
 

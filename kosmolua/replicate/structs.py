@@ -346,5 +346,5 @@ def _error(operation: Operation, message: str, hint: str | None = None) -> Argum
     return ArgumentError(
         f"{operation.name}: {message}",
         function=operation.name,
-        hint=hint or f"see what it takes: kosmo integrations:replicate {operation.name} --help",
+        hint=hint or f"see its parameters: kosmo integrations:replicate {operation.name} --help",
     )

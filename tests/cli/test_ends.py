@@ -118,7 +118,7 @@ def test_a_create_that_never_reached_the_server(holding, started, flags):
     status, _, err = ended(process)
 
     assert 143 == status
-    assert "searching the account for what it created" in err
+    assert "searching the account for what was created" in err
     assert "a prediction or training may have been created without an answer; list recent ones: kosmo" in err
     assert "list_predictions --created_after=" in err
     assert [] == server.canceled()

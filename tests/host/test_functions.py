@@ -293,7 +293,7 @@ def test_functions_are_documented_for_scripts(host):
         ({"Bad": notify}, "expected names such as send_mail, got 'Bad'"),
         ({"": notify}, "expected names such as"),
         ({"n": 3}, "expected a function"),
-        ({"n": lambda *a: a}, "parameter a cannot be given by name"),
+        ({"n": lambda *a: a}, "parameter a cannot be passed by name"),
         ({"n": Function(call=notify, access="append")}, "expected read or write"),
         ([notify], "expected a dictionary of functions by name"),
     ],

@@ -160,9 +160,9 @@ def test_a_refusal_says_what_to_report(connected):
     ("hint", "in_code", "with_tools"),
     [
         (
-            "see what it takes: kosmo integrations:replicate get_model --help",
-            'read what it takes: read_docs {"name": "get_model"}',
-            "see what it takes: the inputSchema of this tool",
+            "see its parameters: kosmo integrations:replicate get_model --help",
+            'see its parameters: read_docs {"name": "get_model"}',
+            "see its parameters: the inputSchema of this tool",
         ),
         (
             "list all functions: kosmo integrations:replicate",
@@ -188,7 +188,9 @@ def test_hints_name_what_an_agent_can_do(hint, in_code, with_tools):
 
 def test_an_error_keeps_its_other_fields():
     """Only the texts for people change."""
-    error = PermissionDeniedError("f: you refused it", code="permission_denied", hint="run it again to be asked again")
+    error = PermissionDeniedError(
+        "f: you refused it", code="permission_denied", hint="run the command again to be asked again"
+    )
 
     assert {
         "code": "permission_denied",
