@@ -35,7 +35,7 @@ def api(emulator):
 
 @pytest.fixture
 def world(clock):
-    """Names that most tests need, and a function that makes an emulator with faults."""
+    """The names that most tests need, and a function that makes an emulator with faults."""
 
     def misbehaving(*faults):
         return connect(Emulator(clock=clock, faults=faults, seed="tests"))

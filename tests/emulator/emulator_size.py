@@ -1,4 +1,4 @@
-"""What an emulator costs: memory when idle and with 200 predictions at once, a page of a list, and public models.
+"""Measure an emulator's cost: memory when idle and with 200 predictions at once, one list page, and public models.
 
 ``python tests/emulator/emulator_size.py [MODELS]`` prints the figures of docs/emulator.md. MODELS is the models.json of
 the npm package all-the-public-replicate-models. The tests hold smaller cases against the bounds.
@@ -37,14 +37,14 @@ print(time.process_time() - began, held() - before)
 
 
 class Served:
-    """An emulator in a process of its own."""
+    """An emulator in its own process."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._pid = process.pid
         self.url = json.loads(process.stdout.readline())["url"]
 
     def memory(self, name: str = "VmRSS") -> float:
-        """MiB that it holds, or the most that it held (VmHWM)."""
+        """The MiB that the emulator holds now, or the peak (VmHWM)."""
         lines = Path(f"/proc/{self._pid}/status").read_text().splitlines()
         return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
@@ -62,7 +62,7 @@ def serving(*flags: str) -> Iterator[Served]:
 
 
 def crowd(url: str, side: int, count: int = CROWD) -> None:
-    """So many programs at once, each of which makes a picture and fetches it."""
+    """Run this many programs at once; each creates a picture and fetches it."""
 
     def one(number: int) -> None:
         given = {"prompt": f"dusk {number}", "width": side, "height": side}
@@ -78,7 +78,7 @@ def crowd(url: str, side: int, count: int = CROWD) -> None:
 
 
 def page_cost(count: int) -> float:
-    """Milliseconds of CPU time for the first page among so many predictions: the best of 20."""
+    """The milliseconds of CPU time for the first page of this many predictions: the best of 20."""
     transport = httpx.WSGITransport(app=Emulator(clock=ManualClock(), seed=1))
     with httpx.Client(transport=transport, base_url="http://emulator.localhost/v1", headers=HEADERS) as api:
         for _ in range(count):
@@ -92,7 +92,7 @@ def page_cost(count: int) -> float:
 
 
 def load(models: str | Path) -> tuple[float, float]:
-    """Seconds of CPU time and MiB for an emulator with the public models, until one is asked for."""
+    """The seconds of CPU time and MiB for an emulator with the public models, before any model is requested."""
     done = subprocess.run([sys.executable, "-c", LOAD, models], capture_output=True, text=True, check=True)
     seconds, size = done.stdout.split()
     return float(seconds), float(size)

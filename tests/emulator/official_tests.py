@@ -19,7 +19,7 @@ from typing import Any
 from kosmolua.emulator import Emulator, running
 from kosmolua.emulator.certificate import make_certificate, server_context
 
-# Loaded into the process of the tests: sends their requests to the emulator, and sets the event loop.
+# Loaded into the test process: sends the tests' requests to the emulator, and sets the event loop.
 PLUGIN = """
 import inspect
 
@@ -38,7 +38,7 @@ SDXL = "39ed52f2a78e934b3ba6e2a89f5b1c712de7dfea535525255b1aa35c5565e08b"
 OTHER_SDXL = "7762fd07cf82c948538e41f63f77d685e02b063e37e496e96eefd46c929f9bdc"
 CANARY = "30e22229542eb3f79d4f945dacb58d32001b02cc313ae6f54eef27904edf3272"
 LLAMA = "02e509c789964a7ea8736978a43525956ef40397be9033abf9fd2badfe68c9e3"
-# The tests expect what the API answered when they were recorded: the whole output before the end.
+# The tests expect the API's answers at the time of the recording: the whole output before the end.
 ROUNDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("not blocking", SDXL, {}),
     ("blocking", OTHER_SDXL, {"faults": ["early:*:times=*"], "outputs": "data"}),
@@ -66,7 +66,7 @@ def document(slug: str, version: str, output: dict[str, Any], **fields: dict[str
 
 
 def documents(sdxl: str) -> list[dict[str, Any]]:
-    """The models that the tests name, with that version of sdxl, and enough others for a second page."""
+    """The models that the tests name, including their version of sdxl, and enough others for a second page."""
     return [
         document("stability-ai/sdxl", sdxl, PICTURES, prompt=STRING, width={}, height={}, seed={}),
         document("replicate/canary", CANARY, TOKENS, text=STRING),

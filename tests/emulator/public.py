@@ -1,4 +1,4 @@
-"""Run every public model of a file of documents in the emulator, outside CI.
+"""Run every public model from a file of model documents in the emulator, outside CI.
 
 Usage: ``python tests/emulator/public.py PATH [owner/name …]``. PATH is the models.json of the npm package
 ``all-the-public-replicate-models``, or a list of documents like it. For each model, or those named: its document is
@@ -25,11 +25,11 @@ BASE = "http://emulator.localhost"
 
 
 class WrongError(Exception):
-    """What is wrong with a model's emulation."""
+    """A fault in a model's emulation."""
 
 
 def form(value: Any) -> Any:
-    """The value with each file replaced by the extension of its name."""
+    """Replace each file in the value by the extension of its name."""
     if isinstance(value, list):
         return [form(item) for item in value]
     if isinstance(value, dict):
@@ -59,7 +59,7 @@ def finished(api: httpx.Client, clock: ManualClock, body: dict[str, Any]) -> dic
 
 
 def run(api: httpx.Client, clock: ManualClock, model: dict[str, Any]) -> None:
-    """Raise WrongError if the model does not match its document."""
+    """Raise WrongError if the model does not behave as its document says."""
     if api.get(f"/v1/models/{model['owner']}/{model['name']}").json() != model:
         raise WrongError("another document")
     example, version = model["default_example"], model["latest_version"]
@@ -80,7 +80,7 @@ def run(api: httpx.Client, clock: ManualClock, model: dict[str, Any]) -> None:
 
 
 def other(schema: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
-    """The required inputs of the example, or else the first valid value, and a small picture."""
+    """Another valid input: the first valid value, or the example's, for each required input, and a small picture."""
     shape = resolve(schema, "Input")
     wanted = [*shape.get("required", ()), *(name for name in ("width", "height") if name in shape["properties"])]
     return {name: _fitting(plain(shape["properties"][name], schema), given.get(name)) for name in wanted}

@@ -1,4 +1,4 @@
-"""Run public models in the emulator with kosmolua's `run` and with the official clients, outside CI and in a sample.
+"""Run public models in the emulator with kosmolua's `run` and the official clients; CI runs only a sample.
 
 Usage: ``python tests/emulator/public_clients.py PATH PYTHON NODE_MODULES [NUMBER [CLIENT …]]``. PATH is the models.json
 of the npm package ``all-the-public-replicate-models``, PYTHON an interpreter with replicate, NODE_MODULES a folder that
@@ -22,7 +22,7 @@ from kosmolua import Host
 from kosmolua.emulator import Emulator, running
 
 HERE = Path(__file__).parent / "clients"
-BATCH = 10  # models in one script of `run`, whose results are bounded
+BATCH = 10  # models per script of `run`, whose results are bounded
 SCRIPT = """
 local results = {}
 for i, item in ipairs(json.decode(file(args[1]):read())) do
@@ -39,7 +39,7 @@ Runner = Callable[[list[Item], Path], Iterator[dict[str, Any]]]
 
 
 def items_of(path: str, number: int | None = None) -> list[tuple[Item, Any]]:
-    """References, inputs and expected outputs; of some of the models if there is a number, evenly chosen."""
+    """The references, inputs and expected outputs of all models, or of NUMBER evenly chosen ones."""
     with open(path, encoding="utf-8") as file:
         models = [model for model in json.load(file) if (model.get("default_example") or {}).get("output") is not None]
     step = max(1, len(models) // number) if number else 1
@@ -55,7 +55,7 @@ def is_link(value: Any) -> bool:
 
 
 def plain(value: Any, *, joined: bool = False) -> Any:
-    """What can be compared: without empty and null members, with "file" for files and one form of numbers."""
+    """The comparable form of a value: no empty or null members, "file" for each file, and one form of numbers."""
     if isinstance(value, dict):
         if isinstance(value.get("url"), str) and is_link(value["url"]):
             return "file"
@@ -70,7 +70,7 @@ def plain(value: Any, *, joined: bool = False) -> Any:
 
 
 def is_same(expected: Any, found: Any) -> bool:
-    """Whether it is the output of the example. Text that streams may be whole or in pieces."""
+    """Whether a value equals the example's output. Streamed text may be whole or in pieces."""
     forms = [(plain(expected, joined=joined), plain(found, joined=joined)) for joined in (False, True)]
     empty = expected in ("", [], {}) and found in ("", [], {}, None)
     return empty or any(one == other for one, other in forms)
@@ -108,7 +108,7 @@ def with_javascript(url: str, modules: str) -> Runner:
 
 
 def wrong(runner: Runner, items: list[tuple[Item, Any]]) -> list[str]:
-    """The problems, one line for each model."""
+    """The problems found, one line for each model."""
     with tempfile.TemporaryDirectory() as name:
         folder, given = Path(name), [item for item, _ in items]
         (folder / "items.json").write_text(json.dumps(given))

@@ -1,4 +1,4 @@
-"""Real cog servers behind the emulator: eleven predictors, trainings, and what the API would say of each.
+"""Real cog servers behind the emulator: eleven predictors, trainings, and the answers expected from the API.
 
 ``python tests/emulator/real_cog.py [VERSION or PREDICTOR …]`` checks them all with cog 0.9.26, 0.16.12 and 0.23.1 from
 PyPI, outside CI; the tests use one version. KOSMOLUA_COGS names a folder that holds a virtual environment for each.
@@ -27,17 +27,17 @@ from official import CACHE, build
 from waiting import stays
 
 VERSIONS = ("0.9.26", "0.16.12", "0.23.1")
-TESTED = "0.16.12"  # in CI; it writes the schema from which 0.23 is served
+TESTED = "0.16.12"  # the version in CI; it writes the schema from which 0.23 is served
 HERE = Path(__file__).parent
 PREDICTORS = ("Text", "Words", "Upper", "Files", "Number", "Table", "Painter", "Failing", "Slow", "Hidden", "Choice")
-TRAINED = "Text"  # also runs with a second server, for its trainings
+TRAINED = "Text"  # this predictor also runs with a second server, for its trainings
 CONFIGURATION = 'predict: "cog_predictors.py:{}"\nbuild:\n  python_version: "3.11"\n'
 TRAINING = 'train: "cog_predictors.py:train"\n'
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def environment_of(version: str) -> Path:
-    """The folder of a virtual environment with that cog, created on first use."""
+    """The folder of a virtual environment with that cog version, created on first use."""
     if given := os.environ.get("KOSMOLUA_COGS"):
         return Path(given) / version
     home = CACHE / f"cog=={version}"
@@ -55,7 +55,7 @@ def free_port() -> int:
 
 
 class Cog:
-    """One server of one predictor. ``schema`` is served by 0.23, which has no generator of its own."""
+    """A cog server for one predictor. Version 0.23 serves ``schema``, because it has no schema generator."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class Cog:
         return httpx.get(f"{self.url}/openapi.json").text
 
     def kill(self) -> None:
-        """Kill it with its workers, which would outlive it."""
+        """Kill the server with its workers, which would outlive the server."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -132,7 +132,7 @@ def slug(predictor: str) -> str:
 
 
 class Api:
-    """Requests to an emulator, as programs send them."""
+    """Requests to an emulator, in the form that programs send."""
 
     def __init__(self, url: str) -> None:
         self.client = httpx.Client(base_url=url, headers={"Authorization": "Bearer r8_any"}, timeout=60)
@@ -174,7 +174,7 @@ class Api:
 
 
 def check_text(api: Api, version: str) -> None:
-    """The schema is cog's, inputs are checked as by the API, and logs and metrics come from cog."""
+    """The schema comes from cog, the emulator checks inputs like the API, and logs and metrics come from cog."""
     model = api.client.get(f"models/{slug('Text')}").json()
     latest = model["latest_version"]
     fields = latest["openapi_schema"]["components"]["schemas"]["Input"]["properties"]
@@ -197,7 +197,7 @@ def check_text(api: Api, version: str) -> None:
 
 
 def check_words(api: Api, version: str) -> None:
-    """Text streams while the model runs, and is a list of its pieces at the end."""
+    """Text is streamed while the model runs, and at the end the output is a list of the pieces."""
     job = api.create("Words", {"prompt": "the sea at night", "delay": 0.3})
     events = api.stream(job)
     pieces = [value for name, value in events if name == "output"]
@@ -209,7 +209,7 @@ def check_words(api: Api, version: str) -> None:
 
 
 def check_upper(api: Api, version: str) -> None:
-    """A file of the emulator, a data URL and another URL reach the model, and its file is a file of the emulator."""
+    """The model gets an emulator file, a data URL and another URL; the output file is a file of the emulator."""
     files = {"content": ("a.txt", b"from a file", "text/plain")}
     uploaded = api.client.post("files", files=files).json()["urls"]["get"]
     done = api.run("Upper", {"file": uploaded})
@@ -224,28 +224,28 @@ def check_upper(api: Api, version: str) -> None:
 
 
 def check_files(api: Api, version: str) -> None:
-    """Each file of a list is a file of the emulator."""
+    """Each file in an output list is a file of the emulator."""
     done = api.run("Files", {"count": 3})
     assert [api.read(url) for url in done["output"]] == [PNG + b"0", PNG + b"1", PNG + b"2"]
-    empty = api.run("Files", {"count": 0})  # which cog before 0.23 treats as no output
+    empty = api.run("Files", {"count": 0})  # cog before 0.23 treats this as no output
     assert (empty["status"], empty["output"]) == ("succeeded", [] if version.startswith("0.23") else None), empty
 
 
 def check_number(api: Api, version: str) -> None:
-    """Numbers arrive as the schema has them."""
+    """Numbers reach the model with the types in the schema."""
     assert api.run("Number", {"a": 3.0, "b": 2})["output"] == 5.0
     assert api.run("Number", {})["output"] == 1.5
 
 
 def check_table(api: Api, version: str) -> None:
-    """A file within an object is a file of the emulator, and text next to it stays text."""
+    """A file within an object becomes a file of the emulator, and the text next to the file is unchanged."""
     done = api.run("Table", {"text": "data:text/plain;base64,YWJj"})
     assert api.read(done["output"].pop("picture")) == PNG
     assert done["output"] == {"text": "data:text/plain;base64,YWJj", "score": 0.5}
 
 
 def check_painter(api: Api, version: str) -> None:
-    """Logs of a model that makes a file arrive while it runs, and its file at the end."""
+    """The logs of a model that makes a file arrive while the model runs, and the file arrives at the end."""
     job = api.create("Painter", {"steps": 6})
     seen = set()
     while (job := api.client.get(job["urls"]["get"]).json())["status"] not in {"succeeded", "failed"}:
@@ -256,7 +256,7 @@ def check_painter(api: Api, version: str) -> None:
 
 
 def check_failing(api: Api, version: str) -> None:
-    """A model that fails is a failed prediction with its message. Cog 0.23 drops what it had made."""
+    """A model that fails gives a failed prediction with the model's message. Cog 0.23 drops partial output."""
     job = api.create("Failing", {"message": "out of luck"})
     events = api.stream(job)
     assert [name for name, _ in events if name != "logs"][-2:] == ["error", "done"]
@@ -266,7 +266,7 @@ def check_failing(api: Api, version: str) -> None:
 
 
 def check_slow(api: Api, version: str) -> None:
-    """A cancel ends a prediction, and those that wait for the server start after it."""
+    """Canceling ends a prediction, and the predictions that wait for the server then start."""
     first = api.create("Slow", {"seconds": 60})
     api.until(first, "processing")
     second, third = api.create("Slow", {"seconds": 0.1}), api.create("Slow", {"seconds": 60})
@@ -282,7 +282,7 @@ def check_slow(api: Api, version: str) -> None:
 
 
 def check_hidden(api: Api, version: str) -> None:
-    """A secret reaches the model, and is not shown."""
+    """A secret input reaches the model, and no answer shows it."""
     done = api.run("Hidden", {"password": "open sesame"})
     assert (done["output"], done["input"]) == ("11 characters", {"password": "[REDACTED]"})
 
@@ -296,7 +296,7 @@ def check_choice(api: Api, version: str) -> None:
 
 
 def check_training(api: Api, version: str) -> None:
-    """A training runs on the second server: logs while it runs, weights as a file, and a new version at the end."""
+    """A training on the second server has logs while running, its weights are a file, and it adds a version."""
     latest = api.client.get(f"models/{slug(TRAINED)}").json()["latest_version"]
     trainings = f"models/{slug(TRAINED)}/versions/{latest['id']}/trainings"
     body = {"destination": "emulator/my-sdxl", "input": {"images": "data:text/plain;base64,YWJj", "steps": 5}}
@@ -323,7 +323,7 @@ def check_training(api: Api, version: str) -> None:
     assert failed["error"].endswith("bad pictures")
     refused = api.client.post(trainings, json={**body, "input": {"steps": 0}})
     assert {one["field"] for one in refused.json()["invalid_fields"]} == {"input", "input.steps"}, refused.text
-    # Cog 0.9 hears no cancel while it makes files.
+    # Cog 0.9 ignores a cancel while it makes files.
     running = api.until(train(steps=10 if version.startswith("0.9") else 300), "processing")
     canceled = api.client.post(running["urls"]["cancel"]).json()
     assert canceled["status"] == "canceled"

@@ -13,7 +13,7 @@ def upload(api, content=b"id\n1\n", name="data.csv", kind="text/csv", **fields):
 
 
 def test_a_file_keeps_name_type_checksums_and_metadata(api):
-    """An upload is described by its bytes, and expires after a day."""
+    """An upload has its bytes' size and checksums, and expires after a day."""
     made = upload(api, metadata=json.dumps({"set": 1}))
     file = made.json()
 
@@ -31,40 +31,40 @@ def test_a_file_keeps_name_type_checksums_and_metadata(api):
     assert file == api.get(file["urls"]["get"]).json()
 
 
-def test_metadata_as_a_part_of_its_own(api):
+def test_metadata_as_a_json_part(api):
     """JavaScript sends the metadata as a part of type application/json."""
     parts = {"content": ("a.bin", b"\0"), "metadata": ("blob", b'{"a": 1}', "application/json")}
 
     assert {"a": 1} == api.post("/files", files=parts).json()["metadata"]
 
 
-def test_name_and_type_as_fields(api):
-    """The fields `filename` and `type` override those of the part."""
+def test_name_and_type_as_form_fields(api):
+    """The form fields `filename` and `type` override those of the part."""
     file = upload(api, filename="fïle.txt", type="text/plain").json()
 
     assert ("fïle.txt", "text/plain") == (file["name"], file["content_type"])
 
 
 @pytest.mark.parametrize("fields", [{"metadata": "[]"}, {"metadata": "{"}, {"filename": "x" * 256}])
-def test_uploads_that_are_refused(fields, api):
-    """Metadata that is not an object and a long name give 422."""
+def test_invalid_uploads_are_refused(fields, api):
+    """Metadata that is not an object, or a name that is too long, gives 422."""
     assert 422 == upload(api, **fields).status_code
 
 
 def test_an_upload_without_content_is_refused(api):
-    """The part `content` is required."""
+    """An upload needs the part `content`."""
     assert 422 == api.post("/files", data={"filename": "x"}).status_code
 
 
 def test_a_file_that_is_too_large(api):
-    """Above 100 MiB the upload is refused before it is read."""
+    """An upload above 100 MiB is refused before its body is read."""
     headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(101 * 1024 * 1024)}
 
     assert 413 == api.post("/files", content=b"--x", headers=headers).status_code
 
 
 def test_files_are_listed_deleted_and_expire(api, clock):
-    """Newest first; deleted files and files older than a day are gone."""
+    """The list shows the newest file first; deleted files and files older than a day are not listed."""
     first, second = (upload(api, name=name).json()["id"] for name in ("a", "b"))
     listed = [file["id"] for file in api.get("/files").json()["results"]]
     deleted = api.delete(f"/files/{first}")
@@ -77,7 +77,7 @@ def test_files_are_listed_deleted_and_expire(api, clock):
 
 
 def test_pages_of_files(api):
-    """A page has 25 files."""
+    """A list page has 25 files."""
     ids = [upload(api).json()["id"] for _ in range(30)][::-1]
     first = api.get("/files").json()
 
@@ -85,7 +85,7 @@ def test_pages_of_files(api):
 
 
 def test_a_signed_link_gives_the_bytes(api, emulator, clock):
-    """The signature of owner, id and expiry is valid until the expiry."""
+    """The signature of owner, id and expiry is valid until that expiry."""
     file = upload(api).json()
     expiry = int(clock.time()) + 60
     query = emulator.sign_download(file["id"], expiry)
@@ -104,7 +104,7 @@ def test_a_signed_link_gives_the_bytes(api, emulator, clock):
 
 
 def test_an_uploaded_picture_is_an_input(api, world):
-    """A model reads an uploaded file by its URL."""
+    """A model can read an uploaded file by its URL."""
     painted = world.run(
         api, "black-forest-labs/flux-schnell", {"prompt": "x", "width": 16, "height": 16}, Prefer="wait"
     )
@@ -116,8 +116,8 @@ def test_an_uploaded_picture_is_an_input(api, world):
     assert "succeeded" == api.post("/predictions", json=body, headers={"Prefer": "wait"}).json()["status"]
 
 
-def test_an_emulator_with_a_capacity_is_full_at_some_time(clock, world):
-    """An emulator in the process of a host accepts at most its capacity; reads continue."""
+def test_an_emulator_with_a_capacity_refuses_when_full(clock, world):
+    """An emulator in a host's process accepts requests up to its capacity; reads still work after that."""
     with world.connect(Emulator(clock=clock, capacity=20_000)) as api:
         taken = [upload(api, content=b"x" * 6_000).status_code for _ in range(5)]
         small = api.post("/predictions", json={"version": world.hello_version, "input": {"text": "x"}})

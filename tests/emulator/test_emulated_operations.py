@@ -26,7 +26,7 @@ def fill(path):
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=IDS)
 def test_every_operation_requires_a_token(operation, emulator, world):
-    """A missing or invalid token gives a problem document of status 401."""
+    """A missing or invalid token gives a problem document with status 401."""
     with world.connect(emulator, "invalid") as stranger:
         answers = [stranger.request(operation.method, fill(operation.path))]
         del stranger.headers["Authorization"]
@@ -40,7 +40,7 @@ def test_every_operation_requires_a_token(operation, emulator, world):
 
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if "{" in one.path], ids=lambda one: one.name)
 def test_unknown_objects_are_404(operation, api):
-    """An unknown id gives a problem of status 404, after the arguments were checked."""
+    """After valid arguments, an unknown id gives a problem document with status 404."""
     body = operation.example if operation.content_type else None
     query = {"owner": "emulator", "expiry": 1, "signature": "x"} if operation.name == "download_file" else None
     answer = api.request(operation.method, fill(operation.path), json=body, params=query)
@@ -50,18 +50,18 @@ def test_unknown_objects_are_404(operation, api):
 
 
 def test_tokens_of_both_schemes_are_accepted(api):
-    """`Bearer` and the older `Token` are both accepted."""
+    """The emulator accepts both `Bearer` and the older `Token`."""
     assert 200 == api.get("/account", headers={"Authorization": "Token abc"}).status_code
 
 
 def test_account_and_hardware(api):
-    """The account is a user, and hardware is a bare list."""
+    """The account is a user, and the hardware is a list without pages."""
     assert {"type": "user", "username": "emulator"}.items() <= api.get("/account").json().items()
     assert {"name": "Nvidia T4 GPU", "sku": "gpu-t4"} in api.get("/hardware").json()
 
 
 def test_collections(api):
-    """A collection is listed without its models and shown with them."""
+    """The list of collections omits their models; a single collection includes its models."""
     listed = api.get("/collections").json()["results"]
     shown = api.get("/collections/super-resolution").json()
 
@@ -70,7 +70,7 @@ def test_collections(api):
 
 
 def test_webhook_secret(api):
-    """The secret has its prefix and does not change."""
+    """The secret has the API's prefix and does not change."""
     first, second = (api.get("/webhooks/default/secret").json() for _ in range(2))
 
     assert first == second
@@ -78,7 +78,7 @@ def test_webhook_secret(api):
 
 
 def test_search(api):
-    """Search returns models with their score, collections and pages, up to its limit."""
+    """A search returns models with scores, collections and pages, up to its limit."""
     found = api.get("/search", params={"query": "image", "limit": 1}).json()
 
     assert "image" == found["query"]
@@ -89,7 +89,7 @@ def test_search(api):
 
 @pytest.mark.parametrize("params", [{}, {"query": "x", "limit": 51}, {"query": "x", "limit": "many"}])
 def test_search_checks_its_arguments(params, api):
-    """A missing query and an invalid limit are refused with the field."""
+    """A missing query or an invalid limit is refused, and the error names the field."""
     answer = api.get("/search", params=params)
 
     assert 422 == answer.status_code
@@ -105,7 +105,7 @@ def test_models_by_text(api):
 
 @pytest.mark.parametrize("sort_by", ["model_created_at", "latest_version_created_at"])
 def test_models_are_sorted(sort_by, api):
-    """Both directions return the same public models in reverse order."""
+    """The two sort directions return the same public models in reverse order."""
     names = {
         way: [
             one["name"]
@@ -119,7 +119,7 @@ def test_models_are_sorted(sort_by, api):
 
 
 def test_model_with_readme_examples_and_versions(api, world):
-    """A community model shows its README as text, its examples, and its versions."""
+    """A community model has a README as text, examples, and versions."""
     model = api.get("/models/replicate/hello-world").json()
     readme = api.get("/models/replicate/hello-world/readme")
     examples = api.get("/models/replicate/hello-world/examples").json()["results"]
@@ -134,14 +134,14 @@ def test_model_with_readme_examples_and_versions(api, world):
 
 
 def test_official_models_list_no_versions(api):
-    """An official model answers 404 for its versions, with the reason."""
+    """The version list of an official model gives 404 with the reason."""
     answer = api.get("/models/black-forest-labs/flux-schnell/versions")
 
     assert 404 == answer.status_code
     assert "Official models" in answer.json()["detail"]
 
 
-def test_a_model_is_made_changed_and_deleted(api):
+def test_a_model_is_created_changed_and_deleted(api):
     """A private model without versions can be created, changed and deleted."""
     body = {"owner": "emulator", "name": "mine", "visibility": "private", "hardware": "cpu"}
     made = api.post("/models", json=body)
@@ -177,7 +177,7 @@ def test_models_of_other_accounts_cannot_be_changed(api, world):
 
 
 def test_unknown_paths_and_methods(api):
-    """An unknown path gives 404, an unknown method 405 with the valid ones."""
+    """An unknown path gives 404. An unknown method gives 405 with the valid methods."""
     wrong = api.put("/account")
 
     assert 404 == api.get("/nothing/at/all/here").status_code
@@ -194,7 +194,7 @@ def test_bodies_that_are_not_an_object(body, api):
 
 
 def test_every_answer_has_a_request_id_and_rate_headers(api):
-    """Answers have a unique request id and the remaining requests of the minute."""
+    """Each answer has a unique request id and the number of requests left in the minute."""
     first, second = api.get("/account"), api.get("/nothing/a/b/c")
 
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
@@ -203,7 +203,7 @@ def test_every_answer_has_a_request_id_and_rate_headers(api):
 
 
 def test_deployments(api, world):
-    """A deployment is created, changed into a second release, run, and deleted after its idle time."""
+    """A deployment can be created, changed into a second release, run, and deleted after its idle time."""
     body = {
         "name": "greeter",
         "model": "replicate/hello-world",
@@ -227,7 +227,7 @@ def test_deployments(api, world):
 
 
 def test_a_deployment_is_deleted_only_when_idle(api, world, clock):
-    """A used or online deployment cannot be deleted until it was idle for 15 minutes."""
+    """A deployment that was used or is online cannot be deleted until it has been idle for 15 minutes."""
     path = "/deployments/emulator/my-app-image-generator"
     api.post(f"{path}/predictions", json={"input": {"prompt": "x"}})
     used = api.delete(path)
@@ -245,7 +245,7 @@ def test_a_deployment_is_deleted_only_when_idle(api, world, clock):
     "change", [{"hardware": "abacus"}, {"version": "0" * 64}, {"min_instances": 9}, {"min_instances": -1}]
 )
 def test_invalid_releases_are_refused(change, api):
-    """Unknown hardware, unknown versions and reversed bounds change nothing."""
+    """A release with unknown hardware, an unknown version or reversed bounds is refused and changes nothing."""
     path = "/deployments/emulator/my-app-image-generator"
 
     assert 422 == api.patch(path, json=change).status_code

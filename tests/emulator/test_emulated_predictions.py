@@ -19,7 +19,7 @@ def version(api, model):
 
 
 def test_a_prediction_moves_with_the_clock(api, world, clock):
-    """It starts, runs and succeeds as time passes, and has the times of each step."""
+    """A prediction starts, runs and succeeds as time passes, and records the time of each step."""
     created = world.hello(api)
     url = created.json()["urls"]["get"]
     clock.advance(0.3)
@@ -47,8 +47,8 @@ def test_a_prediction_moves_with_the_clock(api, world, clock):
         (LLAMA, {"prompt": "two words", "max_tokens": 5}, {"token_input_count": 2, "token_output_count": 5}),
     ],
 )
-def test_an_official_model_is_billed_by_what_it_makes(api, world, clock, model, given, billed):
-    """Its metrics have the billed amounts, like those of the API."""
+def test_an_official_model_is_billed_by_its_output(api, world, clock, model, given, billed):
+    """The metrics of an official model have the billed amounts, as in the API."""
     url = world.run(api, model, given).json()["urls"]["get"]
     clock.advance(100)
     metrics = api.get(url).json()["metrics"]
@@ -65,7 +65,7 @@ def test_an_official_model_is_billed_by_what_it_makes(api, world, clock, model, 
     ],
 )
 def test_well_known_inputs(api, world, clock, model, given, size):
-    """Inputs of the public models are taken; a shape has an effect within the longer side."""
+    """The usual inputs of public models are accepted; an aspect ratio shapes the picture within the longer side."""
     body = {"version": version(api, model), "input": {"prompt": "x", **given}}
     url = api.post("/predictions", json=body).json()["urls"]["get"]
     clock.advance(100)
@@ -75,7 +75,7 @@ def test_well_known_inputs(api, world, clock, model, given, size):
 
 
 def test_progress_is_in_the_logs(api, world, clock):
-    """The progress bar grows while the model runs."""
+    """The progress bar in the logs grows while the model runs."""
     job = world.run(api, FLUX, {"prompt": "x", "seed": 3}).json()
     clock.advance(0.61)
     logs = api.get(job["urls"]["get"]).json()["logs"]
@@ -96,7 +96,7 @@ def test_a_failing_model(api, world):
 
 
 def test_waiting_for_the_result(api, world):
-    """`Prefer: wait` returns the finished prediction with 201; too short a wait returns 202."""
+    """`Prefer: wait` returns the finished prediction with 201; a wait that is too short returns 202."""
     long = world.hello(api, Prefer="wait=5")
     short = world.run(api, VIDEO, {"prompt": "x"}, Prefer="wait=2")
 
@@ -106,7 +106,7 @@ def test_waiting_for_the_result(api, world):
 
 @pytest.mark.parametrize("prefer", ["wait=0", "wait=61", "wait=x", "wait="])
 def test_invalid_waits_are_refused(prefer, api, world):
-    """A wait outside 1 to 60 seconds is refused."""
+    """A wait outside of 1 to 60 seconds is refused."""
     assert 422 == world.hello(api, Prefer=prefer).status_code
 
 
@@ -116,7 +116,7 @@ def test_other_preferences_are_ignored(api, world):
 
 
 def test_a_held_answer_ends_when_the_prediction_is_canceled(world):
-    """Another client's cancel ends the wait early."""
+    """The wait of one client ends early when another client cancels the prediction."""
     clock = ManualClock(autojump=False)
     emulator = Emulator(clock=clock, seed="tests")
     answers = []
@@ -138,7 +138,7 @@ def test_a_held_answer_ends_when_the_prediction_is_canceled(world):
 
 
 def test_canceling(api, world, clock):
-    """A running prediction is canceled at that moment; an ended one does not change."""
+    """A running prediction can be canceled at once; a prediction that has ended does not change."""
     job = world.run(api, VIDEO, {"prompt": "x"}).json()
     clock.advance(10)
     canceled = api.post(job["urls"]["cancel"])
@@ -152,7 +152,7 @@ def test_canceling(api, world, clock):
 
 
 def test_a_deadline_while_running_cancels(api, world, clock):
-    """`Cancel-After` shows a deadline, which cancels the running prediction."""
+    """`Cancel-After` sets a deadline that the prediction shows and that cancels it while it runs."""
     job = api.post(
         f"/models/{VIDEO}/predictions", json={"input": {"prompt": "x"}}, headers={"Cancel-After": "1m5s"}
     ).json()
@@ -183,7 +183,7 @@ def test_invalid_deadlines_are_refused(text, api, world):
 
 
 def test_data_is_removed_after_an_hour(api, world, clock):
-    """An hour after its end a prediction has no input, output or logs, and its files are removed."""
+    """An hour after its end a prediction has no input, output or logs, and its files are deleted."""
     job = world.run(api, FLUX, {"prompt": "x"}, Prefer="wait").json()
     before = api.get(job["output"][0]).status_code
     clock.advance(3601)
@@ -206,7 +206,7 @@ def test_versions_that_cannot_be_run(reference, api, world):
 
 
 def test_the_three_ways_to_name_a_version(api, world):
-    """An id, owner/name:id, and owner/name of an official model all run."""
+    """A version can be named by id, by owner/name:id, or as an official model by owner/name."""
     hello = {"input": {"text": "x"}}
     bare = api.post("/predictions", json={"version": world.hello_version, **hello})
     full = api.post("/predictions", json={"version": f"replicate/hello-world:{world.hello_version}", **hello})
@@ -218,7 +218,7 @@ def test_the_three_ways_to_name_a_version(api, world):
 
 
 def test_community_models_do_not_run_by_name(api, world):
-    """The model endpoint is for official models: others answer 404."""
+    """The model endpoint runs official models only: other models give 404."""
     assert 404 == world.run(api, "replicate/hello-world", {"text": "x"}).status_code
 
 
@@ -239,7 +239,7 @@ def test_community_models_do_not_run_by_name(api, world):
     ],
 )
 def test_inputs_are_checked_against_the_schema(given, field, text, api, world):
-    """The model's schema is checked, and the error names the field."""
+    """Inputs are checked against the model's schema, and the error names the field."""
     answer = world.run(api, FLUX, given)
 
     assert 422 == answer.status_code
@@ -251,14 +251,14 @@ def test_inputs_are_checked_against_the_schema(given, field, text, api, world):
     "body", [{"webhook": "http://x"}, {"webhook_events_filter": ["start", "never"]}, {"webhook_events_filter": "start"}]
 )
 def test_webhooks_are_validated(body, api, world):
-    """A webhook must be HTTPS, with known events."""
+    """A webhook needs an HTTPS URL and known events."""
     answer = api.post("/predictions", json={"version": world.hello_version, "input": {"text": "x"}, **body})
 
     assert 422 == answer.status_code
 
 
 def test_a_chain_of_models(api, world):
-    """Text becomes a picture, and the picture a larger one, read from the emulator's own URL."""
+    """One model makes a picture from text, and another enlarges that picture from the emulator's own URL."""
     words = "".join(world.run(api, LLAMA, {"prompt": "a red fox", "seed": 1}, Prefer="wait").json()["output"])
     picture = world.run(api, FLUX, {"prompt": words, "width": 64, "height": 32}, Prefer="wait").json()["output"][0]
     body = {"version": version(api, "nightmareai/real-esrgan"), "input": {"image": picture, "scale": 2}}
@@ -284,7 +284,7 @@ def test_a_chain_of_models(api, world):
     ],
 )
 def test_images_that_cannot_be_read(image, error, api):
-    """The upscaler reads files of its emulator and data URLs; other URLs fail the prediction with the reason."""
+    """The upscaler reads files of its emulator and data URLs; any other URL fails the prediction with the reason."""
     body = {"version": version(api, "nightmareai/real-esrgan"), "input": {"image": image}}
     failed = api.post("/predictions", json=body, headers={"Prefer": "wait"}).json()
 
@@ -293,7 +293,7 @@ def test_images_that_cannot_be_read(image, error, api):
 
 
 def test_outputs_depend_on_prompt_and_seed(api, world):
-    """Equal prompts and seeds paint equal pictures, other prompts other ones."""
+    """Equal prompts and seeds give equal pictures; different prompts give different pictures."""
 
     def painted(prompt, seed):
         given = {"prompt": prompt, "seed": seed, "width": 32, "height": 32}
@@ -311,7 +311,7 @@ def test_whole_numbers_with_a_point_are_integers(api, world):
 
 
 def test_an_output_needs_no_token_and_expires(api, world, clock):
-    """Anyone with the URL can read the file, until it is removed an hour after the end."""
+    """Anyone with the URL can read an output file until the file is deleted an hour after the prediction's end."""
     url = world.run(api, FLUX, {"prompt": "x"}, Prefer="wait").json()["output"][0]
     del api.headers["Authorization"]
     clock.advance(3590)
@@ -322,7 +322,7 @@ def test_an_output_needs_no_token_and_expires(api, world, clock):
 
 
 def test_outputs_as_data_urls(world, clock):
-    """On request the files are data URLs in the output, which can be inputs."""
+    """On request the output has data URLs instead of file URLs, and these can be inputs."""
     with world.connect(Emulator(clock=clock, outputs="data")) as api:
         output = world.run(api, FLUX, {"prompt": "x", "num_outputs": 2}, Prefer="wait").json()["output"]
 
@@ -331,7 +331,7 @@ def test_outputs_as_data_urls(world, clock):
 
 
 def test_a_blocking_create_that_is_answered_early(world):
-    """It has the whole output and the status of before; the prediction itself has succeeded."""
+    """The early answer has the whole output and the status before the end, but the prediction itself has succeeded."""
     with world.misbehaving("early") as api:
         made = world.hello(api, Prefer="wait").json()
         ended = api.get(made["urls"]["get"]).json()
@@ -346,7 +346,7 @@ def test_a_blocking_create_that_is_answered_early(world):
 
 
 def test_latency_and_speed(world, clock):
-    """Answers are delayed by the latency, and models run faster by the factor."""
+    """The latency delays each answer, and the speed factor shortens each model run."""
     with world.connect(Emulator(clock=clock, latency=0.5, speed=10)) as api:
         job = world.run(api, VIDEO, {"prompt": "x"}).json()
         later = clock.time()
@@ -359,7 +359,7 @@ def test_latency_and_speed(world, clock):
 
 
 def test_pages_of_predictions(api, world):
-    """Newest first, 100 a page, with absolute links; new ones do not shift a page."""
+    """A page has 100 predictions, newest first, with absolute links; new predictions do not shift a page."""
     ids = [world.hello(api).json()["id"] for _ in range(230)][::-1]
     first = api.get("/predictions").json()
     world.hello(api)
@@ -374,7 +374,7 @@ def test_pages_of_predictions(api, world):
 
 
 def test_predictions_by_time_and_source(api, world, clock):
-    """`created_after` includes its moment, `created_before` does not; none were made on the web."""
+    """`created_after` includes its own time, `created_before` does not; no prediction has the source web."""
     early = world.hello(api).json()
     clock.advance(60)
     late = world.hello(api).json()
@@ -389,15 +389,15 @@ def test_predictions_by_time_and_source(api, world, clock):
     assert 422 == api.get("/predictions", params={"source": "api"}).status_code
 
 
-def test_the_same_seed_gives_the_same_world(clock, world):
-    """Two emulators with the same seed and clock give equal answers, ids included."""
+def test_the_same_seed_gives_the_same_answers(clock, world):
+    """Two emulators with the same seed and clock give equal answers, including ids."""
     answers = [world.hello(world.connect(Emulator(clock=clock, seed=7))).text for _ in range(2)]
 
     assert answers[0] == answers[1]
 
 
 def test_pages_for_people(api, world):
-    """`urls.web` and a model's `url` are pages of text."""
+    """`urls.web` and a model's `url` are plain text pages."""
     job = world.hello(api).json()
 
     assert "status: starting" in api.get(job["urls"]["web"]).text
@@ -405,7 +405,7 @@ def test_pages_for_people(api, world):
 
 
 def test_ids_have_the_form_of_the_api(api, world):
-    """26 letters and digits, four of them equal in every id, as in the API."""
+    """An id has 26 letters and digits, of which four are the same in every id, as in the API."""
     ids = [world.hello(api).json()["id"] for _ in range(3)]
 
     assert all(

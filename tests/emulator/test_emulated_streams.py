@@ -12,7 +12,7 @@ def start(api, world, **given):
 
 
 def parse(text):
-    """(event, id, data) of each event; comments are left out."""
+    """Return (event, id, data) for each event, without comments."""
     for block in text.strip().split("\n\n"):
         fields = [line.partition(": ") for line in block.split("\n") if not line.startswith(":")]
         if fields:
@@ -22,7 +22,7 @@ def parse(text):
 
 
 def test_a_stream_carries_the_output(api, world):
-    """Logs, then the output in pieces, then done; joined it is the prediction's output."""
+    """A stream has log events, the output in pieces, then done; the joined pieces equal the prediction's output."""
     job = start(api, world)
     answer = api.get(job["urls"]["stream"], headers={"Accept": "text/event-stream"})
     events = list(parse(answer.text))
@@ -36,7 +36,7 @@ def test_a_stream_carries_the_output(api, world):
 
 
 def test_a_stream_resumes_after_the_last_event(api, world):
-    """`Last-Event-ID` continues after that event without repeats."""
+    """`Last-Event-ID` continues the stream after that event without repeats."""
     url = start(api, world)["urls"]["stream"]
     events = list(parse(api.get(url).text))
     rest = list(parse(api.get(url, headers={"Last-Event-ID": events[3][1]}).text))
@@ -45,7 +45,7 @@ def test_a_stream_resumes_after_the_last_event(api, world):
 
 
 def test_a_stream_needs_no_token(api, world):
-    """Anyone with the URL may read it, but an invalid token is refused."""
+    """Anyone with the URL can read a stream, but an invalid token is refused."""
     url = start(api, world)["urls"]["stream"]
     invalid = api.get(url, headers={"Authorization": "Bearer invalid"})
     del api.headers["Authorization"]
@@ -54,7 +54,7 @@ def test_a_stream_needs_no_token(api, world):
 
 
 def test_a_stream_is_ended_after_half_a_minute_and_can_be_resumed(api, world):
-    """A long text takes several connections, each ended with the API's comment, without loss."""
+    """Each connection is ended with the API's comment, so a long text takes several connections, without loss."""
     job = start(api, world, min_tokens=3000, max_tokens=3000)
     events, last, connections = [], "", 0
     while not events or events[-1][0] != "done":
@@ -69,7 +69,7 @@ def test_a_stream_is_ended_after_half_a_minute_and_can_be_resumed(api, world):
 
 
 def test_the_stream_of_a_canceled_prediction(api, world, clock):
-    """It has the output so far and the reason."""
+    """The stream of a canceled prediction has the output so far and the reason."""
     job = start(api, world, min_tokens=500, max_tokens=500)
     clock.advance(2)
     canceled = api.post(job["urls"]["cancel"]).json()
@@ -81,7 +81,7 @@ def test_the_stream_of_a_canceled_prediction(api, world, clock):
 
 
 def test_models_that_do_not_stream_have_no_stream(api, world):
-    """There is no URL, and a guessed one gives 404."""
+    """A model that does not stream has no stream URL, and a guessed URL gives 404."""
     job = world.hello(api).json()
 
     assert "stream" not in job["urls"]
@@ -89,7 +89,7 @@ def test_models_that_do_not_stream_have_no_stream(api, world):
 
 
 def test_a_stream_that_times_out(world, api):
-    """A prediction that hangs ends with an error event after half an hour."""
+    """The stream of a prediction that hangs ends with an error event after half an hour."""
     stuck = world.run(api, LLAMA, {"prompt": "x"}, **{"X-Emulator-Fault": "stuck"}).json()
     text = ""
     while "event: done" not in text:
@@ -101,7 +101,7 @@ def test_a_stream_that_times_out(world, api):
 
 
 def test_a_stream_that_is_cut(api, world):
-    """The connection ends halfway and can be resumed."""
+    """A stream that is cut halfway can be resumed."""
     url = start(api, world)["urls"]["stream"]
     got = []
     with api.stream("GET", url, headers={"X-Emulator-Fault": "stream-cut"}) as cut, pytest.raises(ConnectionResetError):
@@ -114,7 +114,7 @@ def test_a_stream_that_is_cut(api, world):
 
 
 def test_ids_at_the_end_on_request(api, world, clock):
-    """With the option, the last events have an id too."""
+    """If requested, the last events also have an id."""
     with world.connect(Emulator(clock=clock, streams="ids")) as other:
         events = list(parse(other.get(start(other, world)["urls"]["stream"]).text))
 

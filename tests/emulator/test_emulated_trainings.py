@@ -8,8 +8,8 @@ def train(api, world, destination="emulator/my-sdxl", **given):
     return api.post(f"/models/stability-ai/sdxl/versions/{world.sdxl}/trainings", json=body)
 
 
-def test_a_training_makes_a_version(api, world, clock):
-    """At the end the destination has a version that runs and names its weights."""
+def test_a_training_creates_a_version(api, world, clock):
+    """When a training ends, the destination has a version that runs and names the training's weights."""
     made = train(api, world)
     clock.advance(3)
     done = api.get(made.json()["urls"]["get"]).json()
@@ -25,7 +25,7 @@ def test_a_training_makes_a_version(api, world, clock):
     assert ("succeeded", "emulator/my-sdxl") == (run.json()["status"], run.json()["model"])
 
 
-def test_a_canceled_training_makes_no_version(api, world, clock):
+def test_a_canceled_training_creates_no_version(api, world, clock):
     """A canceled training does not change the destination."""
     job = train(api, world).json()
     clock.advance(1)
@@ -37,7 +37,7 @@ def test_a_canceled_training_makes_no_version(api, world, clock):
 
 
 def test_trained_versions_are_deleted_and_then_the_model(api, world, clock):
-    """A model is deleted after its versions: 409 before, 202 for the version, 204 for the model."""
+    """Deleting a model gives 409 while it has versions; deleting a version gives 202, and then the model 204."""
     train(api, world)
     clock.advance(3)
     version = api.get("/models/emulator/my-sdxl/versions").json()["results"][0]["id"]
@@ -50,19 +50,19 @@ def test_trained_versions_are_deleted_and_then_the_model(api, world, clock):
 
 @pytest.mark.parametrize("destination", ["emulator/none", "replicate/hello-world", "my-sdxl"])
 def test_invalid_destinations_are_refused(destination, api, world):
-    """The destination must exist and belong to the account."""
+    """The destination of a training must exist and belong to the account."""
     assert 404 == train(api, world, destination).status_code
 
 
 def test_training_input_is_checked(api, world):
-    """The schema of the training input decides."""
+    """The training input is checked against its own schema."""
     answer = train(api, world, max_train_steps=0)
 
     assert (422, "input.max_train_steps") == (answer.status_code, answer.json()["invalid_fields"][0]["field"])
 
 
 def test_untrainable_versions_are_refused(api, world):
-    """A version without training input is refused."""
+    """A version without training input cannot be trained."""
     body = {"destination": "emulator/my-sdxl", "input": {}}
     path = f"/models/replicate/hello-world/versions/{world.hello_version}/trainings"
 
@@ -70,7 +70,7 @@ def test_untrainable_versions_are_refused(api, world):
 
 
 def test_pages_of_trainings(api, world):
-    """Newest first, 100 a page."""
+    """A page has 100 trainings, newest first."""
     ids = [train(api, world).json()["id"] for _ in range(101)][::-1]
     first = api.get("/trainings").json()
 

@@ -1,4 +1,4 @@
-"""Webhooks of the emulator: to a real receiver on loopback, signed, in order, and to no other address."""
+"""Webhooks from the emulator reach a real receiver on loopback, signed and in order, and no other address."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def emulator(clock):
 
 
 def arrived(server, count):
-    """The received requests, once there are that many."""
+    """Return the received requests once this many have arrived."""
     wait_until(lambda: len(server.requests) >= count)
     return list(server.requests)
 
 
 def ended():
-    """Wait until no thread sends any more."""
+    """Wait until no thread is sending webhooks."""
     return wait_until(lambda: not sending())
 
 
@@ -62,7 +62,7 @@ def statuses(requests):
 
 
 def test_a_prediction_sends_its_events(api, emulator, clock, server):
-    """A receiver gets the start, logs, output and the end, each with the prediction at that time."""
+    """A receiver gets the start, logs, output and end, each with the prediction at that time."""
     job = run(api, FLUX, {"prompt": "x", "seed": 3}, server)
     clock.advance(60)
     requests = arrived(server, 5)
@@ -77,8 +77,8 @@ def test_a_prediction_sends_its_events(api, emulator, clock, server):
     assert api.get(job["urls"]["get"]).json() == shown[-1]
 
 
-def test_what_is_sent_is_signed(api, emulator, clock, server):
-    """Each webhook verifies with the account's secret, and has its own id."""
+def test_webhooks_are_signed(api, emulator, clock, server):
+    """Each webhook can be verified with the account's secret and has a unique id."""
     secret = api.get("/webhooks/default/secret").json()["key"]
     run(api, FLUX, {"prompt": "x"}, server)
     clock.advance(60)
@@ -99,7 +99,7 @@ def test_what_is_sent_is_signed(api, emulator, clock, server):
     ],
 )
 def test_the_filter_selects_events(wanted, expected, api, emulator, clock, server):
-    """The filter selects the events; an output that is complete at once comes with the end."""
+    """The filter selects the events; output that is complete at once arrives with the end."""
     run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=wanted)
     clock.advance(60)
     requests = arrived(server, len(expected))
@@ -109,7 +109,7 @@ def test_the_filter_selects_events(wanted, expected, api, emulator, clock, serve
 
 
 def test_a_canceled_prediction(api, emulator, clock, server):
-    """The receiver also gets the end of a canceled prediction."""
+    """The receiver of a canceled prediction also gets the end event."""
     job = run(api, VIDEO, {"prompt": "x"}, server, webhook_events_filter=["start", "completed"])
     clock.advance(10)
     arrived(server, 1)
@@ -142,7 +142,7 @@ def test_a_training(api, emulator, clock, server, world):
 
 @pytest.fixture
 def feed(api, emulator, clock):
-    """The feed of a new prediction, read by the test only."""
+    """The event feed of a new prediction, read only by the test."""
 
     def make(model, given, *wanted):
         created = api.post(f"/models/{model}/predictions", json={"input": given}).json()
@@ -154,7 +154,7 @@ def feed(api, emulator, clock):
 
 
 def test_text_comes_twice_a_second(feed, clock):
-    """Output and logs are sent at most every half second, first at the start, and completely at the end."""
+    """Output and logs are sent at most every half second, first at the start, and are complete at the end."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 200, "max_tokens": 200})
     began, events = made.job.start, []
     while not made.done:
@@ -171,7 +171,7 @@ def test_text_comes_twice_a_second(feed, clock):
 
 @pytest.mark.parametrize("step", [0.01, 0.3, 7.0, 100.0])
 def test_events_depend_only_on_the_job(step, feed, clock):
-    """Events and their times depend only on the job."""
+    """The events and their times depend only on the job."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100})
     whole = Feed(made.url, made.wanted, made.job, made.show)
     events = []
@@ -184,7 +184,7 @@ def test_events_depend_only_on_the_job(step, feed, clock):
 
 
 def test_the_last_output_without_the_completed_event(feed, clock):
-    """A receiver of output only gets all of it, at least half a second after the last event."""
+    """A receiver that selects only output gets all of it, at least half a second after the previous event."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 100, "max_tokens": 100}, "output")
     clock.advance(60)
     *_, before, last = made.due(clock.time())
@@ -194,7 +194,7 @@ def test_the_last_output_without_the_completed_event(feed, clock):
 
 
 def test_no_start_event_without_a_start(feed, clock, api):
-    """A prediction canceled before its start only has an end."""
+    """A prediction that is canceled before its start sends only the end event."""
     made = feed(VIDEO, {"prompt": "x"})
     api.post(f"/predictions/{made.job.id}/cancel")
 
@@ -205,7 +205,7 @@ def test_no_start_event_without_a_start(feed, clock, api):
 
 
 def test_the_completed_event_is_retried(server):
-    """If the receiver fails, the end is sent a few more times with the same id."""
+    """If the receiver fails, the end event is sent a few more times with the same id."""
     clock = ManualClock()
     server.default = Answer(status=503)
     emulator = Emulator(clock=clock)
@@ -222,7 +222,7 @@ def test_the_completed_event_is_retried(server):
 
 @pytest.mark.parametrize("status", [200, 204, 302, 404, 410])
 def test_other_answers_are_final(status, api, emulator, clock, server):
-    """After a refusal or a redirect nothing is sent again."""
+    """After the receiver refuses or redirects a webhook, nothing is sent again."""
     server.default = Answer(status=status, headers={"Location": "http://127.0.0.1:1/"})
     run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["completed"])
     clock.advance(60)
@@ -233,7 +233,7 @@ def test_other_answers_are_final(status, api, emulator, clock, server):
 
 
 def test_a_missing_receiver_is_ignored(api, emulator, clock, server):
-    """A missing receiver has no effect."""
+    """A receiver that cannot be reached has no effect on the prediction."""
     job = run(api, FLUX, {"prompt": "x"}, server, webhook_events_filter=["start"])
     server.close()
     clock.advance(60)
@@ -242,7 +242,7 @@ def test_a_missing_receiver_is_ignored(api, emulator, clock, server):
     assert "succeeded" == api.get(job["urls"]["get"]).json()["status"]
 
 
-# Where to ---------------------------------------------------------------------------------------------------------
+# Allowed addresses ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -271,20 +271,20 @@ def test_a_missing_receiver_is_ignored(api, emulator, clock, server):
     ],
 )
 def test_webhooks_are_sent_only_to_loopback(url, expected):
-    """Only plain HTTP to loopback addresses, and not to similar ones."""
+    """Webhooks are sent only over plain HTTP to loopback addresses, not to similar addresses."""
     assert expected == is_sent(url)
 
 
 @pytest.mark.parametrize("url", ["https://example.com/hook", "https://127.0.0.1:1/hook"])
 def test_other_webhooks_are_accepted_but_not_sent(url, api, emulator, clock):
-    """Other webhooks are accepted, but no connection is made."""
+    """Webhooks to other addresses are accepted, but no connection is made."""
     created = api.post(f"/models/{FLUX}/predictions", json={"input": {"prompt": "x"}, "webhook": url})
 
     assert (201, [], []) == (created.status_code, sending(), emulator._world.feeds)
 
 
 def test_a_request_without_webhooks(clock, server, world):
-    """The server can mark a request so: a script has no network, not even loopback."""
+    """The server can disable webhooks for a request, because a script has no network access, not even to loopback."""
     emulator = Emulator(clock=clock)
     with world.connect(lambda environ, start: emulator({**environ, QUIET: True}, start)) as api:
         run(api, FLUX, {"prompt": "x"}, server)
@@ -293,11 +293,11 @@ def test_a_request_without_webhooks(clock, server, world):
     assert ([], []) == (sending(), server.requests)
 
 
-# The end ----------------------------------------------------------------------------------------------------------
+# Closing -----------------------------------------------------------------------------------------------------------
 
 
-def test_closing_sends_what_is_due(server, world, clock):
-    """Events up to now are sent, later ones are not."""
+def test_closing_sends_due_events(server, world, clock):
+    """Closing sends the events that are due now; later events are not sent."""
     emulator = Emulator(clock=clock)
     with world.connect(emulator) as api:
         run(api, VIDEO, {"prompt": "x"}, server, webhook_events_filter=["start", "completed"])
@@ -308,7 +308,7 @@ def test_closing_sends_what_is_due(server, world, clock):
 
 
 def test_closing_does_not_wait_for_a_receiver(world, clock):
-    """A receiver that never answers delays nothing."""
+    """A receiver that never answers does not delay closing."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         emulator = Emulator(clock=clock)
         with world.connect(emulator) as api:

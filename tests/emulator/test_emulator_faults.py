@@ -13,7 +13,7 @@ FLUX = "black-forest-labs/flux-schnell"
 
 
 def test_a_specification_is_read():
-    """Kind, target, and options in any order."""
+    """A fault has a kind, a target, and options in any order."""
     assert Fault("429", "create", 3, {"retry_after": "2"}) == parse_fault("429:retry_after=2:create:times=3")
     assert Fault("drop", "*", None, {"after": "accept"}) == parse_fault("drop:times=*")
 
@@ -32,7 +32,7 @@ def test_a_specification_is_read():
     ],
 )
 def test_an_invalid_specification(spec, said):
-    """The usage error suggests the intended one."""
+    """The usage error for an invalid fault suggests the intended spelling."""
     with pytest.raises(UsageError) as caught:
         Emulator(faults=[spec])
 
@@ -40,7 +40,7 @@ def test_an_invalid_specification(spec, said):
 
 
 def test_unknown_faults_name_the_known_ones():
-    """The hint lists every kind; in a header the same mistake is a problem of status 400."""
+    """The hint lists every kind; in a header the same mistake gives a problem document with status 400."""
     with pytest.raises(UsageError) as caught:
         parse_fault("nonsense")
 
@@ -48,7 +48,7 @@ def test_unknown_faults_name_the_known_ones():
 
 
 def test_a_mistake_in_the_header_is_a_problem(api):
-    """The request is refused with the reason."""
+    """A request with an invalid fault header is refused with the reason."""
     answer = api.get("/account", headers={"X-Emulator-Fault": "5000"})
 
     assert 400 == answer.status_code
@@ -65,7 +65,7 @@ def test_a_mistake_in_the_header_is_a_problem(api):
     ],
 )
 def test_a_status_once(spec, status, kind, world):
-    """A fault fires once by default."""
+    """A status fault fires once by default."""
     with world.misbehaving(spec) as api:
         first, second = api.get("/account"), api.get("/account")
 
@@ -74,7 +74,7 @@ def test_a_status_once(spec, status, kind, world):
 
 
 def test_too_many_requests(world):
-    """429 has the time to wait in header and body, and only for its target."""
+    """The 429 has the waiting time in its header and body, and applies only to its target."""
     with world.misbehaving("429:create:retry_after=2:times=2") as api:
         untouched = api.get("/account")
         refused = [world.hello(api) for _ in range(2)]
@@ -88,7 +88,7 @@ def test_too_many_requests(world):
 
 
 def test_an_empty_error(api):
-    """A 500 can have no body."""
+    """A 500 fault can have an empty body."""
     answer = api.get("/account", headers={"X-Emulator-Fault": "empty"})
 
     assert (500, b"") == (answer.status_code, answer.content)
@@ -96,7 +96,7 @@ def test_an_empty_error(api):
 
 @pytest.mark.parametrize(("after", "made"), [("accept", 1), ("request", 0)])
 def test_a_dropped_create(after, made, world):
-    """`after` decides whether the prediction was created before the connection was closed."""
+    """The option `after` makes the connection close after the prediction was created instead of before."""
     with world.misbehaving(f"drop:create_prediction:after={after}") as api:
         with pytest.raises(ConnectionResetError):
             world.hello(api)
@@ -104,20 +104,20 @@ def test_a_dropped_create(after, made, world):
         assert made == len(api.get("/predictions").json()["results"])
 
 
-def test_a_refusal_can_be_dropped_too(api):
-    """The connection closes instead of any answer."""
+def test_an_error_answer_can_be_dropped_too(api):
+    """The connection closes instead of sending any answer, even an error."""
     with pytest.raises(ConnectionResetError):
         api.get("/predictions/nothing", headers={"X-Emulator-Fault": "drop"})
 
 
 def test_a_cut_answer(api):
-    """Half of the body arrives, then the connection closes."""
+    """The connection closes after half of the body."""
     with pytest.raises(ConnectionResetError):
         api.get("/account", headers={"X-Emulator-Fault": "cut"})
 
 
 def test_a_slow_answer(world, clock):
-    """The clock advances before the request is processed."""
+    """The clock advances before a slow request is processed."""
     before = clock.time()
     with world.misbehaving("slow:read:seconds=7") as api:
         api.get("/account")
@@ -126,7 +126,7 @@ def test_a_slow_answer(world, clock):
 
 
 def test_aborted_predictions(world):
-    """The next created prediction ends as aborted; reads in between do not use up the fault."""
+    """The next prediction that is created ends as aborted; reads before that do not use up the fault."""
     with world.misbehaving("aborted") as api:
         api.get("/account")
         first, second = (world.hello(api, Prefer="wait").json() for _ in range(2))
@@ -136,7 +136,7 @@ def test_aborted_predictions(world):
 
 
 def test_a_stuck_prediction(api, world, clock):
-    """It runs until the API's half hour is over, and then fails."""
+    """A stuck prediction runs until the API's half hour is over, and then fails."""
     job = world.hello(api, X_Emulator_Fault="stuck").json()
     clock.advance(1700)
     before = api.get(job["urls"]["get"]).json()["status"]
@@ -148,7 +148,7 @@ def test_a_stuck_prediction(api, world, clock):
 
 
 def test_a_blocking_create_that_says_processing(api, world, clock):
-    """The answer has no output although the prediction will succeed."""
+    """The answer has no output, although the prediction will succeed."""
     answer = world.hello(api, Prefer="wait", X_Emulator_Fault="processing")
     clock.advance(1)
 
@@ -157,7 +157,7 @@ def test_a_blocking_create_that_says_processing(api, world, clock):
 
 
 def test_odd_page_links(api):
-    """A page's `next` can be the word null, or an http URL on another host."""
+    """A page's `next` can be the word null or an http URL on another host."""
     word = api.get("/collections", headers={"X-Emulator-Fault": "next-null"}).json()
     foreign = api.get("/collections", headers={"X-Emulator-Fault": "http-next:host=pages.invalid"}).json()
 
@@ -177,7 +177,7 @@ def test_several_faults_in_one_header(api):
     [("402", 402, "insufficient credit"), ("low-credit:create:retry_after=7", 429, "less than $5.0 in credit")],
 )
 def test_accounts_without_credit(world, spec, status, said):
-    """A create of an account with no or little credit is refused in the API's words."""
+    """If the account has no or little credit, a create is refused with the API's message."""
     with world.misbehaving(spec) as api:
         refused = world.run(api, FLUX, {"prompt": "x"})
 
@@ -186,7 +186,7 @@ def test_accounts_without_credit(world, spec, status, said):
 
 
 def test_a_rate_limit_counts_time_once():
-    """Requests of several threads arrive in any order of their times; the limit refills only once."""
+    """Requests of several threads can arrive out of time order; the rate limit still refills only once."""
     box = FaultBox(["throttle:create:per_minute=60:burst=1"])
     create, request = resolve("create_prediction"), SimpleNamespace(headers={})
     fired = [box.pick(create, request, now) for now in (100.0, 1.0, 101.0)]

@@ -1,4 +1,4 @@
-"""The emulator's cost grows with the page and the request, not with its data."""
+"""The emulator's cost depends on the page and the request, not on the amount of its data."""
 
 import gc
 import threading
@@ -18,7 +18,7 @@ def cpu(action):
 
 
 def test_a_page_costs_the_same_among_many(api, world):
-    """The first page and one in the middle cost the same among 3,000 predictions as among 200."""
+    """The first page and a middle page cost the same for 3,000 predictions as for 200."""
 
     def pages():
         first = api.get("/predictions").json()
@@ -37,7 +37,7 @@ def test_a_page_costs_the_same_among_many(api, world):
 
 
 def test_all_pages_hold_each_prediction_once(api, world, clock):
-    """Newest first, in both directions, also while others are created."""
+    """The pages have each prediction once, newest first, in both directions, also while predictions are created."""
     made = [world.hello(api).json()["id"] for _ in range(250)][::-1]
     first = api.get("/predictions").json()
     world.hello(api)
@@ -51,7 +51,7 @@ def test_all_pages_hold_each_prediction_once(api, world, clock):
 
 
 def test_a_picture_is_painted_when_it_is_fetched(api, world, clock):
-    """A list of a hundred finished pictures paints none."""
+    """Listing a hundred finished pictures paints none of them."""
     for _ in range(100):
         world.run(api, FLUX, {"prompt": "dusk", "width": 1024, "height": 1024})
     clock.advance(60)
@@ -62,7 +62,7 @@ def test_a_picture_is_painted_when_it_is_fetched(api, world, clock):
 
 
 def test_requests_do_not_wait_for_painting():
-    """While one request waits for a hundred pictures as data URLs, others are answered."""
+    """Other requests are answered while one waits for a hundred pictures as data URLs."""
     with emulating(outputs="data", speed=100) as emulator:
         api = httpx.Client(base_url=emulator.url, headers={"Authorization": "Bearer x"}, timeout=120)
         body = {"input": {"prompt": "dusk", "width": 256, "height": 256, "num_outputs": 4}}
@@ -81,7 +81,7 @@ def test_requests_do_not_wait_for_painting():
 
 
 def test_removed_data_is_freed(api, world, clock):
-    """An hour after its end a prediction keeps its state and metrics; files and inputs are freed."""
+    """An hour after its end a prediction has only its state and metrics; the memory of files and inputs is freed."""
     long = "marked" * 10_000
     made = world.run(api, FLUX, {"prompt": long, "width": 16, "height": 16}).json()
     clock.advance(60)

@@ -20,7 +20,7 @@ def filtered(kind, rows, width=2, height=2, depth=8, colour=2, interlaced=0):
 
 
 def test_a_png_file_is_read_back_unchanged():
-    """A picture goes through a PNG file unchanged, with and without transparency."""
+    """A picture written to a PNG file is read back unchanged, with and without transparency."""
     painted = paint(compose("a red fox", 1), 40, 30)
     clear = Picture(1, 1, 4, [bytes([1, 2, 3, 4])])
 
@@ -38,7 +38,7 @@ def test_a_png_file_is_read_back_unchanged():
     ],
 )
 def test_every_png_filter_is_decoded(kind, rows):
-    """Rows of each PNG filter are restored."""
+    """The decoder restores rows of each PNG filter."""
     expected = []
     above = bytes(6)
     for row in rows:
@@ -71,13 +71,13 @@ def test_every_png_filter_is_decoded(kind, rows):
     ids=["GIF", "empty", "filter 9", "short", "16 bits", "interlaced", "huge", "cut"],
 )
 def test_pictures_that_cannot_be_read(data, said):
-    """The error says what was expected."""
+    """The error for an unreadable picture says what was expected."""
     with pytest.raises(PictureError, match=said):
         read_png(data)
 
 
 def test_enlarging_keeps_the_samples_and_fills_between():
-    """Every original sample is kept, and their mean lies between two."""
+    """Enlarging keeps every original sample and puts their mean between each two."""
     large = enlarge(SMALL, 2)
 
     assert (4, 4) == (large.width, large.height)
@@ -87,7 +87,7 @@ def test_enlarging_keeps_the_samples_and_fills_between():
 
 
 def test_an_animation_has_all_its_frames():
-    """As many numbered frame controls as frames, and the first frame is a PNG."""
+    """An animation has one numbered frame control for each frame, and the first frame is a PNG."""
     scene = compose("the sea", 1)
     frames = [paint(scene, 16, 16, at / 3) for at in range(3)]
     data = write_animation(frames, 80)
@@ -99,7 +99,7 @@ def test_an_animation_has_all_its_frames():
 
 
 def test_a_colour_in_the_prompt_colours_the_sky():
-    """A red sky is more red than blue, and a blue one more blue than red."""
+    """The prompt "red sky" gives more red than blue, and the prompt "blue sky" more blue than red."""
     red, blue = (paint(compose(f"a {name} sky", 1), 32, 32).rows[0][:3] for name in ("red", "blue"))
 
     assert red[0] > red[2]
@@ -108,7 +108,7 @@ def test_a_colour_in_the_prompt_colours_the_sky():
 
 @pytest.mark.parametrize("enlarging", [False, True])
 def test_a_picture_is_written_row_by_row(enlarging):
-    """Its samples are never held at once, so that many pictures can be made at the same time."""
+    """The writer never holds all samples of a picture at once, so many pictures can be made at the same time."""
     side = 512
     small = paint(compose("the sea", 1), side // 4, side // 4)
     tracemalloc.start()

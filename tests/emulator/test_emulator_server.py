@@ -21,7 +21,7 @@ def served():
 
 
 def test_a_connection_is_reused(served):
-    """Two requests share a connection, also after a refused one and one with an unread body."""
+    """Two requests share a connection, also after a refused request or one with an unread body."""
     host, port = served.base_url.host, served.base_url.port
     request = b"%b /v1/account HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 4\r\n\r\nbody"
     with socket.create_connection((host, port)) as connection, connection.makefile("rb") as answers:
@@ -39,7 +39,7 @@ def test_a_connection_is_reused(served):
 
 
 def test_urls_have_the_host_of_the_request(served):
-    """Absolute URLs have the request's own scheme and host."""
+    """Absolute URLs in answers have the scheme and host of the request."""
     answer = served.get("/models/replicate/hello-world", headers={"Host": "other.localhost:1"}).json()
 
     assert answer["url"].startswith("http://other.localhost:1/")
@@ -54,7 +54,7 @@ def test_a_chunked_upload(served):
 
 
 def test_head_has_no_body(served):
-    """HEAD gives the headers of GET."""
+    """HEAD returns the headers of GET without a body."""
     answer = served.head("/account")
 
     assert 200 == answer.status_code
@@ -72,7 +72,7 @@ def test_faults_break_the_connection(fault, said, served):
 
 
 def test_a_cut_stream_breaks_the_connection(served):
-    """The chunks of an event stream stop without their end."""
+    """The chunks of a cut event stream stop without a last chunk."""
     body = {"input": {"prompt": "x", "max_tokens": 4}}
     job = served.post("/models/meta/meta-llama-3-8b-instruct/predictions", json=body, headers={"Prefer": "wait"}).json()
     with pytest.raises(httpx.RemoteProtocolError):
@@ -83,7 +83,7 @@ def test_a_cut_stream_breaks_the_connection(served):
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
 def test_serving_ends_when_asked_to(name):
-    """Either signal ends the server with status 0; the URL is its only output."""
+    """SIGINT or SIGTERM ends the server with status 0; the URL is the only output."""
     code = (
         "import json; from kosmolua.emulator import Emulator, serve\n"
         "serve(Emulator(), ready=lambda url: print(json.dumps({'url': url}), flush=True))"
@@ -100,8 +100,8 @@ def test_serving_ends_when_asked_to(name):
     assert (0, "", "") == (host.returncode, out, err)
 
 
-def test_the_command_tells_how_clients_use_it(tmp_path):
-    """The first line of output is the URL as JSON; standard error has what each client needs."""
+def test_the_command_shows_how_clients_use_it(tmp_path):
+    """The first line of output is the URL as JSON; standard error shows the settings for each client."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         url = json.loads(process.stdout.readline())["url"]
@@ -115,8 +115,8 @@ def test_the_command_tells_how_clients_use_it(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--https", "--proxy"])
-def test_the_command_tells_what_a_certificate_is_for(tmp_path, option):
-    """With one, standard error has the variables by which clients trust it and, as a proxy, find it."""
+def test_the_command_shows_how_to_use_the_certificate(tmp_path, option):
+    """With a certificate, standard error lists the variables that make clients trust it and use the proxy."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", option]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         first = json.loads(process.stdout.readline())
@@ -129,7 +129,7 @@ def test_the_command_tells_what_a_certificate_is_for(tmp_path, option):
 
 
 def test_https_with_a_new_certificate(tmp_path):
-    """`--https` prints the path of its certificate. Only clients that trust it are served; files have https URLs."""
+    """`--https` prints the path of its certificate. Only clients that trust it are served, and file URLs use https."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--speed", "10"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path) as process:
         first = json.loads(process.stdout.readline())

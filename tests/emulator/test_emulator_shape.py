@@ -27,15 +27,15 @@ def imported(path):
 
 
 def test_every_operation_has_a_handler():
-    """The emulator handles exactly the operations of the catalogue."""
+    """The emulator handles exactly the operations of the catalog."""
     assert 37 == len(HANDLERS)
     assert {operation.name for operation in OPERATIONS} == set(HANDLERS)
 
 
 @pytest.mark.parametrize("path", sorted(ROOM.rglob("*.py")), ids=lambda path: path.name)
 def test_the_emulator_imports_no_client(path):
-    """The emulator imports only the catalogue, errors, version and PNG files of kosmolua. Only webhooks and cog
-    connect.
+    """The emulator imports only the catalog, errors, version and PNG files of kosmolua. Only webhooks and cog open
+    connections.
     """
     names = set(imported(path)) - ({"http.client"} if path.name in {"webhooks.py", "wire.py"} else set())
 
@@ -66,7 +66,7 @@ def test_without_werkzeug_the_error_names_the_extra():
 
 
 def test_public_names_exist():
-    """Every public name loads."""
+    """Every public name can be loaded."""
     assert all(getattr(kosmolua.emulator, name) for name in kosmolua.emulator.__all__)
     with pytest.raises(AttributeError):
         kosmolua.emulator.nothing  # noqa: B018

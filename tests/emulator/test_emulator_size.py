@@ -1,4 +1,4 @@
-"""An emulator stays small: idle, with many predictions at once, and with all public models."""
+"""An emulator uses little memory when idle, with many predictions at once, and with all public models."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ __all__ = ["public_models"]
 
 
 def test_idle_and_with_two_hundred_predictions():
-    """Under 60 MiB when idle, and under 300 MiB with 200 predictions at once whose pictures are fetched."""
+    """An emulator uses under 60 MiB when idle, and under 300 MiB with 200 predictions at once whose pictures are
+    fetched.
+    """
     with serving() as served:
         idle = served.memory()
         crowd(served.url, 128)
@@ -20,7 +22,7 @@ def test_idle_and_with_two_hundred_predictions():
 
 
 def test_with_all_public_models(public_models):
-    """They load in under 0.3 s of CPU time and 60 MiB until one is asked for."""
+    """All public models load in under 0.3 s of CPU time and 60 MiB, before any model is requested."""
     seconds, size = min(emulator_size.load(public_models) for _ in range(3))
 
     assert (seconds < 0.3, size < 60) == (True, True), (seconds, size)

@@ -1,4 +1,4 @@
-"""A recorder and an emulator in front of an API or a cog server that is hostile or broken."""
+"""A recorder and an emulator handle an API or a cog server that is hostile or broken."""
 
 import base64
 import gzip
@@ -23,7 +23,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 
 @contextmanager
 def answering(*parts, pause=0.0):
-    """A server that answers each connection with these bytes, and hangs up. Yields its address."""
+    """A server that answers each connection with these bytes and closes it. Yields the server's address."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer(sock):
@@ -83,8 +83,8 @@ def sized(body, more=b""):
         (b"",),
     ],
 )
-def test_answers_that_are_none(tmp_path, parts):
-    """The program gets 502 with the reason, within bounds of bytes and time; nothing is recorded."""
+def test_invalid_answers(tmp_path, parts):
+    """The program gets 502 with the reason, within limits of bytes and time; nothing is recorded."""
     tape = tmp_path / "tape.jsonl"
     with answering(*parts) as real, recording(real, tape) as (api, _):
         answer = api.get("account")
@@ -104,8 +104,8 @@ def test_answers_that_are_none(tmp_path, parts):
         b"",
     ],
 )
-def test_answers_that_a_cassette_cannot_have(tmp_path, body):
-    """They are passed on as they are, so that the program does not lose what it has paid for, and are not recorded."""
+def test_answers_that_a_cassette_cannot_hold(tmp_path, body):
+    """The answers are passed on unchanged, so that the program gets what it paid for, but are not recorded."""
     tape = tmp_path / "tape.jsonl"
     with answering(sized(body)) as real, recording(real, tape) as (api, written):
         answer = api.post("models/a/b/predictions", json={"input": {}})
@@ -116,7 +116,7 @@ def test_answers_that_a_cassette_cannot_have(tmp_path, body):
 
 
 def test_a_compressed_answer(tmp_path):
-    """An answer that is compressed without being asked is passed on and recorded as what it holds."""
+    """A compressed answer that was not requested is passed on and recorded decompressed."""
     tape = tmp_path / "tape.jsonl"
     body = gzip.compress(b'{"username": "ana"}')
     with answering(sized(body, b"Content-Encoding: gzip\r\n")) as real, recording(real, tape) as (api, _):
@@ -125,8 +125,8 @@ def test_a_compressed_answer(tmp_path):
     assert {"username": "ana"} == answer.json() == lines(tape)[0]["answer"]
 
 
-def test_a_file_that_breaks_off(tmp_path):
-    """The program sees that it is incomplete, and the cassette does not have it as if it were whole."""
+def test_a_file_that_is_cut_off(tmp_path):
+    """The program sees that the file is incomplete, and the cassette does not show it as complete."""
     tape = tmp_path / "tape.jsonl"
     cut = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 100\r\n\r\npart"
     with answering(cut) as files:
@@ -140,7 +140,7 @@ def test_a_file_that_breaks_off(tmp_path):
 
 
 def forms(secret):
-    """A secret as servers echo it."""
+    """The forms in which servers may repeat a secret."""
     return {
         "plain": secret,
         "escaped": json.dumps(secret),
@@ -162,7 +162,7 @@ def forms(secret):
     ],
 )
 def test_secrets_that_are_echoed(tmp_path, headers, padding):
-    """No secret of the program's headers is on the cassette, in JSON, in text or in a file, in any usual form."""
+    """The cassette has no secret from the program's headers, whether in JSON, text or a file, in any usual form."""
     tape = tmp_path / "tape.jsonl"
     echo = forms(SECRET) | {"padding": "x" * padding, "headers": headers}
     with answering(sized(json.dumps(echo).encode())) as real, recording(real, tape, **headers) as (api, _):
@@ -184,7 +184,7 @@ def test_secrets_that_are_echoed(tmp_path, headers, padding):
 
 
 def test_which_headers_are_secrets():
-    """Those that name one; short values, which any text may have, are not."""
+    """Headers with a secret's name hold secrets; short values, which may occur in any text, do not count."""
     found = secrets_of([("Accept", "application/json"), ("X-Session", "short"), ("Proxy-Auth", "long-enough")])
 
     assert ["long-enough"] == found
@@ -217,13 +217,13 @@ def test_which_headers_are_secrets():
         ("https://[/x", False),
     ],
 )
-def test_what_an_answer_makes_the_recorder_fetch(url, expected):
-    """Addresses of this machine and its network stay links of the answer: the recorder fetches none of them."""
+def test_the_recorder_fetches_no_local_addresses(url, expected):
+    """The recorder does not fetch links to this machine or its network; they remain unchanged in the answer."""
     assert expected == may_fetch(url, "https://api.replicate.com/v1")
 
 
 def test_a_redirect_is_not_followed(tmp_path):
-    """It is an answer like others; one into this machine's network is not turned into a link."""
+    """A redirect is an ordinary answer; one into this machine's network does not become a recorder link."""
     tape = tmp_path / "tape.jsonl"
     with answering(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nsecret") as inside:
         moved = b"HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0\r\n\r\n"
@@ -249,8 +249,8 @@ def test_a_redirect_is_not_followed(tmp_path):
         ((OK + b"\r\n", (b" " * (1 << 20) for _ in range(300))), "is larger than 256 MiB"),
     ],
 )
-def test_a_cog_server_whose_answer_is_beyond_a_bound(parts, message):
-    """It is an error in words, and not the whole answer."""
+def test_a_cog_server_whose_answer_is_too_large(parts, message):
+    """An answer that is too large gives a short error instead of the whole answer."""
     with answering(*parts) as url, pytest.raises(CogError, match=message):
         Wire(url).ask("GET", "/")
 
@@ -264,7 +264,7 @@ def test_a_cog_server_whose_answer_is_beyond_a_bound(parts, message):
     ],
 )
 def test_a_cog_server_that_sends_slowly(parts, message):
-    """The time of an answer is bounded, not only that between its bytes."""
+    """The time limit applies to the whole answer, not only to the time between two bytes."""
     with answering(*parts, pause=0.02) as url, pytest.raises(CogError, match=message):
         Wire(url, grace=0.5).ask("GET", "/")
 
@@ -287,5 +287,5 @@ def test_a_cog_server_that_sends_slowly(parts, message):
     ],
 )
 def test_the_schema_of_a_cog_server(shapes, fault):
-    """A keyword of the wrong type is an error that names it, instead of a failure of every request for the model."""
+    """A schema keyword of the wrong type gives an error that names it, instead of failing all requests to the model."""
     assert fault == fault_of({"components": {"schemas": shapes}})

@@ -1,4 +1,4 @@
-"""The official clients run their documented flows against the served emulator.
+"""The official clients run their documented flows against the emulator as a server.
 
 They live in environments of their own: KOSMOLUA_OFFICIAL_PYTHON names an interpreter that has `replicate`,
 KOSMOLUA_OFFICIAL_NODE_MODULES a folder that holds node_modules/replicate.
@@ -51,10 +51,10 @@ def flow(command, **environment):
 
 
 def test_python_client(official_python):
-    """All documented flows run with the official Python client."""
+    """All documented flows work with the official Python client."""
     with running(Emulator()) as url:
         base = url.removesuffix("/v1")
-        # The client's polling interval is its own; it need not be slow here.
+        # The polling interval belongs to the client and need not be slow here.
         environment = {"REPLICATE_BASE_URL": base, "REPLICATE_API_TOKEN": "r8_any", "REPLICATE_POLL_INTERVAL": "0.05"}
         done = flow([official_python, FLOWS / "python_flows.py"], **environment)
 
@@ -62,7 +62,7 @@ def test_python_client(official_python):
 
 
 def test_javascript_client(official_javascript):
-    """The same with the official JavaScript client."""
+    """All documented flows work with the official JavaScript client."""
     with running(Emulator()) as url:
         done = flow(["node", FLOWS / "javascript_flows.mjs", url, official_javascript])
 
@@ -70,7 +70,7 @@ def test_javascript_client(official_javascript):
 
 
 def test_the_vercel_ai_sdk():
-    """Its images run unchanged; `other_clients` also runs LiteLLM and LangChain."""
+    """The image calls of the Vercel AI SDK run unchanged; `other_clients` also runs LiteLLM and LangChain."""
     home = from_npm(*other_clients.AI_SDK, variable="KOSMOLUA_AI_SDK")
     with running(Emulator(speed=5)) as url:
         environment = {"NODE_MODULES_HOME": str(home), "REPLICATE_URL": url, "REPLICATE_API_TOKEN": "r8_any"}
@@ -80,7 +80,7 @@ def test_the_vercel_ai_sdk():
 
 
 @pytest.mark.parametrize("scheme", ["https", "data"])
-def test_the_clients_make_files_of_outputs(official_python, official_javascript, tmp_path, scheme):
+def test_the_clients_read_output_files(official_python, official_javascript, tmp_path, scheme):
     """Over HTTPS and as data URLs, outputs are file objects that both clients can read."""
     certificate, key = make_certificate(str(tmp_path))
     options = {"secure": server_context(certificate, key)} if scheme == "https" else {"outputs": "data"}
@@ -99,7 +99,7 @@ def test_the_clients_make_files_of_outputs(official_python, official_javascript,
 
 @pytest.mark.parametrize("client", ["run", "Python", "JavaScript"])
 def test_a_sample_of_public_models(public_models, official_python, official_javascript, client):
-    """The example of each gives the example's output, with files where it has files; `public_clients` runs them all."""
+    """Each model's example input gives the example's output and files; `public_clients` runs all models."""
     items = public_clients.items_of(public_models, SAMPLE)
     with running(Emulator(models=public_models, outputs="data", speed=10_000)) as url:
         runners = {

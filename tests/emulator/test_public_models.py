@@ -86,7 +86,7 @@ def emulator(tmp_path, clock):
 
 @pytest.fixture
 def finish(api, clock):
-    """Run a model by its version and return the prediction at its end."""
+    """Run a model by its version and return the ended prediction."""
 
     def run(model, given):
         job = api.post("/predictions", json={"version": model["latest_version"]["id"], "input": given}).json()
@@ -97,7 +97,7 @@ def finish(api, clock):
 
 
 def test_documents_are_served_as_they_are(api):
-    """Models, versions and examples of the documents are listed and found like others."""
+    """Models, versions and examples from the documents are listed and found like all others."""
     listed = api.get("/models").json()["results"]
     found = api.get("/search", params={"query": "film acme"}).json()["models"]
     version, example = PICTURES["latest_version"], PICTURES["default_example"]
@@ -114,7 +114,7 @@ def test_documents_are_served_as_they_are(api):
 
 @pytest.mark.parametrize("model", [WRITER, CAPTION, LOOSE, VECTORS], ids=lambda model: model["name"])
 def test_the_input_of_the_example_gives_its_output(finish, model):
-    """Text and data are equal to the example's."""
+    """Text and data in the output equal the example's."""
     example = model["default_example"]
 
     assert example["output"] == finish(model, example["input"])["output"]
@@ -126,7 +126,7 @@ def test_the_input_of_the_example_gives_its_output(finish, model):
     ids=lambda value: value["name"] if isinstance(value, dict) else "",
 )
 def test_files_of_the_example_become_new_files(api, finish, model, start):
-    """Each file of the example's output becomes a readable file of the same kind and name."""
+    """Each file in the example's output becomes a readable file with the same kind and name."""
     example = model["default_example"]
     output = finish(model, example["input"])["output"]
     urls, recorded = ([value] if isinstance(value, str) else value for value in (output, example["output"]))
@@ -136,7 +136,7 @@ def test_files_of_the_example_become_new_files(api, finish, model, start):
 
 
 def test_another_input_gives_output_that_fits_the_schema(finish):
-    """The output matches the schema; what the schema leaves open is as in the example."""
+    """The output matches the schema; where the schema allows any value, the output has the example's form."""
     output = finish(OBJECT, {"prompt": "the sea"})["output"]
 
     assert ["mask", "rest", "score", "text"] == sorted(output)
@@ -153,8 +153,8 @@ def test_another_input_gives_output_that_fits_the_schema(finish):
         ("webp", lambda data: (1 + (data[21] | data[22] << 8) % 16384, 1 + (data[22] >> 6 | data[23] << 2) % 16384)),
     ],
 )
-def test_pictures_have_the_asked_size_number_and_format(api, finish, extension, size):
-    """Width, height, number and format of pictures follow the input."""
+def test_pictures_have_the_requested_size_number_and_format(api, finish, extension, size):
+    """The width, height, number and format of pictures follow the input."""
     given = {"prompt": "x", "width": 320, "height": 200, "num_outputs": 3, "output_format": extension}
     urls = finish(PICTURES, given)["output"]
 
@@ -163,7 +163,7 @@ def test_pictures_have_the_asked_size_number_and_format(api, finish, extension, 
 
 
 def test_a_language_model_streams(api, clock):
-    """A model whose output is concatenated has a stream, whose events are its tokens."""
+    """A model with concatenated output has a stream, whose events are the output's tokens."""
     job = api.post("/models/acme/writer/predictions", json={"input": {"prompt": "a lighthouse"}}).json()
     clock.advance(60)
     events = api.get(job["urls"]["stream"]).text.split("\n\n")
@@ -186,8 +186,8 @@ def test_a_language_model_streams(api, clock):
     ],
     ids=lambda value: value.get("name", ""),
 )
-def test_a_run_by_name_is_billed_by_what_it_makes(api, world, clock, model, given, billed):
-    """The metrics of a model that runs by name have the units of its kind; its logs show progress."""
+def test_a_run_by_name_is_billed_by_its_output(api, world, clock, model, given, billed):
+    """A model that runs by name has metrics in the units of its kind, and logs with progress."""
     job = world.run(api, f"acme/{model['name']}", given).json()
     clock.advance(60)
     done = api.get(job["urls"]["get"]).json()
@@ -198,7 +198,7 @@ def test_a_run_by_name_is_billed_by_what_it_makes(api, world, clock, model, give
 
 
 def test_inputs_are_checked(api, world):
-    """References, unions and bounds of the schema are checked; a null is valid if the schema allows it."""
+    """References, unions and bounds in the schema are checked; null is valid if the schema allows it."""
     wrong = {"prompt": 1, "width": 8, "output_format": "bmp", "strength": "much"}
     refused = world.run(api, "acme/pictures", wrong)
     fine = world.run(api, "acme/pictures", {"prompt": "x", "strength": None, "unknown": 1})
@@ -214,12 +214,12 @@ def test_inputs_are_checked(api, world):
 
 
 def test_a_community_model_does_not_run_by_name(api, world):
-    """A document with this fact needs its version, as on the API."""
+    """If its document says that a model is a community model, running it needs a version, as in the API."""
     assert 404 == world.run(api, "acme/community", {"prompt": "x"}).status_code
 
 
 def test_the_example_is_always_accepted(clock, tmp_path, world):
-    """The API accepted that input, perhaps with an older version."""
+    """An example's input is valid even if it breaks the schema, since an older version may have accepted it."""
     given = {"prompt": 7, "steps": "20"}
     path = tmp_path / "old.json"
     path.write_text(json.dumps(document("old", STRING, "seven", given=given)))
@@ -231,7 +231,7 @@ def test_the_example_is_always_accepted(clock, tmp_path, world):
 
 
 def test_secrets_are_hidden(clock, tmp_path, world):
-    """A secret input is redacted as by the API, and any secret gives the example's output."""
+    """A secret input is redacted as in the API, and any secret gives the example's output."""
     fields = {**PROMPT, "key": {"type": "string", "format": "password", "writeOnly": True, "x-cog-secret": True}}
     path = tmp_path / "secret.json"
     recorded = {"prompt": "x", "key": "[REDACTED]"}
@@ -258,7 +258,7 @@ def test_secrets_are_hidden(clock, tmp_path, world):
     ids=["compact", "indented", "page", "directory"],
 )
 def test_files_of_every_layout(tmp_path, write):
-    """A list, a page, and a directory of documents, with any indentation."""
+    """The documents can be a list, a page, or a directory, with any indentation."""
     write(tmp_path / "models")
     documents = Documents(tmp_path / "models")
 
@@ -272,7 +272,7 @@ def test_files_of_every_layout(tmp_path, write):
     [("", "truncated"), ("[]", "no models in"), ("{}", "owner"), ("[{]", "not a document"), ("\0", "not a")],
 )
 def test_files_without_documents_are_refused(tmp_path, content, message):
-    """The error names the problem and how to get a valid file."""
+    """The error names the problem and says how to get a valid file."""
     path = tmp_path / "models.json"
     path.write_text(content)
     with pytest.raises(UsageError) as raised:
@@ -283,14 +283,14 @@ def test_files_without_documents_are_refused(tmp_path, content, message):
 
 
 def test_a_path_that_does_not_exist(tmp_path):
-    """A missing file is named."""
+    """The error for a missing file names its path."""
     with pytest.raises(UsageError, match="cannot read"):
         Documents(tmp_path / "none.json")
 
 
 @pytest.mark.parametrize("extension", sorted(MAKERS))
 def test_files_of_every_kind(extension):
-    """Each kind of file is made, always with the same bytes."""
+    """Each kind of file can be generated, always with the same bytes."""
     make = MAKERS[extension][1]
     order = Order("a red sea", 3, 40, 24, 0.2)
 
@@ -298,7 +298,7 @@ def test_files_of_every_kind(extension):
 
 
 def test_pillow_reads_the_pictures(tmp_path):
-    """Another decoder reads every picture, in about the same colors."""
+    """Pillow decodes every picture with nearly the same colors."""
     order = Order("a red sea", 3, 160, 96)
     read = {}
     for extension in ("png", "jpg", "webp", "gif"):
@@ -312,7 +312,7 @@ def test_pillow_reads_the_pictures(tmp_path):
 
 
 def test_a_data_url_in_an_example_becomes_a_file(clock, tmp_path, world):
-    """An example with a data URL gives a file, as on the API."""
+    """A data URL in an example's output becomes a file, as in the API."""
     data = "data:image/png;base64," + base64.b64encode(b"png").decode()
     path = tmp_path / "data.json"
     path.write_text(json.dumps(document("data", URI, data)))

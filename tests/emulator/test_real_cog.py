@@ -1,4 +1,4 @@
-"""A real cog server behind a model of the emulator. Its environment is made once; KOSMOLUA_COGS names others."""
+"""A real cog server runs an emulator model. Its environment is created once; KOSMOLUA_COGS names existing ones."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def serving(predictor, **options):
 
 @pytest.mark.parametrize("predictor", PREDICTORS)
 def test_a_cog_server_behind_a_model(predictor):
-    """Its predictions become what the API would show; `real_cog` has the details."""
+    """Predictions of the cog server appear as in the API; `real_cog` has the details."""
     with serving(predictor) as (_, api):
         real_cog.check(api, TESTED, predictor)
 
 
 def test_trainings_on_a_second_server():
-    """They run on the server that was started for them; `real_cog` has the details."""
+    """Trainings run on the server that was started for trainings; `real_cog` has the details."""
     cog, teacher = Cog(TESTED, TRAINED), Cog(TESTED, TRAINED, trains=True)
     try:
         urls = f"{cog.wait().url},{teacher.wait().url}"
@@ -55,7 +55,7 @@ def test_trainings_on_a_second_server():
 
 
 def test_a_training_without_a_server_for_it():
-    """The server of predictions is not asked: it would run a prediction. The refusal says what to start."""
+    """The server for predictions is not used, because it would run a prediction. The error says what to start."""
     with serving(TRAINED) as (cog, api):
         version = api.client.get(f"models/{slug(TRAINED)}").json()["latest_version"]["id"]
         body = {"destination": "emulator/my-sdxl", "input": {"images": "data:text/plain;base64,YWJj"}}
@@ -72,7 +72,7 @@ def test_a_training_without_a_server_for_it():
 
 
 def test_a_server_that_is_restarted():
-    """A running and a waiting prediction fail with the reason. A new one has its own version."""
+    """After a restart, running and waiting predictions fail with the reason, and new predictions have a new version."""
     with serving("Slow") as (cog, api):
         before = latest(api)
         job = api.create("Slow", {"seconds": 60})
@@ -98,7 +98,7 @@ def test_a_server_that_is_restarted():
 
 
 def test_a_prediction_waits_while_another_program_uses_the_server():
-    """The prediction is starting until the busy server has room."""
+    """The prediction has the status starting until the busy server has room."""
     with serving("Slow") as (cog, api):
         direct = threading.Thread(
             target=httpx.post, args=(f"{cog.url}/predictions",), kwargs={"json": {"input": {"seconds": 1.5}}}
@@ -114,7 +114,7 @@ def test_a_prediction_waits_while_another_program_uses_the_server():
 
 
 def test_data_urls_webhooks_and_the_command_line(tmp_path):
-    """With ``--outputs data`` files of cog are data URLs, and the emulator's webhooks show the prediction."""
+    """With ``--outputs data`` files from cog become data URLs, and the emulator's webhooks show the prediction."""
     received = []
 
     class Receiver(http.server.BaseHTTPRequestHandler):
@@ -153,7 +153,7 @@ def test_data_urls_webhooks_and_the_command_line(tmp_path):
 
 @contextmanager
 def pretending(answers):
-    """A server that is not cog, or a broken one: a status and a body by path."""
+    """A server that only pretends to be cog, or a broken one, with a status and a body for each path."""
 
     class Pretender(http.server.BaseHTTPRequestHandler):
         def answer(self):
@@ -186,7 +186,7 @@ BROKEN = json.dumps({"status": "SETUP_FAILED", "setup": {"logs": "no weights\n"}
 
 
 def test_a_webhook_that_has_the_end_and_no_files():
-    """Cog's webhook of the beginning may have the end of a quick model, with the path of its file."""
+    """Cog's start webhook may already have the end of a quick model, with the path of its file."""
 
     class Quick(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
@@ -238,7 +238,7 @@ def test_a_webhook_that_has_the_end_and_no_files():
     ],
 )
 def test_a_failing_server_is_named_in_the_prediction(answers, error):
-    """The error of the prediction has the server's message."""
+    """The error of the prediction includes the server's message."""
     with pretending(KNOWN | answers) as url, running(Emulator(cogs=[f"acme/broken={url}"])) as base, Api(base) as api:
         done = api.run("Broken", {})
 
@@ -261,7 +261,7 @@ def test_a_failing_server_is_named_in_the_prediction(answers, error):
     ],
 )
 def test_invalid_cog_servers_are_refused(spec, message):
-    """An invalid specification, a remote address, and a port without a server are refused at the start."""
+    """An invalid specification, a remote address, or a port without a server is refused at the start."""
     with pytest.raises(UsageError) as refused:
         Emulator(cogs=[spec])
 
@@ -269,7 +269,7 @@ def test_invalid_cog_servers_are_refused(spec, message):
 
 
 def test_a_second_server_that_cannot_train():
-    """A server whose schema has no training input is refused at the start."""
+    """A training server whose schema has no training input is refused at the start."""
     with pretending(KNOWN | {"*": (404, b"")}) as url, pretending(KNOWN | {"*": (404, b"")}) as other:
         with pytest.raises(UsageError) as refused:
             Emulator(cogs=[f"a/b={url},{other}"])

@@ -1,4 +1,4 @@
-"""A recorder in front of an API, here an emulator, and the cassette that it writes for any program."""
+"""A recorder in front of an API, here an emulator, writes a cassette for any program."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def seen(answers):
 
 @pytest.fixture
 def recorded(tmp_path):
-    """A cassette of the program, the answers that it got, and the emulator's address."""
+    """The cassette of the program, the answers that the program got, and the emulator's address."""
     tape = tmp_path / "tape.jsonl"
     with running(Emulator(seed="recorder", speed=10)) as real:
         recorder = Recorder(real, str(tape))
@@ -75,7 +75,7 @@ def recorded(tmp_path):
 
 
 def test_a_program_runs_through_the_recorder(recorded):
-    """Its answers are those of the API, with files, streams and links through the recorder."""
+    """The program gets the API's answers, with files, streams and links through the recorder."""
     _, answers, _ = recorded
 
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 200, 404, 422, 200, 204, 200, 200]
@@ -84,7 +84,7 @@ def test_a_program_runs_through_the_recorder(recorded):
 
 
 def test_the_cassette_answers_as_the_api_did(recorded):
-    """Served by the emulator without the API, the program gets the same answers, files and streams."""
+    """The emulator replays the cassette without the API: the program gets the same answers, files and streams."""
     tape, answers, _ = recorded
     with running(Player(str(tape))) as url:
         replayed = list(program(url))
@@ -100,8 +100,8 @@ def test_the_cassette_answers_as_the_api_did(recorded):
     assert [one["id"] for one in replayed[10].json()["results"]] == [one["id"] for one in answers[10].json()["results"]]
 
 
-def test_what_was_not_recorded_is_refused(recorded):
-    """A request that is not on the cassette is a conflict."""
+def test_unrecorded_requests_are_refused(recorded):
+    """A request that is not on the cassette gives a conflict error."""
     with running(Player(str(recorded[0]))) as url, client(url) as api:
         other = api.post(FLUX, json={"input": {"prompt": "another fox"}})
         unknown = httpx.get(f"{url.removesuffix('/v1')}/recorded/99/out.png")
@@ -110,7 +110,7 @@ def test_what_was_not_recorded_is_refused(recorded):
 
 
 def test_no_secret_is_in_the_cassette(recorded):
-    """Neither the token nor the webhook secret is on it."""
+    """The cassette has neither the token nor the webhook secret."""
     text = recorded[0].read_text()
 
     assert TOKEN not in text
@@ -119,7 +119,7 @@ def test_no_secret_is_in_the_cassette(recorded):
 
 
 def test_a_run_refuses_a_recorded_cassette(recorded):
-    """A run refuses it, and the error names the programs that can use it."""
+    """A run refuses a cassette from the recorder, and the error names the programs that can use it."""
     with pytest.raises(JournalError) as refused:
         Cassette(str(recorded[0]), Head(script="x.lua", source="", args=[], account="default", emulated=False))
 
@@ -132,7 +132,7 @@ ECHO = "a-token-that-has-no-form"
 
 @contextmanager
 def echoing():
-    """An API whose answers contain the request, and depend on the path."""
+    """An API whose answers repeat the request and depend on the path."""
     heads = []
 
     class Api(http.server.BaseHTTPRequestHandler):
@@ -181,7 +181,7 @@ def echoing():
 
 
 def test_the_token_goes_only_to_the_api(tmp_path):
-    """It is sent to the API, not to other hosts, and is not on the cassette."""
+    """The recorder sends the token to the API and to no other host, and the cassette does not have it."""
     tape = tmp_path / "tape.jsonl"
     with echoing() as (real, heads), running(Recorder(real, str(tape))) as url, client(url, ECHO) as api:
         made = api.post("models/a/b/predictions", json={"input": {"key": "open sesame", "prompt": "x"}})
@@ -222,7 +222,7 @@ def test_an_unreachable_api(tmp_path):
 
 
 def test_invalid_destinations_of_a_recording(tmp_path):
-    """A directory as the file, and plain http to another machine, are refused at the start."""
+    """A directory as the file, or plain http to another machine, is refused at the start."""
     with pytest.raises(UsageError, match="cannot write the cassette"):
         Recorder("http://127.0.0.1:1", str(tmp_path))
     with pytest.raises(ConfigurationError, match=r"--to: .* is plain http"):
@@ -230,7 +230,7 @@ def test_invalid_destinations_of_a_recording(tmp_path):
 
 
 def test_the_command(tmp_path):
-    """Its first line is the URL, and SIGTERM ends it with the recorded calls."""
+    """The command's first line is the URL, and SIGTERM ends the command with the recorded calls."""
     tape = tmp_path / "tape.jsonl"
     with running(Emulator()) as real:
         command = [sys.executable, "-m", "kosmolua", "emulator:record", "--output", str(tape), "--to", real]
@@ -243,5 +243,5 @@ def test_the_command(tmp_path):
             _, said = process.communicate(timeout=20)
 
     assert (first["to"], first["output"], account["username"]) == (real, str(tape), "emulator")
-    assert told[1].endswith(f"export REPLICATE_URL={first['url']}\n")  # the program has a token of its own
+    assert told[1].endswith(f"export REPLICATE_URL={first['url']}\n")  # the program has its own token
     assert (process.returncode, said) == (0, f"kosmo: {tape}: 1 calls recorded\n")

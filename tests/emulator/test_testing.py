@@ -24,7 +24,7 @@ def api(replicate_emulator):
 
 
 def test_programs_find_the_emulator(replicate_emulator):
-    """The environment points Replicate's clients and started programs to the emulator."""
+    """The environment points Replicate's clients and child processes to the emulator."""
     source = "return (replicate.run('meta/meta-llama-3-8b-instruct', { prompt = 'rain', max_tokens = 4 }))"
     command = [sys.executable, "-m", "kosmolua", "lua", "--write", "allow", "-e", source]
     ran = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -36,7 +36,7 @@ def test_programs_find_the_emulator(replicate_emulator):
     assert replicate_emulator.token == os.environ["REPLICATE_API_TOKEN"] == TOKEN
 
 
-def test_time_is_under_control(replicate_emulator, api):
+def test_the_test_controls_time(replicate_emulator, api):
     """A slow prediction ends at once when time is advanced, and its files expire an hour later."""
     job = api.post(VIDEO, json={"input": {"prompt": "x"}}).json()
     replicate_emulator.advance(100)
@@ -49,8 +49,8 @@ def test_time_is_under_control(replicate_emulator, api):
 
 
 @pytest.mark.replicate_emulator(speed=1000)
-def test_time_passes_by_itself(api):
-    """A polling program sees its prediction end; models are as fast as the mark says."""
+def test_the_mark_sets_the_speed(api):
+    """A polling program sees its prediction end; the mark sets the models' speed."""
     started = time.monotonic()
     done = api.post(VIDEO, json={"input": {"prompt": "x"}}, headers={"Prefer": "wait"}).json()
 
@@ -70,7 +70,7 @@ def test_a_sleeping_thread_is_woken(replicate_emulator):
 
 @pytest.mark.replicate_emulator(faults=["503:read"])
 def test_faults(replicate_emulator, api):
-    """Faults come from the mark, or are added during the test; an unknown one is refused."""
+    """Faults come from the mark or are added during the test; an unknown fault is refused."""
     marked = [api.get("/account").status_code for _ in range(2)]
     replicate_emulator.fail("429:create:retry_after=3")
     added = [api.post(VIDEO, json={"input": {"prompt": "x"}}).status_code for _ in range(2)]
@@ -92,7 +92,7 @@ def test_without_the_fixture():
 
 @pytest.mark.replicate_emulator(proxy=True)
 def test_as_a_proxy(replicate_emulator):
-    """Programs that know the API by its own name alone reach the emulator too, by their environment."""
+    """The environment also leads programs that only know the API's own name to the emulator, as a proxy."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     account = httpx.get("https://api.replicate.com/v1/account", headers=headers).json()
     source = (
@@ -105,7 +105,7 @@ def test_as_a_proxy(replicate_emulator):
 
 @pytest.mark.replicate_emulator(faults="503:read")
 def test_a_single_fault(api):
-    """A text is one fault."""
+    """A single fault can be given as a string."""
     assert [503, 200] == [api.get("/account").status_code for _ in range(2)]
 
 
@@ -128,8 +128,8 @@ def test_a_single_fault(api):
         ("streams='id'", "streams: expected guide or ids, got 'id'\n"),
     ],
 )
-def test_what_the_mark_cannot_be(tmp_path, options, message):
-    """The test fails at its setup with a message and a hint, and without a traceback."""
+def test_invalid_marks(tmp_path, options, message):
+    """The test fails during setup with a message and a hint, without a traceback."""
     (tmp_path / "conftest.py").write_text('pytest_plugins = ["kosmolua.testing"]\n')
     test = f"import pytest\n\n@pytest.mark.replicate_emulator({options})\ndef test_it(replicate_emulator): pass\n"
     (tmp_path / "test_it.py").write_text(test)

@@ -1,4 +1,4 @@
-"""Programs that cannot set the address of the API reach an emulator or a recorder as their proxy."""
+"""Programs that cannot set the API's address use an emulator or a recorder as their proxy."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSED = "403 Only api.replicate.com:443 is served here; name other hosts in NO
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory):
-    """The paths of a certificate for the name of the API, and of its key."""
+    """The paths of a certificate for the API's name and of the certificate's key."""
     return make_certificate(str(tmp_path_factory.mktemp("tunnel")), "api.replicate.com")
 
 
@@ -49,7 +49,7 @@ def client(proxy, certificate, token=TOKEN):
 
 
 def picture(api):
-    """A program that knows the API by its own name alone: one create, and a read of the file."""
+    """Run a program that only knows the API by its own name: it creates one prediction and reads the file."""
     made = api.post(
         "models/black-forest-labs/flux-schnell/predictions", json={"input": SMALL}, headers={"Prefer": "wait"}
     )
@@ -58,7 +58,7 @@ def picture(api):
 
 
 def test_the_api_by_its_own_name(certificate):
-    """URLs in answers have the API's name too, and one connection takes several requests."""
+    """URLs in answers also have the API's own name, and one connection takes several requests."""
     with proxying(Emulator(speed=100), certificate) as proxy, client(proxy, certificate) as api:
         url, content = picture(api)
         kept = api.get("account").headers.get("connection")
@@ -67,7 +67,7 @@ def test_the_api_by_its_own_name(certificate):
 
 
 def test_the_same_server_still_has_an_address(certificate):
-    """Programs that can set the address use it next to those that use the proxy."""
+    """Programs that can set the address use it at the same time as programs that use the proxy."""
     with proxying(Emulator(), certificate) as proxy, client(proxy, certificate) as api:
         through = api.get("account").json()
         direct = httpx.get(f"{proxy}/v1/account", headers={"Authorization": "Bearer x"}).json()
@@ -79,7 +79,7 @@ def test_the_same_server_still_has_an_address(certificate):
     "url", ["https://example.com/", "https://api.replicate.com:8443/v1/account", "https://stream.replicate.com/"]
 )
 def test_other_hosts_are_refused(certificate, url):
-    """Nothing is passed on, and the client's error says why."""
+    """A tunnel to another host is refused, nothing is sent there, and the client's error says why."""
     with proxying(Emulator(), certificate) as proxy, client(proxy, certificate) as api:
         with pytest.raises(httpx.ProxyError) as refused:
             api.get(url)
@@ -88,7 +88,7 @@ def test_other_hosts_are_refused(certificate, url):
 
 
 def test_without_the_option_it_refuses_to_be_a_proxy():
-    """A server that was not started as one says how to."""
+    """A server that was not started as a proxy refuses CONNECT and says how to start one."""
     with running(Emulator()) as url, httpx.Client(proxy=url.removesuffix("/v1")) as api:
         with pytest.raises(httpx.ProxyError) as refused:
             api.get(f"{API}/account")
@@ -112,7 +112,7 @@ def test_nested_tunnels_are_refused(certificate):
 
 
 def test_a_client_that_does_not_trust_the_certificate(certificate):
-    """Its connection ends, and the server continues, also after a client that sends no TLS."""
+    """The connection of such a client ends, and the server continues, also after a client that sends no TLS."""
     with proxying(Emulator(), certificate) as proxy:
         with httpx.Client(proxy=proxy) as stranger, pytest.raises(httpx.ConnectError, match="verify failed"):
             stranger.get(f"{API}/account")
@@ -132,8 +132,8 @@ def test_a_client_that_does_not_trust_the_certificate(certificate):
 @pytest.mark.parametrize(
     ("name", "accepted"), [("api.replicate.com", True), ("x.localhost", True), ("example.com", False)]
 )
-def test_its_key_makes_no_certificates_for_other_hosts(certificate, tmp_path, name, accepted):
-    """Programs trust the certificate as an authority; it is one for these names alone."""
+def test_the_certificate_is_valid_for_no_other_hosts(certificate, tmp_path, name, accepted):
+    """Clients trust the certificate as an authority, and it is limited to the API's name and localhost."""
     key, request, made = (str(tmp_path / part) for part in ("key.pem", "request.pem", "made.pem"))
     extensions = tmp_path / "extensions"
     extensions.write_text(f"subjectAltName=DNS:{name}\n")
@@ -150,7 +150,7 @@ def test_its_key_makes_no_certificates_for_other_hosts(certificate, tmp_path, na
 
 
 def test_a_recorder_as_the_proxy(certificate, tmp_path):
-    """A program is recorded without an address, and replayed without one; its token is not on the cassette."""
+    """A program without an address setting is recorded and replayed through the proxy; the cassette has no token."""
     tape = tmp_path / "tape.jsonl"
     with running(Emulator(speed=100)) as real, proxying(Recorder(real, str(tape)), certificate) as proxy:
         with client(proxy, certificate) as api:
@@ -163,7 +163,7 @@ def test_a_recorder_as_the_proxy(certificate, tmp_path):
 
 @contextmanager
 def commanded(*arguments):
-    """A command that serves, and its first line."""
+    """The process of a serving command, and its first output line."""
     command = [sys.executable, "-m", "kosmolua", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -197,8 +197,8 @@ def test_the_commands(tmp_path, official_python, official_javascript):
     assert (TOKEN in tape.read_text(), len(tape.read_text().splitlines()) > 4) == (False, True)
 
 
-def test_a_proxy_over_tls_is_not_offered():
-    """The options exclude each other."""
+def test_https_and_proxy_exclude_each_other():
+    """The two options cannot be combined."""
     command = [sys.executable, "-m", "kosmolua", "emulator:serve", "--https", "--proxy"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
 

@@ -1,4 +1,6 @@
-"""Creates predictions until a budget ends it: ``spender.py TIMES``. Prints how many were made, and why it ended."""
+"""Create predictions until a budget ends the loop: ``spender.py TIMES``. Prints the number created and the reason for
+the end.
+"""
 
 import sys
 

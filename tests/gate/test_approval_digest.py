@@ -1,4 +1,4 @@
-"""What a decision is bound to: two calls that differ in anything have different digests."""
+"""A decision is bound to a digest: two calls that differ in any way have different digests."""
 
 import hashlib
 from itertools import combinations
@@ -15,7 +15,7 @@ from kosmolua.replicate.structs import FileContent, LocalFile
 
 
 class Asked(Struct):
-    """Arguments with an input."""
+    """The arguments of a call with this input."""
 
     input: dict[str, Any]
 
@@ -44,7 +44,9 @@ def held(path, data):
 
 
 def test_calls_that_differ_have_different_digests():
-    """In function, account, a field, a type, a file's path or content, or by a table that looks like a file."""
+    """Calls can differ in function, account, a field, a type, a file's path or content, or a table that looks like a
+    file.
+    """
     calls = [
         ("create_prediction", "a", {}),
         ("create_training", "a", {}),
@@ -93,15 +95,15 @@ def test_calls_that_differ_have_different_digests():
     assert [] == [(calls[a], calls[b]) for a, b in combinations(range(len(calls)), 2) if digests[a] == digests[b]]
 
 
-def test_a_file_counts_with_its_content():
+def test_a_file_counts_by_its_content():
     """The path of a file and the content that was read from it have the same digest."""
     named = digest_of("create_file", "a", {"content": LocalFile(path="p")}, Contents())
 
     assert named == digest_of("create_file", "a", {"content": held("p", b"a")}, None)
 
 
-def test_a_file_that_changes_after_its_digest_is_not_sent_whole(tmp_path):
-    """A decision is bound to the content: another one of the same length ends before its last piece."""
+def test_a_file_that_changes_after_its_digest_is_not_sent_completely(tmp_path):
+    """A decision is bound to the content: sending other content of the same length stops before the last piece."""
     path = tmp_path / "a.bin"
     path.write_bytes(b"a" * 600_000)
     content = Files((str(tmp_path),)).content(str(path))
@@ -116,7 +118,7 @@ def test_a_file_that_changes_after_its_digest_is_not_sent_whole(tmp_path):
     assert 2 == len(sent)
 
 
-def test_pinned_files_are_those_that_are_sent(tmp_path):
+def test_pinned_files_are_sent_unchanged(tmp_path):
     """A small file in an input is sent as it was when its digest was computed, or not at all."""
     path = tmp_path / "a.txt"
     path.write_bytes(b"harmless")

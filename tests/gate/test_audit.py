@@ -1,4 +1,4 @@
-"""The audit log: whole lines, readable by its owner only, bounded, and without what was sent."""
+"""The audit log has whole lines, is readable only by its owner, has a size limit, and does not have what was sent."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def writer(path, warnings=None, run="r1", **options):
 
 
 def test_an_entry_says_who_and_what(path):
-    """One JSON object per line, with the run's facts first, in a file of its owner."""
+    """Each line is one JSON object with the run's facts first; the file is private to its owner."""
     made = writer(path)
     made.write(ENTRY)
     made.close()
@@ -45,7 +45,7 @@ def test_an_entry_says_who_and_what(path):
 
 
 def test_a_full_file_is_rotated(path):
-    """Some older files stay, in order, and the others are deleted."""
+    """Some older files are kept in order, and the others are deleted."""
     made = writer(path, max_size=1000)
     for number in range(200):
         made.write(Entry("get_account", "default", "read", float(number)))
@@ -72,7 +72,7 @@ for number in range(200):
 
 
 def test_many_processes_write_whole_lines(path):
-    """Also during rotation no line is cut, and none of the kept files is lost."""
+    """No line is cut, also during rotation, and none of the kept files is lost."""
     processes = [subprocess.Popen([sys.executable, "-c", WRITE_MANY, path, f"r{n}"]) for n in range(4)]
 
     assert [0] * 4 == [process.wait(30) for process in processes]
@@ -88,7 +88,7 @@ def test_many_processes_write_whole_lines(path):
 
 
 def test_many_threads_write_whole_lines(path):
-    """The first thread opens the file, and it stays open for all."""
+    """The first thread opens the file, which is then open for all threads."""
     warnings = []
     made = writer(path, warnings, max_size=150_000)
     with ThreadPoolExecutor(16) as pool:
@@ -100,7 +100,7 @@ def test_many_threads_write_whole_lines(path):
 
 
 def test_invalid_lines_are_skipped(path):
-    """A truncated or foreign line does not hide others."""
+    """A truncated or foreign line does not hide other lines."""
     made = writer(path)
     made.write(ENTRY)
     made.close()
@@ -115,7 +115,7 @@ def test_invalid_lines_are_skipped(path):
 
 @pytest.mark.parametrize("there", ["directory", "link"])
 def test_an_unwritable_log_stops_nothing(path, tmp_path, there):
-    """It is reported once, with path and reason. A link is not followed."""
+    """A failing log is reported once, with path and reason. A link is not followed."""
     os.makedirs(os.path.dirname(path))
     if there == "directory":
         os.mkdir(path)
@@ -138,7 +138,9 @@ def refusal(at, account="default", code="permission_denied", function="create_pr
 
 
 def test_equal_refusals_are_one_entry(path):
-    """With their number and the times of the first and the last; different ones stay separate."""
+    """The entry has the number of refusals and the times of the first and the last; different refusals have separate
+    entries.
+    """
     made = writer(path)
     for number in range(12_345):
         made.write(refusal(float(number)))
@@ -153,7 +155,7 @@ def test_equal_refusals_are_one_entry(path):
 
 
 def test_the_first_refusals_are_written_at_once(path):
-    """A killed process hides only their number."""
+    """If the process is killed, only the number of further refusals is lost."""
     made = writer(path)
     for number in range(150):
         made.write(refusal(float(number)))
@@ -164,7 +166,7 @@ def test_the_first_refusals_are_written_at_once(path):
 
 
 def test_a_run_has_a_share_of_the_log(path):
-    """Calls beyond it are counted by outcome, and sent writes have their own share."""
+    """Calls beyond the run's share are only counted by outcome; sent writes have a separate share."""
     made = writer(path, share=20_000)
     for number in range(5_000):
         made.write(Entry("get_account", "default", "read", float(number), outcome="ok", status=200))
@@ -184,7 +186,7 @@ def test_a_run_has_a_share_of_the_log(path):
 
 
 def test_a_long_run_has_a_share_of_each_day(path):
-    """A server that runs for months keeps being recorded."""
+    """Calls of a server that runs for months continue to be recorded."""
     made = writer(path, share=2_000)
     for day in range(3):
         for number in range(100):
@@ -196,7 +198,7 @@ def test_a_long_run_has_a_share_of_each_day(path):
 
 
 def test_a_run_cannot_displace_entries_of_others(path):
-    """Neither refused nor executed calls of any number of kinds push out other runs."""
+    """Neither refused nor executed calls, of any number of kinds, push out entries of other runs."""
     before = writer(path, run="before")
     before.write(ENTRY)
     before.close()

@@ -1,4 +1,4 @@
-"""Budgets: reserved before a call is sent, released if nothing was created, and correct with many threads."""
+"""Budgets are reserved before a call is sent, released if nothing was created, and correct with many threads."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -70,7 +70,7 @@ def prediction(identifier, status="starting", **more):
     ],
 )  # fmt: skip
 def test_a_budget_ends_the_calls(server, session, force, caps, calls, sent, flag):
-    """At exactly its number, also with --force; the hint names the flag that raises it."""
+    """Calls end at exactly the budget's number, also with --force; the hint names the flag that raises the budget."""
     made = session(caps=caps, force=force)
     for call in calls[:-1]:
         made.call(*(call if isinstance(call, tuple) else (call, {})))
@@ -130,7 +130,7 @@ def test_unsent_calls_cost_nothing(server, session):
 
 
 def test_a_rejected_create_does_not_count_as_a_prediction(server, session):
-    """A 422 does not count for --max-predictions; a 500 does, since it may have started one."""
+    """A 422 does not count for --max-predictions; a 500 does, because a prediction may have started."""
     made = session(caps=Caps(predictions=1))
     server.answers.append(Answer(422, b'{"detail": "no"}'))
     with pytest.raises(ApiError):
@@ -146,7 +146,7 @@ def test_a_rejected_create_does_not_count_as_a_prediction(server, session):
 
 
 def test_seconds_of_compute_are_the_apis_own(server, session):
-    """Ended jobs count as metrics.predict_time, running ones by the clock."""
+    """Ended jobs count with metrics.predict_time, and running jobs by the clock."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=10), clock=clock)
     server.answers.append(prediction("a"))
@@ -164,7 +164,7 @@ def test_seconds_of_compute_are_the_apis_own(server, session):
 
 @pytest.mark.parametrize("seconds", ["-5", "1" + "0" * 310, "1e308", '"1.5"', "[]", "true"])
 def test_impossible_seconds_are_ignored(server, session, seconds):
-    """A server that reports impossible seconds gives nothing back to the budget, and ends no run."""
+    """Impossible seconds from a server never reduce the amount spent, and end no run."""
     made = session(caps=Caps(seconds_of_compute=10))
     server.default = prediction("a", "succeeded", metrics=f'{{"predict_time": {seconds}}}')
     made.call(*CREATE)
@@ -183,7 +183,7 @@ def test_an_unknown_status_counts_as_running(server, session, status):
 
 
 def test_an_answer_about_another_prediction_settles_nothing(server, session):
-    """A script cannot settle its seconds by reading another prediction."""
+    """A script cannot settle the seconds of a prediction by reading another one."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=10), clock=clock)
     server.answers.extend([prediction("a"), prediction("other", "succeeded", metrics='{"predict_time": 0}')])
@@ -199,17 +199,17 @@ def test_an_answer_about_another_prediction_settles_nothing(server, session):
     [("by/run", 2.0), ("owner/name", 30.0), ("OWNER/name:abc", 30.0)],
 )
 def test_cost_is_reserved_before_it_is_known(server, session, version, cost):
-    """By the price per run, or by sixty seconds of its hardware."""
+    """The reserved cost is the price per run, or the price of sixty seconds on the model's hardware."""
     made = session(caps=Caps(cost=cost + 0.1), prices=PRICES)
     made.call("create_prediction", {"version": version, "input": {}})
     assert cost == made.budget.spent()["cost"]
     with pytest.raises(LimitError, match="budget of"):
         made.call("create_prediction", {"version": version, "input": {}})
-    assert ["POST", "GET"] == [request.method for request in server.requests]  # whether the first has ended meanwhile
+    assert ["POST", "GET"] == [request.method for request in server.requests]  # whether or not the first has ended
 
 
 def test_the_actual_cost_replaces_the_estimate(server, session):
-    """After its end a prediction counts its own seconds."""
+    """After its end a prediction counts with its actual seconds."""
     made = session(caps=Caps(cost=40), prices=PRICES)
     server.answers.extend([prediction("a"), prediction("a", "succeeded", metrics='{"predict_time": 4}')])
     made.call(*CREATE)
@@ -221,7 +221,7 @@ def test_the_actual_cost_replaces_the_estimate(server, session):
 @pytest.mark.parametrize("version", ["no/price", "not/listed", "5c7d5dc6dd8b"])
 @pytest.mark.parametrize("force", [False, True])
 def test_an_unknown_price_needs_approval(server, session, version, force):
-    """It is never zero: a person decides, and without one the answer is no, also with --force."""
+    """An unknown price is never zero: a person decides, and without a person the call is refused, also with --force."""
     arguments = {"version": version, "input": {}}
     prompter = Scripted(["once"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES, force=force)
@@ -249,7 +249,7 @@ def test_approval_of_a_bare_version_covers_only_it(server, session):
 
 
 def test_approval_of_a_deployment_covers_only_it(server, session):
-    """Predictions of deployments have no known model either."""
+    """Predictions of deployments have no known model either, so "run" applies to that deployment only."""
     prompter = Scripted(["run", "no"])
     made = session(prompter, caps=Caps(cost=100), prices=PRICES)
     made.call("create_deployment_prediction", {"deployment_owner": "o", "deployment_name": "a", "input": {}})
@@ -275,8 +275,8 @@ CHANGED = {"deployment_owner": "o", "deployment_name": "d"}
     ],
 )
 @pytest.mark.parametrize("force", [False, True])
-def test_instances_that_keep_running_are_asked_about(server, session, function, arguments, asks, force):
-    """They cost money while idle: with a cap on cost a person decides; without one nobody is asked."""
+def test_always_on_instances_need_approval(server, session, function, arguments, asks, force):
+    """Idle instances cost money: with a cap on cost a person decides; without such a cap nobody is asked."""
     prompter = Scripted(["no"])
     made = session(prompter, caps=Caps(cost=0.00001), force=force)
     if asks:
@@ -292,8 +292,8 @@ def test_instances_that_keep_running_are_asked_about(server, session, function, 
     assert (1 if asks else 2) == len(server.requests)
 
 
-def test_what_runs_can_be_canceled(server, session):
-    """Only jobs that were started and not known to have ended are canceled; the log has it."""
+def test_running_jobs_can_be_canceled(server, session):
+    """Only jobs that the run started and that are not known to have ended are canceled; the log records it."""
     made = session(caps=Caps(calls=3))
     server.answers.extend([prediction("a"), prediction("b"), prediction("a", "succeeded")])
     made.call(*CREATE)

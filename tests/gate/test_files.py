@@ -1,4 +1,4 @@
-"""A script's files: the open directories and nothing else, for any path."""
+"""A script can use files in the open directories and no others, for any path."""
 
 import os
 import threading
@@ -32,7 +32,7 @@ def write(files, path, content=b"new"):
 
 
 def test_without_a_directory_no_file_is_open(tree):
-    """The refusal names the flag that opens one."""
+    """The refusal names the flag that opens a directory."""
     nothing = Files(base=str(tree))
 
     with pytest.raises(PermissionDeniedError) as caught:
@@ -43,7 +43,7 @@ def test_without_a_directory_no_file_is_open(tree):
 
 
 def test_files_inside_are_read_and_written(files, tree):
-    """By relative and absolute paths, also through a link that stays inside."""
+    """Relative and absolute paths work, also through a link whose target is inside."""
     (tree / "open" / "inner").symlink_to(tree / "open" / "deep")
 
     assert b"a" == files.read("open/deep/a.txt")
@@ -63,7 +63,7 @@ OUTSIDE = [
 
 @pytest.mark.parametrize("path", OUTSIDE)
 def test_files_outside_are_refused(files, path):
-    """Neither reading nor writing is possible, and nothing is created there."""
+    """A file outside can be neither read nor written, and nothing is created there."""
     with pytest.raises((PermissionDeniedError, UsageError)):
         files.read(path)
     with pytest.raises((PermissionDeniedError, UsageError)):
@@ -72,13 +72,13 @@ def test_files_outside_are_refused(files, path):
 
 @pytest.mark.parametrize("path", ["", "\0", "open/a\0b", "open/" * 1_000_000], ids=["empty", "NUL", "a NUL", "endless"])
 def test_invalid_paths_are_refused(files, path):
-    """The error is a sentence, not a ValueError of the system."""
+    """The error for an invalid path is a sentence, not the system's ValueError."""
     with pytest.raises(UsageError, match="expected a file path"):
         files.read(path)
 
 
-def test_a_link_that_leads_out(files, tree):
-    """A link to a file or directory outside is neither read nor written through."""
+def test_a_link_to_the_outside(files, tree):
+    """A link to a file or directory outside is followed neither for reading nor for writing."""
     (tree / "open" / "link.txt").symlink_to(tree / "secret.txt")
     (tree / "open" / "link").symlink_to(tree)
     (tree / "open" / "proc").symlink_to("/proc/self")
@@ -91,8 +91,8 @@ def test_a_link_that_leads_out(files, tree):
     assert "secret" == (tree / "secret.txt").read_text()
 
 
-def test_a_link_that_is_swapped_in_meanwhile(files, tree):
-    """Exchanging a directory for a link, however fast, never reveals the secret."""
+def test_a_directory_replaced_by_a_link(files, tree):
+    """Replacing a directory by a link, however fast, never reveals the secret."""
     (tree / "trap").mkdir()
     (tree / "trap" / "a.txt").write_text("secret")
     deep, aside, link = tree / "open" / "deep", tree / "open" / "aside", tree / "open" / "link"
@@ -129,7 +129,7 @@ def test_only_regular_files_are_opened(files, tree):
 
 
 def test_missing_files_are_reported(files):
-    """The error has the system's words."""
+    """The error for a missing file has the system's message."""
     with pytest.raises(UsageError, match=r"cannot read 'open/none\.txt': No such file or directory"):
         files.read("open/none.txt")
     with pytest.raises(UsageError, match=r"cannot write 'open/deep/a\.txt/x': Not a directory"):
@@ -137,14 +137,14 @@ def test_missing_files_are_reported(files):
 
 
 def test_a_file_that_is_too_large(tree, files):
-    """The file is not read into memory."""
+    """A file that is too large is not read into memory."""
     (tree / "open" / "big").write_bytes(b"x" * 11)
     with pytest.raises(UsageError, match="larger than 10 bytes"):
         files.read("open/big", limit=10)
 
 
 def test_a_write_that_fails_leaves_nothing(files, tree):
-    """The earlier file stays, and no partial one is left."""
+    """A failed write keeps the earlier file, and leaves no partial file."""
     (tree / "open" / "x").write_text("before")
     before = set(os.listdir(tree / "open"))
     with suppress(ZeroDivisionError), files.create("open/x", "replace") as target:
@@ -156,7 +156,7 @@ def test_a_write_that_fails_leaves_nothing(files, tree):
 
 
 def test_a_missing_directory_is_refused(tree):
-    """The error is reported when the run begins."""
+    """The error for a missing directory is reported when the run begins."""
     with pytest.raises(UsageError, match="--allow-read: not a directory: 'nowhere'"):
         Files(["nowhere"], base=str(tree))
 
@@ -168,7 +168,9 @@ def save(files, path, mode, source="", content=b"new"):
 
 
 def test_files_of_others_are_not_replaced(files, tree):
-    """It is an error before anything is fetched, unless overwriting is allowed; a run replaces its own files."""
+    """An existing file of another program is an error before any download, unless overwriting is allowed; a run
+    replaces its own files.
+    """
     (tree / "open" / "a.png").write_bytes(b"paid")
 
     with pytest.raises(UsageError, match="exists, and this run did not write it"):
@@ -180,7 +182,7 @@ def test_files_of_others_are_not_replaced(files, tree):
 
 
 def test_a_free_name_is_used(files, tree):
-    """A new name each time, except for the same source."""
+    """Each saved file gets a new name, except for the same source."""
     (tree / "open" / "a.png").write_bytes(b"paid")
 
     assert "open/a-2.png" == save(files, "open/a.png", "free", "one")
@@ -192,7 +194,7 @@ def test_a_free_name_is_used(files, tree):
 
 
 class Meanwhile:
-    """Files, with another process that writes one during a write."""
+    """Files, while another process creates a file during a write."""
 
     def __init__(self, files, path):
         self._files, self._path = files, path
@@ -216,8 +218,8 @@ def test_a_file_created_meanwhile_is_not_replaced(files, tree):
     }
 
 
-def test_a_resumed_run_knows_its_files(tree):
-    """By a record next to its journal; a file that took their place is not its own."""
+def test_a_resumed_run_recognizes_its_files(tree):
+    """A record next to the journal lists the run's files; a file that replaced one of them is not the run's."""
     first = Files([], ["open"], base=str(tree)).of_run(record=str(tree / "x.outputs" / "saved"))
     assert ["open/a", "open/b"] == [save(first, path, "new", "here") for path in ("open/a", "open/b")]
     (tree / "b").write_bytes(b"paid")
@@ -229,8 +231,8 @@ def test_a_resumed_run_knows_its_files(tree):
         save(later, "open/b", "new")
 
 
-def test_directories_are_made(files, tree):
-    """Below an open directory only."""
+def test_directories_are_created(files, tree):
+    """Directories are created only below an open directory."""
     assert "open/new/er/a.png" == save(files, "open/new/er/a.png", "new")
     assert b"new" == (tree / "open" / "new" / "er" / "a.png").read_bytes()
     for path in ("other/a.png", "open/.kosmo/new/a.png", "open/../other/a.png"):

@@ -1,4 +1,6 @@
-"""Budgets that outlive a run are never exceeded, by any number of processes, killed ones included; and they renew."""
+"""Budgets that outlive a run are never exceeded by any number of processes, including killed ones, and are renewed each
+period.
+"""
 
 import os
 import signal
@@ -60,7 +62,7 @@ def total(ledger, budget=DAY):
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["reserve", "reserve", "settle", "keep", "release", "unpriced", "name"]),
-        st.integers(0, 400),  # thousandths
+        st.integers(0, 400),  # thousandths of the budget's unit
         st.integers(0, 30),
         st.sampled_from(["default", "work"]),
     ),
@@ -71,7 +73,7 @@ STEPS = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(STEPS)
 def test_spent_and_reserved_never_exceed_a_cap(tmp_path_factory, steps):
-    """For any order of reserving, settling and releasing, at every commit, in every budget."""
+    """At every commit, for any order of reserving, settling and releasing, every budget stays within its cap."""
     path = tmp_path_factory.mktemp("ledger") / "ledger.sqlite"
     ledger, clock = Ledger(str(path), Clock()), Clock()
     budgets = [DAY, Allowance(name="work", period="month", cost=0.7, account="work")]
@@ -104,7 +106,7 @@ def test_spent_and_reserved_never_exceed_a_cap(tmp_path_factory, steps):
 
 
 def test_a_budget_can_be_spent_exactly(ledger):
-    """Ten tenths are one, in whole billionths."""
+    """Ten tenths equal one, because amounts are whole billionths."""
     made = ledger()
     for _ in range(10):
         assert made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default")).charge
@@ -115,7 +117,7 @@ def test_a_budget_can_be_spent_exactly(ledger):
 
 
 def test_a_charge_is_reserved_in_all_budgets_or_none(ledger):
-    """A charge is reserved in all budgets or in none."""
+    """A charge is reserved in all budgets, or in none of them."""
     made, small = ledger(), Allowance(name="small", period="week", cost=0.05)
     refused = made.reserve([DAY, small], Decimal("0.1"), Charge(Origin(), "default"))
 
@@ -124,7 +126,7 @@ def test_a_charge_is_reserved_in_all_budgets_or_none(ledger):
 
 
 def test_a_charge_is_settled_once(ledger):
-    """A second settlement changes nothing, nor does one of a released charge."""
+    """A second settlement changes nothing, nor does the settlement of a released charge."""
     made = ledger()
     charge = made.reserve([DAY], Decimal("0.3"), Charge(Origin(), "default")).charge
     made.settle(charge, Decimal("0.1"))
@@ -138,7 +140,7 @@ def test_a_charge_is_settled_once(ledger):
 
 
 def test_a_new_budget_includes_earlier_charges(ledger):
-    """By account, script and caller; later settlements go to the same total."""
+    """Earlier charges count by account, script and caller; later settlements change the same total."""
     made = ledger()
     charges = [
         made.reserve([DAY], Decimal("0.1"), Charge(Origin("", "/jobs/nightly.lua"), "work")).charge,
@@ -158,7 +160,7 @@ def test_a_new_budget_includes_earlier_charges(ledger):
 
 
 def test_a_budget_of_predictions_needs_no_price(ledger):
-    """Unknown prices are counted separately until they are known."""
+    """Predictions with unknown prices are counted separately until their prices are known."""
     made, two = ledger(), Allowance(name="two", period="day", predictions=2)
     assert all(made.reserve([two], None, Charge(Origin(), "default")).charge for _ in range(2))
 
@@ -169,7 +171,7 @@ def test_a_budget_of_predictions_needs_no_price(ledger):
 
 
 def test_a_new_period_starts_at_zero(ledger):
-    """A charge settled after midnight counts for the day of its reservation."""
+    """A charge that is settled after midnight counts for the day of its reservation."""
     clock = Clock()
     made = ledger(clock)
     charge = made.reserve([DAY], Decimal(1), Charge(Origin(), "default")).charge
@@ -197,14 +199,16 @@ def test_a_new_period_starts_at_zero(ledger):
     ],
 )  # fmt: skip
 def test_periods_begin_at_midnight_of_their_zone(period, zone, at, start, end):
-    """Weeks begin on Monday, months on the first day."""
+    """Weeks begin on Monday, and months on the first day."""
     found = bounds(period, zone, datetime.fromisoformat(at).timestamp())
 
     assert (start, end) == tuple(shown(each, zone) for each in found)
 
 
 def test_an_interrupted_call_is_charged_once(ledger):
-    """Its next attempt uses the first reservation, also in a full budget; another call at its place does not."""
+    """The next attempt of an interrupted call uses the first reservation, even in a full budget; another call in its
+    place does not.
+    """
     made, first = ledger(), Charge(Origin(), "default", place="run/0/1")
     charge = made.reserve([DAY], Decimal("0.8"), first).charge
     again = made.reserve([DAY], Decimal("0.8"), msgspec.structs.replace(first, again=True))
@@ -215,8 +219,8 @@ def test_an_interrupted_call_is_charged_once(ledger):
     assert charge < made.reserve([DAY], Decimal("0.1"), other).charge
 
 
-def test_a_ledger_of_the_version_before(ledger, tmp_path):
-    """Its content is kept."""
+def test_a_ledger_of_the_previous_version(ledger, tmp_path):
+    """The content of a ledger from the previous version is kept."""
     made = ledger()
     made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     made.close()
@@ -229,7 +233,7 @@ def test_a_ledger_of_the_version_before(ledger, tmp_path):
 
 
 def test_only_the_owner_can_read_the_file(ledger, tmp_path):
-    """With what SQLite puts next to it."""
+    """The files that SQLite puts next to the ledger are private too."""
     ledger().reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "state").iterdir()}
 
@@ -238,7 +242,7 @@ def test_only_the_owner_can_read_the_file(ledger, tmp_path):
 
 
 def test_a_forked_process_reopens_the_ledger(ledger):
-    """The parent sees its reservations."""
+    """The parent process sees the reservations of the forked process."""
     made = ledger()
     made.reserve([DAY], Decimal("0.1"), Charge(Origin(), "default"))
     child = os.fork()
@@ -252,7 +256,7 @@ def test_a_forked_process_reopens_the_ledger(ledger):
 
 @pytest.mark.parametrize("damage", ["not a database at all, but long enough to be looked at", "newer"])
 def test_an_unreadable_ledger_blocks_calls(ledger, tmp_path, damage):
-    """The error names its place, and it is not replaced."""
+    """The error names the ledger's path, and the ledger is not replaced."""
     path = tmp_path / "state" / "ledger.sqlite"
     path.parent.mkdir()
     if damage == "newer":
@@ -285,7 +289,7 @@ def spenders(count, times):
 
 
 class Auditor(threading.Thread):
-    """Reads the totals while others write, and collects those that exceed the budget."""
+    """A process that reads the totals while others write, and collects totals above the budget."""
 
     def __init__(self, cap):
         super().__init__(daemon=True)
@@ -303,7 +307,7 @@ class Auditor(threading.Thread):
         try:
             with sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=10) as file:
                 rows = file.execute("SELECT spent + reserved FROM totals").fetchall()
-        except sqlite3.OperationalError:  # its tables are being made
+        except sqlite3.OperationalError:  # its tables are still being created
             return
         self.reads += 1
         self.over += [amount for (amount,) in rows if amount > self.cap * 1_000_000_000]
@@ -314,11 +318,11 @@ class Auditor(threading.Thread):
 
 
 @pytest.mark.parametrize("kills", [0, 2])
-def test_many_processes_spend_one_budget(monkeypatch, tmp_path, kills):
-    """Never more than the budget, at any commit; orders of killed processes stay counted."""
+def test_many_processes_share_one_budget(monkeypatch, tmp_path, kills):
+    """No commit exceeds the budget; reservations of killed processes still count."""
     seen = threading.Semaphore(0)
     server = CountingServer(lambda _: seen.release())
-    cap = PROCESSES * TIMES * 0.02 / 2  # enough for half of them: each reserves two images and uses one
+    cap = PROCESSES * TIMES * 0.02 / 2  # enough for half of the processes: each reserves two images and uses one
     configured(monkeypatch, tmp_path, server, cap)
     auditor = Auditor(Decimal(repr(cap)))
     auditor.start()

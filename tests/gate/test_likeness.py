@@ -1,4 +1,4 @@
-"""Compares what was sent with what the API shows."""
+"""The comparison of a sent call with the prediction that the API shows."""
 
 import pytest
 
@@ -40,7 +40,7 @@ from kosmolua.replicate.structs import LocalFile
     ],
 )
 def test_inputs_are_compared(given, shown, verdict):
-    """JSON-equal values match, and so does a secret; values that the API may have moved or added are uncertain."""
+    """JSON-equal values and secrets match; values that the API may have moved or added are uncertain."""
     assert verdict == alike(given, shown)
 
 
@@ -62,6 +62,6 @@ DEPLOYED = {"deployment_owner": "o", "deployment_name": "d", "input": {}}
         (DEPLOYED, {"model": "x/y"}, "maybe"),
     ],
 )
-def test_what_runs_is_compared(given, item, verdict):
-    """By model, version or deployment, as named by the call."""
+def test_model_version_and_deployment_are_compared(given, item, verdict):
+    """The comparison uses the model, version or deployment that the call named."""
     assert verdict == likeness("prediction", given, {"input": {}, **item})

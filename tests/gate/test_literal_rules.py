@@ -1,4 +1,4 @@
-"""Rules are literal: numbers in any spelling, models in any form, and "always" exactly as asked."""
+"""Rules are literal: numbers match in any spelling, models in any form, and "always" allows exactly what was asked."""
 
 import pytest
 
@@ -61,7 +61,7 @@ FOUR = [
 @pytest.mark.parametrize("rule", [4, 4.0])
 @pytest.mark.parametrize("given", FOUR)
 def test_a_number_matches_every_spelling(rule, given):
-    """Every spelling that the API reads as that number counts, for rules that deny and that allow."""
+    """Every spelling that the API reads as the number matches, in rules that deny and in rules that allow."""
     arguments = {"version": VERSION, "input": {"n": given}}
 
     assert "deny" == verdict(ruled(about(rule)), "create_prediction", arguments)
@@ -76,7 +76,7 @@ def test_other_values_do_not_match_a_number(given):
 
 @pytest.mark.parametrize("given", ["0.1", ".1", "1e-1", 0.1, "0.10000000000000001"])
 def test_a_fraction_is_compared_as_a_number(given):
-    """Also with more digits than a double keeps."""
+    """Fractions are compared exactly, also with more digits than a double has."""
     assert "deny" == verdict(ruled(about(0.1)), "create_prediction", {"version": VERSION, "input": {"n": given}})
 
 
@@ -84,7 +84,7 @@ def test_a_fraction_is_compared_as_a_number(given):
     ("rule", "given"), [(True, [True, "true", "True", " yes", 1, "1"]), (False, [False, "off", "0", 0])]
 )
 def test_a_boolean_matches_every_spelling(rule, given):
-    """All words and numbers that the API reads as a boolean."""
+    """A boolean matches all words and numbers that the API reads as that boolean."""
     for value in given:
         arguments = {"version": VERSION, "input": {"n": value}}
         assert "deny" == verdict(ruled(about(rule)), "create_prediction", arguments), value
@@ -92,7 +92,7 @@ def test_a_boolean_matches_every_spelling(rule, given):
 
 
 def test_text_is_compared_as_text():
-    """A version that looks like a number is not one."""
+    """A version that looks like a number is compared as text."""
     rule = {"verdict": "deny", "arguments": {"version": "2e10"}}
 
     assert "deny" == verdict(ruled(rule), "create_prediction", {"version": "2e10", "input": {}})
@@ -108,7 +108,7 @@ ODD = ["meta/x:", " meta/x", "meta/x ", "meta//x", "meta/x/y", "/meta/x", "meta"
 @pytest.mark.parametrize("given", ODD)
 @pytest.mark.parametrize("verb", ["deny", "ask"])
 def test_an_unparsed_model_is_treated_strictly(given, verb):
-    """For each function and argument: rules that refuse apply, rules that allow do not."""
+    """For each function and argument, rules that refuse apply to the model, and rules that allow do not."""
     calls = [
         ("create_deployment", {**DEPLOYMENT, "model": given}),
         ("create_deployment", {**DEPLOYMENT, "version": given}),
@@ -122,7 +122,7 @@ def test_an_unparsed_model_is_treated_strictly(given, verb):
         ("get_model", {"model_owner": given, "model_name": "x"}),
     ]
     if given == "meta":
-        calls = calls[:1]  # elsewhere it is an owner, or a bare version
+        calls = calls[:1]  # for other functions it is an owner, or a bare version
     refusing = ruled({"verdict": verb, "arguments": {"model": "meta/*"}})
     allowing = ruled({"verdict": "allow", "arguments": {"model": "*"}}, write="deny")
 
@@ -145,7 +145,7 @@ def test_every_named_model_is_checked():
 
 @pytest.mark.parametrize("given", [" " + VERSION, "a/b", "a/b:", f"{VERSION}:", f"v/{VERSION}/x", "a b"])
 def test_an_unparsed_version_is_treated_strictly(given):
-    """A rule that denies versions applies, whatever model is named with it."""
+    """A rule that denies a version also applies to text that cannot be parsed, and to any model with that version."""
     rule = ruled({"verdict": "deny", "arguments": {"version": VERSION}})
 
     assert "deny" == verdict(rule, "create_prediction", {"version": given, "input": {}})
@@ -157,7 +157,7 @@ def test_an_unparsed_version_is_treated_strictly(given):
 
 
 def test_an_unparsed_deployment_is_treated_strictly():
-    """The denying rule applies."""
+    """A rule that denies the deployment applies."""
     rule = ruled({"verdict": "deny", "arguments": {"deployment": "acme/*"}})
     call = {"deployment_owner": "other", "deployment_name": "x", "input": {}}
 
@@ -167,7 +167,7 @@ def test_an_unparsed_deployment_is_treated_strictly():
 
 @pytest.mark.parametrize("version", ["evil/x:1", "evil/x"])
 def test_a_header_applies_to_every_named_model(version):
-    """A model besides the declared one is not declared."""
+    """A model that the header does not declare is refused, even next to a declared one."""
     needs = Needs(models=("acme/*",))
     with pytest.raises(PermissionDeniedError):
         needs.check(Call(resolve("create_deployment"), arguments={**DEPLOYMENT, "model": "acme/x", "version": version}))
@@ -178,8 +178,8 @@ def test_a_header_applies_to_every_named_model(version):
     [{"model": "meta"}, {"model": 4}, {"deployment": ""}, {"deployment": "x"}, {"input.n": float("nan")},
      {"input.n": float("inf")}],
 )  # fmt: skip
-def test_a_rule_that_can_match_nothing_is_an_error(rule):
-    """It would never deny, although it looks as if it did."""
+def test_a_rule_that_can_never_match_is_an_error(rule):
+    """Such a rule would never deny, although it seems to."""
     with pytest.raises(ConfigurationError, match=r"config.toml, rule 1: expected"):
         ruled({"verdict": "deny", "arguments": rule})
 
@@ -212,13 +212,13 @@ def test_always_writes_a_literal_rule(function, arguments, expected):
 
 
 @pytest.mark.parametrize("model", ODD)
-def test_no_rule_for_an_unparsed_model(model):
-    """No safe rule exists for it."""
+def test_no_rule_is_written_for_an_unparsed_model(model):
+    """No safe rule exists for a model that cannot be parsed."""
     assert narrow_rule(resolve("create_deployment"), {**DEPLOYMENT, "model": model}, "default") is None
 
 
-def test_a_price_is_accepted_for_what_was_asked_about(server):
-    """A yes for the run applies to that version, deployment or model only."""
+def test_a_price_is_accepted_only_for_the_target_in_question(server):
+    """A yes for the run applies only to that version, deployment or model."""
     prompter = Scripted(["run"] * 8)
     budget = Budget(Caps(cost=1))
     connect = lambda _: Client(token="r8_token", base_url=server.url)  # noqa: E731
@@ -235,7 +235,7 @@ LOOK_ALIKE = "m\u0435ta\u3164"
 
 @pytest.mark.parametrize("name", ["version", "model", "model_owner", "model_name", "deployment_owner", "destination"])
 def test_names_in_a_question_are_ascii(name):
-    """Look-alike and invisible letters are escaped."""
+    """Look-alike and invisible letters in names are escaped."""
     shown = render(Question("f", "default", "write", {name: f"{LOOK_ALIKE}/x"}))
 
     assert "m\\u0435ta\\u3164/x" in shown
@@ -243,7 +243,7 @@ def test_names_in_a_question_are_ascii(name):
 
 
 def test_free_text_in_a_question_is_readable():
-    """Only invisible characters are escaped."""
+    """In free text only invisible characters are escaped."""
     shown = render(
         Question("f", "default", "write", {"input": {"prompt": "схема\u3164 日本"}, "description": "é\u2800"})
     )
@@ -253,7 +253,7 @@ def test_free_text_in_a_question_is_readable():
 
 
 def test_the_rule_in_a_question_is_ascii():
-    """Like the names in it."""
+    """The rule in a question is escaped like the names in it."""
     rule = config.Rule("allow", "f", "default", {"version": LOOK_ALIKE})
 
     shown = render(Question("f", "default", "write", {}, always=rule), columns=120)

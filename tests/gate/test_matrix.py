@@ -1,4 +1,4 @@
-"""The permission matrix, counted by requests at a server: verdict x access x interface x flag."""
+"""The permission matrix of verdict, access, interface and flag, checked by counting requests at a server."""
 
 import json
 import os
@@ -33,7 +33,9 @@ DOORS = {
 @pytest.mark.parametrize("verdict", SENT)
 @pytest.mark.parametrize(("access", "target"), [("read", READ), ("write", WRITE)], ids=["read", "write"])
 def test_requests_by_verdict_and_flag(server, tmp_path, access, target, verdict, door, flag):
-    """Allowed calls are sent, asked and denied ones are not; force sends all, a dry run none."""
+    """Allowed calls are sent; calls that need approval or are denied are not. --force sends all calls, and a dry run
+    none.
+    """
     head, tail = DOORS[door](*target)
     command = [sys.executable, "-m", "kosmolua", *head, f"--{access}", verdict, *([flag] if flag else []), *tail]
     environment = {**os.environ, "REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_marked"}

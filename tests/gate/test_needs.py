@@ -25,7 +25,7 @@ local x = 1
 
 
 def test_a_header_is_read():
-    """Up to the first line of code; names in any form, models in any case."""
+    """The header ends at the first line of code; it has names in any form, and models in any case."""
     found = needs.read(HEADER, "flow.lua")
 
     assert ("create_prediction", "get_*") == found.functions
@@ -35,7 +35,7 @@ def test_a_header_is_read():
 
 
 def test_without_a_header_nothing_is_declared():
-    """A string that looks like a header is not one."""
+    """A string that looks like a header is not a header."""
     assert needs.Needs() == needs.read(b"local s = [[\n--@ needs: get_account\n]]", "a.lua")
 
 
@@ -74,7 +74,7 @@ def test_an_invalid_header_is_an_error(line, needle):
     ],
 )
 def test_the_run_is_limited_to_its_header(function, arguments, allowed):
-    """Functions and models that it does not name are refused, and calls whose model is unknown."""
+    """The run refuses functions and models that the header does not name, and calls whose model is unknown."""
     call = Call(resolve(function), "default", arguments)
     found = needs.read(HEADER, "flow.lua")
     if allowed:
@@ -84,8 +84,8 @@ def test_the_run_is_limited_to_its_header(function, arguments, allowed):
     return None
 
 
-def test_force_does_not_bypass_it(server):
-    """The header is the script's own, not the operator's policy."""
+def test_force_does_not_bypass_the_header(server):
+    """The header belongs to the script, not to the operator's policy, so --force does not bypass it."""
     run = Run(script="flow.lua", needs=needs.read(HEADER, "flow.lua"))
     policy = policy_of(config.load({}, write="allow"))
     with Session(lambda _: Client(token="t", base_url=server.url), policy, force=True, run=run) as made:

@@ -1,4 +1,4 @@
-"""A URL of the API is an operation: every fetch by URL refuses it in any spelling, and sends nothing."""
+"""A URL of the API is an operation: every fetch by URL refuses such a URL in any spelling, and sends nothing."""
 
 import pytest
 from recording_server import Answer
@@ -15,7 +15,7 @@ from kosmolua.replicate.client import Client
 from kosmolua.settings import config
 
 SECRET = "/v1/webhooks/default/secret"
-# Spellings of URLs of the API, each with its operation; {port} and {host} are the server's.
+# Spellings of API URLs, each with its operation; {port} and {host} are the server's.
 WRITTEN = {
     "plain": ("http://{host}:{port}" + SECRET, "get_default_webhook_secret"),
     "case of the scheme": ("HTTP://{host}:{port}" + SECRET, "get_default_webhook_secret"),
@@ -94,7 +94,7 @@ def test_a_url_of_the_api_is_refused_by_name(server, session, url, operation, wa
 @pytest.mark.parametrize("way", catalogue.TRANSFERS, ids=lambda way: way.name)
 @pytest.mark.parametrize("url", OTHER.values(), ids=OTHER)
 def test_addresses_without_files_are_refused(server, session, url, way):
-    """There are no files below the base, and ambiguous URLs are not sent."""
+    """The base URL has no files below it, and ambiguous URLs are not sent."""
     with pytest.raises(UsageError):
         session().open(way, {"url": written(url, server)})
 
@@ -103,7 +103,7 @@ def test_addresses_without_files_are_refused(server, session, url, way):
 
 @pytest.mark.parametrize(("url", "operation"), WRITTEN.values(), ids=WRITTEN)
 def test_a_redirect_to_the_api_is_refused(server, session, url, operation):
-    """Each address of a redirect is checked like the first one."""
+    """Each address of a redirect is checked like the first address."""
     server.default = Answer(302, b"", {"Location": written(url, server)})
 
     with pytest.raises(UsageError, match=operation):
@@ -116,7 +116,7 @@ def test_a_redirect_to_the_api_is_refused(server, session, url, operation):
     "location", ["/v1/account", "../v1/account", "..//v1/account", "//127.0.0.1:{port}/v1/account"]
 )
 def test_a_relative_redirect_is_resolved_first(server, session, location):
-    """The resolved address is refused."""
+    """The address after resolving the redirect is refused."""
     server.default = Answer(302, b"", {"Location": written(location, server)})
 
     with pytest.raises(UsageError, match="get_account"):
@@ -128,8 +128,8 @@ def test_a_relative_redirect_is_resolved_first(server, session, location):
 @pytest.mark.parametrize(
     "location", ["http://[", "//[::1", "https://xn--/", "http://a b/", "data:,x", "x" * 60_000, ""]
 )
-def test_a_redirect_to_nowhere_is_an_error(server, session, location):
-    """The error says so; an empty target repeats the request, and ends after a few times."""
+def test_a_redirect_to_an_invalid_target_is_an_error(server, session, location):
+    """The error names the invalid target; an empty target repeats the request, at most a few times."""
     server.default = Answer(302, b"", {"Location": location})
 
     with pytest.raises(KosmoError) as failed:
@@ -143,7 +143,7 @@ def test_a_redirect_to_nowhere_is_an_error(server, session, location):
     "path", ["/delivery/p/out.png", "/v1x/out.png", "/stream/p", "/a%20b/c%2Fd.png", "/x;v=1/y", "/replicate/out.png"]
 )
 def test_outputs_of_the_same_origin_are_fetched(server, session, path):
-    """Next to the base there are outputs and streams, as in the emulator, with the token that they need."""
+    """Outputs and streams next to the base URL, as in the emulator, are fetched with the token that they need."""
     server.default = Answer(200, b"content")
 
     found = session(f"http://127.0.0.1:{server.port}/replicate/v1").fetch(f"http://127.0.0.1:{server.port}{path}", 100)
@@ -153,7 +153,7 @@ def test_outputs_of_the_same_origin_are_fetched(server, session, path):
 
 
 def test_a_base_with_a_longer_path_is_compared_completely(server, session):
-    """Only addresses below the whole base are the API."""
+    """Only addresses below the whole base URL belong to the API."""
     made = session(f"http://127.0.0.1:{server.port}/replicate/v1")
 
     with pytest.raises(UsageError, match="get_account"):
@@ -166,7 +166,7 @@ def test_a_base_with_a_longer_path_is_compared_completely(server, session):
 
 @pytest.mark.parametrize("url", ["data:,hello", "DATA:,hello", "data:text/plain;base64,aGVsbG8="])
 def test_a_data_url_is_a_download(server, session, url):
-    """It is decided, charged and recorded like others, and sends nothing."""
+    """A data URL is decided, charged and recorded like other downloads, but no request is sent."""
     made = session()
 
     assert b"hello" == made.fetch(url, 100)
@@ -187,7 +187,7 @@ def test_a_data_url_is_a_download(server, session, url):
 )
 @pytest.mark.parametrize("url", ["data:,hello", "https://replicate.delivery/x"], ids=["data", "delivery"])
 def test_a_data_url_is_refused_as_a_download(session, url, options, error, outcome):
-    """By policy, header, budget and dry run, like other downloads."""
+    """Policy, header, budget and dry run refuse a data URL like other downloads."""
     made = session(**options)
 
     with pytest.raises(error):
@@ -198,7 +198,7 @@ def test_a_data_url_is_refused_as_a_download(session, url, options, error, outco
 
 @pytest.mark.parametrize("url", ["data:,x", "DATA:,x"])
 def test_a_data_url_is_not_a_stream(session, url):
-    """It has no events."""
+    """A data URL has no events, so streaming it is an error."""
     with pytest.raises(UsageError, match="stream: "):
         session().open(STREAM, {"url": url})
 
@@ -218,7 +218,7 @@ FORMS = {
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_token_is_removed_from_an_answer(server, session, form):
-    """From names and values at any depth; the call's note says so."""
+    """The token is removed from names and values at any depth, and the call's note says so."""
     server.default = Answer(200, f'{{"id": "Bearer {form}", "{form}": [["x{form}{form}"]], "rest": "50%"}}'.encode())
     made = session(token=TOKEN)
 
@@ -230,7 +230,7 @@ def test_the_token_is_removed_from_an_answer(server, session, form):
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
 def test_the_token_is_removed_from_an_error(server, session, form):
-    """From its detail; the note says so."""
+    """The token is removed from the error's detail, and the note says so."""
     server.default = Answer(
         400, f'{{"detail": "no such header: {form}", "invalid_fields": [{{"a": "{form}"}}]}}'.encode()
     )
@@ -246,7 +246,7 @@ def test_the_token_is_removed_from_an_error(server, session, form):
 
 @pytest.mark.parametrize("location", ["https://evil.example/{}", "{}://x", "https://{}.example/", "/v1/{}"])
 def test_the_token_is_removed_from_a_redirect(server, session, location):
-    """A server may include it in the target."""
+    """A server may include the token in the redirect's target, from which it is removed."""
     server.default = Answer(302, b"", {"Location": location.format("r8_MarkedToken12")})
 
     with pytest.raises(KosmoError) as refused:
@@ -256,7 +256,7 @@ def test_the_token_is_removed_from_a_redirect(server, session, location):
 
 
 def test_a_note_of_the_helper_is_kept(server, session):
-    """The entry has both notes."""
+    """The entry has both the helper's note and the note about the token."""
     server.default = Answer(200, f'{{"id": "{TOKEN}"}}'.encode())
     made = session(token=TOKEN)
     made.call("get_prediction", {"prediction_id": "p"}, note=lambda _: "looked")
@@ -265,7 +265,7 @@ def test_a_note_of_the_helper_is_kept(server, session):
 
 
 def test_the_token_is_removed_from_texts_and_files(server, session):
-    """For every form of an answer."""
+    """The token is removed from answers in every form."""
     server.default = Answer(200, f"before {TOKEN} after".encode(), {"X-Request-Id": f"a{TOKEN}"})
     made = session(token=TOKEN)
 
@@ -278,7 +278,7 @@ def test_the_token_is_removed_from_texts_and_files(server, session):
 
 @pytest.mark.parametrize("cut", range(0, len(TOKEN) + 12, 3))
 def test_the_token_is_masked_in_what_is_fetched(server, session, cut):
-    """A file keeps its length, whatever its pieces; the entry's note says so."""
+    """A file keeps its length, whatever its pieces are, and the entry's note says that the token was masked."""
     content = f"r8_r8_{TOKEN}r8_Marked".encode()
     chunks = b"".join(f"{len(part):x}\r\n".encode() + part + b"\r\n" for part in (content[:cut], content[cut:]) if part)
     server.default = Answer(
@@ -304,8 +304,8 @@ def test_an_answer_without_the_token_has_no_note(server, session):
     assert b'{"id": "r8_Marked", "logs": "\\u0041 50%|"}' == made.fetch(f"http://127.0.0.1:{server.port}/x", 100)
 
 
-def test_reading_a_file_is_one_entry(server, session):
-    """There is one entry per file."""
+def test_reading_a_file_adds_one_entry(server, session):
+    """Reading a file adds one entry to the log."""
     made = session()
     made.open(DOWNLOAD, {"url": f"http://127.0.0.1:{server.port}/x"}).close()
 

@@ -1,4 +1,4 @@
-"""Decisions are a pure function of rules and operation; without a rule the call is denied."""
+"""A decision depends only on the rules and the operation; without a rule the call is denied."""
 
 import msgspec
 import pytest
@@ -19,18 +19,18 @@ def rules(read="allow", write="ask"):
 
 @pytest.mark.parametrize("verdict", ["allow", "ask", "deny"])
 def test_each_class_has_its_verdict(verdict):
-    """The rule of the access class decides, and is named with its origin."""
+    """The rule of the access class decides, and the decision names it with its origin."""
     assert Decision(verdict, f"read={verdict} (--read)") == decide(rules(read=verdict), Call(READ))
     assert Decision(verdict, f"write={verdict} (--write)") == decide(rules(write=verdict), Call(WRITE))
 
 
 def test_without_a_rule_a_call_is_denied():
-    """Without a matching rule the call is denied."""
+    """A call that no rule matches is denied."""
     assert Decision("deny", "no rule") == decide(Policy(), Call(READ))
 
 
 def test_an_unknown_verdict_denies():
-    """An unknown verdict denies."""
+    """An unknown verdict counts as deny."""
     settings = config.Settings(
         url=config.DEFAULTS.url, read=config.Value("alow", "file"), write=config.Value("", "file")
     )
@@ -44,13 +44,13 @@ def test_an_unknown_verdict_denies():
     ("read", "from_script", "verdict"),
     [("allow", True, "ask"), ("allow", False, "allow"), ("ask", True, "ask"), ("deny", True, "deny")],
 )
-def test_a_secret_is_asked_for_from_scripts(read, from_script, verdict):
-    """Allowing reads does not give a script the webhook secret."""
+def test_a_script_needs_approval_for_the_secret(read, from_script, verdict):
+    """An allow for reads does not give a script the webhook secret."""
     assert verdict == decide(rules(read=read), Call(SECRET, from_script=from_script)).verdict
 
 
 def test_defaults():
-    """Reads are allowed and writes are asked about, with "default" as the origin."""
+    """Reads are allowed and writes need approval, with "default" as the origin."""
     assert ("read=allow (default)", "write=ask (default)") == tuple(
         decide(policy_of(config.DEFAULTS), Call(operation)).rule for operation in (READ, WRITE)
     )
@@ -60,7 +60,7 @@ def test_defaults():
 
 
 def ruled(*said, read="allow", write="ask", **flags):
-    """The policy of rules from one file, each as a table of TOML."""
+    """The policy with rules from one file, each rule as a TOML table."""
     settings = config.load({}, **flags)
     classes = {"read": config.Value(read, "file"), "write": config.Value(write, "file")}
     given = {name: value for name, value in classes.items() if name not in flags}
@@ -86,12 +86,12 @@ def creating(account="default", **arguments):
          creating("work"), "allow", 2),
         ([{"verdict": "deny", "functions": "create_prediction"}, {"verdict": "allow", "account": "work"}],
          creating(), "deny", 1),
-        # Of equals the strictest.
+        # Of equally specific rules the strictest applies.
         ([{"verdict": "allow", "functions": "create_*"}, {"verdict": "deny", "functions": "create_*"}],
          creating(), "deny", 2),
         ([{"verdict": "ask", "functions": ["create_*", "get_*"]}, {"verdict": "allow", "functions": "create_*"}],
          creating(), "ask", 1),
-        # A model, however it is named.
+        # A rule applies to a model, however the call names it.
         ([{"verdict": "deny", "arguments": {"model": "meta/*"}}], creating(version="meta/llama"), "deny", 1),
         ([{"verdict": "deny", "arguments": {"model": "Meta/*"}}], creating(version="META/llama:abc"), "deny", 1),
         ([{"verdict": "deny", "arguments": {"model": "meta/*"}}], creating(version="metal/x"), "allow", None),
@@ -104,7 +104,7 @@ def creating(account="default", **arguments):
     ],
 )  # fmt: skip
 def test_the_most_specific_rule_decides(rules, call, verdict, deciding):
-    """Of equally specific rules the strictest decides; without a rule the access class."""
+    """Of equally specific rules the strictest decides; if no rule matches, the rule of the access class decides."""
     found = decide(ruled(*(for_write(rule) for rule in rules), write="allow"), call)
 
     assert verdict == found.verdict
@@ -112,14 +112,14 @@ def test_the_most_specific_rule_decides(rules, call, verdict, deciding):
 
 
 def for_write(rule):
-    """A rule on arguments must name functions that have them."""
+    """A rule with conditions on arguments must name functions that have these arguments."""
     return {"functions": "create_prediction", **rule} if "arguments" in rule else rule
 
 
 @pytest.mark.parametrize("version", ["5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa", None])
 @pytest.mark.parametrize("verdict", ["allow", "deny", "ask"])
 def test_a_call_without_its_model_is_treated_strictly(verdict, version):
-    """A bare version hides its model: rules on models then only tighten, and the decision says so."""
+    """A bare version hides its model: rules on models can then only tighten, and the decision says so."""
     rule = {"verdict": verdict, "functions": "create_prediction", "arguments": {"model": "meta/*"}}
     found = decide(ruled(rule, write="ask"), creating(**({"version": version} if version else {})))
 
@@ -128,7 +128,7 @@ def test_a_call_without_its_model_is_treated_strictly(verdict, version):
 
 
 def test_a_flag_that_tightens_is_a_ceiling():
-    """No rule allows what --write deny forbids; --write allow yields to a rule."""
+    """No rule allows what --write deny forbids; but --write allow yields to a rule."""
     rule = {"verdict": "allow", "functions": "create_prediction"}
 
     assert "allow" == decide(ruled(rule, write="deny"), creating()).verdict
@@ -159,7 +159,7 @@ def test_a_secret_needs_a_rule_with_its_name():
     ],
 )  # fmt: skip
 def test_a_rule_without_effect_is_an_error(rule, needle, hint):
-    """It may be meant to deny, so it is not ignored."""
+    """A rule without effect may have been meant to deny, so it is not ignored."""
     with pytest.raises(ConfigurationError) as caught:
         ruled({"verdict": "deny", **rule})
 
@@ -181,7 +181,7 @@ def test_a_rule_without_effect_is_an_error(rule, needle, hint):
     st.randoms(),
 )
 def test_the_order_of_rules_never_matters(rules, account, random):
-    """Adding a rule that denies the call always denies it."""
+    """If a rule that denies the call is added, the call is always denied."""
     shuffled = random.sample(rules, len(rules))
     call = creating(account)
     exact = {"verdict": "deny", "functions": "create_prediction", "account": account}
@@ -204,8 +204,8 @@ def test_the_order_of_rules_never_matters(rules, account, random):
     st.sampled_from(["allow", "ask", "deny"]),
     st.booleans(),
 )
-def test_a_function_that_is_never_allowed(rules, write, by_flag):
-    """A function that is never callable is denied for all arguments; otherwise some call is allowed."""
+def test_a_function_that_can_never_be_called(rules, write, by_flag):
+    """A function that is never callable is denied for all arguments; for any other function some call is allowed."""
     ceilings = frozenset({"write"} if by_flag else ())
     policy = msgspec.structs.replace(ruled(*rules, write=write), ceilings=ceilings)
     models = ({"version": "a/b"}, {"version": "a/c"}, {"version": "b/b"}, {"version": "bare"})
@@ -215,7 +215,7 @@ def test_a_function_that_is_never_allowed(rules, write, by_flag):
 
 
 def test_absent_arguments_match_no_condition():
-    """A rule about webhooks matches calls that have one; an incomplete call may have one."""
+    """A rule about webhooks matches calls that have one; an incomplete call may still get one."""
     policy = ruled({"verdict": "deny", "arguments": {"webhook": "*"}}, write="allow")
     made = msgspec.structs.replace(creating(version="v"), complete=True)
     hooked = msgspec.structs.replace(creating(version="v", webhook="https://evil.example/x"), complete=True)
@@ -224,7 +224,7 @@ def test_absent_arguments_match_no_condition():
 
 
 def test_rules_for_other_functions_are_skipped():
-    """Rules are sorted by function once; a function without rules is decided by its class."""
+    """Rules are sorted by function once; a function without rules is decided by its access class."""
     said = tuple(
         (
             "config.toml",

@@ -1,4 +1,4 @@
-"""The progress of a run, from answers of the API and from invalid ones."""
+"""The progress of a run is computed from valid and invalid answers of the API."""
 
 from datetime import UTC, datetime
 
@@ -14,7 +14,7 @@ from kosmolua.services.progress import MAX_FILES, MAX_JOBS, MAX_TEXT, Progress, 
 from kosmolua.settings import config
 
 NOW = 1_700_000_000.0
-SKEW = 3_600.0  # of the API's clock against ours
+SKEW = 3_600.0  # offset of the API's clock from this machine's clock
 
 
 class Clock:
@@ -26,12 +26,12 @@ class Clock:
 
 
 def moment(seconds):
-    """A time of the API."""
+    """A time on the API's clock."""
     return datetime.fromtimestamp(NOW + SKEW + seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 class Told:
-    """A `Progress` that gets answers."""
+    """A `Progress` that receives answers."""
 
     def __init__(self, **options):
         self.clock = Clock()
@@ -53,7 +53,7 @@ def prediction(status, identifier="p1", **fields):
     return {"id": identifier, "status": status, "created_at": moment(0), **fields}
 
 
-def test_a_prediction_from_its_beginning_to_its_end(told):
+def test_a_prediction_from_start_to_end(told):
     """State, percent and seconds follow the answers."""
     told("create_prediction", prediction("starting"))
     assert Summary(0, {"starting": 1}, None, 0.0, []) == told.progress.summary()
@@ -72,7 +72,7 @@ def test_a_prediction_from_its_beginning_to_its_end(told):
 
 
 def test_a_create_in_flight(told):
-    """It counts until there is an answer or an error."""
+    """A create counts until it has an answer or an error."""
     operation = resolve("create_prediction")
     entry = Entry("create_prediction", "default", "write", NOW)
     told.progress.begins(entry, operation, {})
@@ -84,7 +84,7 @@ def test_a_create_in_flight(told):
 
 
 def test_predictions_of_others(told):
-    """A list updates known predictions; a read one counts, but not its compute."""
+    """A list updates only known predictions; a prediction that is read counts, but its compute does not."""
     told("create_prediction", prediction("starting"))
     page = [prediction("succeeded"), prediction("processing", "other"), None, {"id": []}]
     told("list_predictions", {"results": page})
@@ -99,7 +99,7 @@ def test_predictions_of_others(told):
     [("done", "{}", "succeeded"), ("done", '{"reason": "canceled"}', "canceled"), ("error", "{}", "failed")],
 )
 def test_a_stream_shows_the_end(told, event, data, status):
-    """A followed prediction needs no further read; the API may still report the rest."""
+    """A streamed prediction needs no further read; the API may still report the missing data."""
     told("create_prediction", prediction("starting", urls={"stream": "https://stream.replicate.com/1"}))
     told.progress.followed("https://stream.replicate.com/1", "output", "text")
     told.progress.followed("https://stream.replicate.com/1", event, data)
@@ -110,7 +110,7 @@ def test_a_stream_shows_the_end(told, event, data, status):
 
 
 def test_downloads(told):
-    """Downloads are listed while they run."""
+    """Downloads are listed while they are running."""
     told.progress.downloading("a.png", 10, None)
     told.progress.downloading("b.png", 10, 100)
     told.progress.downloading("a.png", -1, None)
@@ -130,7 +130,7 @@ def test_downloads(told):
     ],
 )
 def test_unexpected_answers(told, fields):
-    """With any types nothing breaks, and times stay within the run."""
+    """Answers with values of any type break nothing, and times stay within the run."""
     for function in ("create_prediction", "get_prediction", "list_predictions"):
         told(function, {**prediction("processing"), **fields})
         told(function, {**prediction("succeeded"), **fields})
@@ -141,8 +141,8 @@ def test_unexpected_answers(told, fields):
         assert job.created <= (job.started or NOW) <= (job.ended or NOW) <= NOW
 
 
-def test_what_is_kept_is_bounded(told):
-    """Long texts, deep and wide values, many files and predictions are truncated; each prediction is counted."""
+def test_stored_texts_are_limited(told):
+    """Long texts, deep and wide values, many files and many predictions are truncated; each prediction is counted."""
     deep = "end"
     for _ in range(100):
         deep = [deep]
@@ -156,7 +156,7 @@ def test_what_is_kept_is_bounded(told):
     assert MAX_FILES == len(told.progress.jobs[0].files)
 
 
-def test_without_a_report_no_texts_are_kept():
+def test_without_a_report_no_texts_are_stored():
     """The progress line needs only the states."""
     told = Told()
     told("create_prediction", prediction("succeeded", input={"a": 1}, output="b"))
@@ -165,7 +165,7 @@ def test_without_a_report_no_texts_are_kept():
     assert {"succeeded": 1} == told.progress.summary().states
 
 
-def test_a_watcher_is_shown_no_secret(server):
+def test_a_watcher_gets_no_secret(server):
     """The watcher sees the call for the webhook secret, but not the secret."""
     server.default.body = b'{"key": "whsec_marked"}'
     progress = Progress(keep=True)

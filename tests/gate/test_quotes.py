@@ -1,4 +1,4 @@
-"""Prices by billed metrics: the cost of recorded metrics, and the estimate for an input."""
+"""Prices by billed metrics give the cost of recorded metrics, and the estimate for an input."""
 
 import json
 from decimal import Decimal
@@ -25,7 +25,7 @@ def quoted(row):
 
 @ROW
 def test_recorded_metrics_give_their_cost(row):
-    """Exactly, in decimal; without billed metrics the cost is unknown."""
+    """The cost is exact and decimal; without billed metrics it is unknown."""
     metrics = row["metrics"]
     found = quoted(row).actual(metrics, metrics.get("predict_time"))
 
@@ -34,12 +34,12 @@ def test_recorded_metrics_give_their_cost(row):
 
 @pytest.mark.parametrize("row", [row for row in BILLED if "expected" in row], ids=lambda row: row["source"][:40])
 def test_an_input_determines_the_estimate(row):
-    """By its amounts and its variant, rounded up."""
+    """The estimate uses the amounts and the variant in the input, rounded up."""
     assert Decimal(row["expected"]) == quoted(row).expected(60)
 
 
 @ROW
-def test_a_price_is_read_as_it_is_written(row):
+def test_a_printed_price_can_be_read(row):
     """The output of `kosmo prices list` can be entered again."""
     price = price_of(row["price"], "price")
 
@@ -70,19 +70,19 @@ def test_a_price_is_read_as_it_is_written(row):
         ("unspecified_billing_metric", {"duration": 5}, None),
     ],
 )  # fmt: skip
-def test_amounts_that_an_input_requests(metric, given, amount):
-    """None if unknown, which is never zero."""
+def test_amounts_of_an_input(metric, given, amount):
+    """An unknown amount is None, never zero."""
     assert amount == amount_of(metric, given, {})
 
 
 def test_a_missing_input_uses_the_expected_amount():
-    """The input takes precedence."""
+    """An amount in the input takes precedence over the expected amount."""
     assert 500 == amount_of("token_output_count", {}, {"token_output_count": 500})
     assert 7 == amount_of("token_output_count", {"max_tokens": 7}, {"token_output_count": 500})
 
 
 def test_sums_do_not_drift():
-    """A thousand tenths of a cent are a dollar."""
+    """The sum of a thousand tenths of a cent is exactly one dollar."""
     quote = quote_of(price_of({"image_output_count": 0.001}, ""), None, {"num_outputs": 1000})
 
     assert Decimal(1) == quote.expected(60)
@@ -91,8 +91,8 @@ def test_sums_do_not_drift():
     )
 
 
-def test_a_variant_by_an_input():
-    """For facts that no metric shows; without a matching variant the price is unknown."""
+def test_a_variant_from_an_input():
+    """The input gives facts that no metric shows; without a matching variant the price is unknown."""
     price = price_of(
         {"variants": [{"when": {"input.mode": "pro"}, "run": 0.9}, {"when": {"input.mode": "standard"}, "run": 0.5}]},
         "",
@@ -105,7 +105,7 @@ def test_a_variant_by_an_input():
 
 
 @pytest.mark.parametrize("value", [-1, float("nan"), float("inf"), 2**60, "7", True, None, [], {}])
-def test_amounts_that_a_server_may_invent(value):
+def test_invalid_amounts_from_a_server(value):
     """Invalid amounts cost nothing."""
     quote = quote_of(price_of({"image_output_count": 0.1}, ""), None, {})
 

@@ -1,4 +1,4 @@
-"""Files that scripts never get, recognized by identity, whatever their names and the open directories."""
+"""Scripts never get reserved files, which are recognized by identity under any name and in any open directory."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ OWN = "it belongs to kosmolua's configuration directory"
 
 @pytest.fixture
 def home(tmp_path):
-    """A home with the product's directories in their default places, a project, and a directory of the script."""
+    """A home with the product's directories in their default places, a project, and a directory for the script."""
     for place in (".config/kosmolua", ".local/state/kosmolua/runs", ".cache/kosmolua/predictions", "project/.kosmo"):
         (tmp_path / place).mkdir(parents=True)
     (tmp_path / "own").mkdir()
@@ -32,12 +32,12 @@ def home(tmp_path):
 
 
 def opened(home, own=(), **environment):
-    """The files of a run with everything open."""
+    """The files of a run in which every directory is open."""
     return Files(["/"], ["/"], str(home / "project"), {"HOME": str(home), **environment}).of_run(own)
 
 
 def refused(files, path, why=""):
-    """The file can be neither read nor written, and the error names it."""
+    """Check that the file can be neither read nor written, and that the error names it."""
     for attempt in (files.read, lambda path: write(files, path)):
         with pytest.raises(PermissionDeniedError) as caught:
             attempt(str(path))
@@ -59,7 +59,7 @@ PRODUCT = [
 
 @pytest.mark.parametrize("file", PRODUCT)
 def test_the_products_directories(home, file):
-    """Configuration, state and cache, for existing and missing files."""
+    """Files in the configuration, state and cache directories are reserved, whether they exist or not."""
     if not (home / file).exists():
         with pytest.raises(PermissionDeniedError, match="not available to scripts"):
             opened(home).read(str(home / file))
@@ -72,7 +72,7 @@ def test_the_products_directories(home, file):
 
 @pytest.mark.parametrize("kind", ["CONFIG", "STATE", "CACHE"])
 def test_the_products_directories_by_variables(home, tmp_path, kind):
-    """KOSMO_ and XDG_ variables move them; the default ones stay reserved, since they may contain a token."""
+    """KOSMO_ and XDG_ variables move the directories; the default places remain reserved: they may have a token."""
     (home / "moved" / "kosmolua").mkdir(parents=True)
     (home / "moved" / "kosmolua" / "f").write_text(SECRET)
 
@@ -83,7 +83,7 @@ def test_the_products_directories_by_variables(home, tmp_path, kind):
 
 
 def test_a_reserved_directory_cannot_be_opened(home):
-    """Opening it, or one within it, by name opens nothing."""
+    """Opening a reserved directory, or a directory within it, by name has no effect."""
     environment = {"HOME": str(home)}
     for place in (".config/kosmolua", ".local/state/kosmolua/runs", "project/.kosmo"):
         files = Files([str(home / place)], [str(home / place)], str(home), environment)
@@ -93,7 +93,7 @@ def test_a_reserved_directory_cannot_be_opened(home):
 
 @pytest.mark.parametrize("spelling", [".kosmo", ".KOSMO", ".Kosmo"])
 def test_a_directory_of_settings(home, spelling):
-    """Of any project, in any spelling and depth, and a file of that name."""
+    """The settings of any project are reserved, in any spelling and depth, and so is a file with that name."""
     deep = home / "project" / "deep" / spelling / "deeper"
     deep.mkdir(parents=True)
     (deep / "f").write_text("f")
@@ -105,7 +105,7 @@ def test_a_directory_of_settings(home, spelling):
 
 
 def test_links_to_reserved_files_are_refused(home):
-    """Symbolic links to files and directories, chains of them, and hard links."""
+    """Symbolic links to files and directories, chains of links, and hard links are refused."""
     credentials = home / ".config/kosmolua/credentials.json"
     (home / "own" / "soft").symlink_to(credentials)
     (home / "own" / "softer").symlink_to("soft")
@@ -122,8 +122,8 @@ def test_links_to_reserved_files_are_refused(home):
         assert SECRET == (home / target).read_text()
 
 
-def test_settings_that_are_kept_elsewhere(home):
-    """If the product's file is a link, its target is reserved under any name."""
+def test_settings_that_are_stored_elsewhere(home):
+    """If the product's file is a link, the link's target is reserved under any name."""
     (home / "dotfiles").mkdir()
     for name in ("credentials.json", "config.toml"):
         os.rename(home / ".config/kosmolua" / name, home / "dotfiles" / name)
@@ -137,7 +137,7 @@ def test_settings_that_are_kept_elsewhere(home):
 
 
 def test_reserved_files_cannot_be_opened_by_descriptor(home):
-    """/proc/self/fd/N is the file that it refers to."""
+    """/proc/self/fd/N counts as the file that it refers to."""
     with open(home / ".config/kosmolua/credentials.json", "rb") as file:
         refused(opened(home), f"/proc/self/fd/{file.fileno()}", OWN)
         refused(opened(home), f"/dev/fd/{file.fileno()}", OWN)
@@ -150,7 +150,7 @@ KERNEL = ["/proc/self/environ", "/proc/self/mem", "/proc/1/environ", "/proc/sys/
 
 @pytest.mark.parametrize("path", KERNEL)
 def test_the_kernels_file_systems(home, path):
-    """Neither readable nor writable; the process's environment has the token."""
+    """These file systems can be neither read nor written, because the process's environment has the token."""
     if not os.path.exists(path):
         pytest.fail(f"{path} is on every Linux")
     for files in (opened(home), Files([os.path.dirname(path)], [os.path.dirname(path)], str(home))):
@@ -158,7 +158,7 @@ def test_the_kernels_file_systems(home, path):
 
 
 def test_devices_fifos_and_sockets(home):
-    """They are refused without being opened, since opening can block or have effects."""
+    """They are refused without being opened, because opening can block or have effects."""
     os.mkfifo(home / "own" / "fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(home / "own" / "socket"))
@@ -171,7 +171,7 @@ def test_devices_fifos_and_sockets(home):
 
 
 def test_files_of_the_run(home):
-    """Its journal with SQLite's files, and its report: before they exist, and under any name."""
+    """The run's journal with SQLite's files and its report are reserved, before they exist and under any name."""
     place = home / "own"
     own = [
         (str(place / "run.journal"), "the journal of this run"),
@@ -191,8 +191,8 @@ def test_files_of_the_run(home):
     write(opened(home), place / "page.html")
 
 
-def test_places_that_do_not_exist_yet(tmp_path):
-    """A script cannot create a directory that the product will create."""
+def test_reserved_places_that_do_not_exist_yet(tmp_path):
+    """A script cannot create a directory that the product will create later."""
     for place in (".config", ".local/state", ".cache", "own"):
         (tmp_path / place).mkdir(parents=True)
     files = Files(["/"], ["/"], str(tmp_path), {"HOME": str(tmp_path)})
@@ -202,8 +202,8 @@ def test_places_that_do_not_exist_yet(tmp_path):
     write(files, tmp_path / "own" / "kosmolua")
 
 
-def test_many_files_of_the_product_are_known_soon(home):
-    """Also if they have to be searched for a file with several names."""
+def test_many_files_of_the_product_are_searched_quickly(home):
+    """The check is fast even if many files must be compared with a file that has several names."""
     for number in range(3_000):
         (home / ".cache/kosmolua/predictions" / str(number)).touch()
     os.link(home / "own" / "a.txt", home / "own" / "b.txt")
@@ -215,8 +215,8 @@ def test_many_files_of_the_product_are_known_soon(home):
     assert time.process_time() - began < 1
 
 
-def test_files_next_to_reserved_ones_stay_open(home):
-    """A script's own files, and similar names."""
+def test_files_next_to_reserved_ones_are_usable(home):
+    """A script's own files, and files with similar names, are not reserved."""
     for place in (".config/other", ".config/kosmolua2", "project/kosmo", "project/.kosmos"):
         (home / place).mkdir()
         write(opened(home), home / place / "f", b"new")
@@ -227,7 +227,7 @@ def test_files_next_to_reserved_ones_stay_open(home):
 
 @pytest.mark.parametrize("unnamed", [True, False])
 def test_an_abandoned_write_leaves_nothing(tmp_path, unnamed):
-    """A later write raises an error, and the file does not get its name."""
+    """A later write raises an error, and the file never gets its name."""
     parts, directory = Parts(unnamed=unnamed), os.open(tmp_path, os.O_RDONLY)
 
     def give_up():

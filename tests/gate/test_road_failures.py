@@ -1,4 +1,4 @@
-"""Every failure on the path of a call becomes a recorded error with a code, loses no answer and leaves the host
+"""Every failure on the path of a call becomes a recorded error with a code, loses no answer, and leaves the host
 running.
 """
 
@@ -38,7 +38,7 @@ KINDS = [ValueError("odd"), RecursionError("deep"), OverflowError("large"), Memo
 
 
 class Once:
-    """Raises on the first call, and then returns the real object."""
+    """An object that raises on the first call and then returns the real object."""
 
     def __init__(self, error, behind=lambda *_: None):
         self.error, self.behind, self.calls = error, behind, 0
@@ -51,7 +51,7 @@ class Once:
 
 
 class Arguments(Mapping):
-    """A mapping of the embedding program that cannot be read."""
+    """A mapping from the embedding program that cannot be read."""
 
     def __init__(self, error):
         self._raise = Once(error)
@@ -67,7 +67,7 @@ class Arguments(Mapping):
 
 
 class BrokenClient(Client):
-    """Fails before anything is sent."""
+    """A client that fails before anything is sent."""
 
     def __init__(self, error, **options):
         super().__init__(**options)
@@ -78,7 +78,7 @@ class BrokenClient(Client):
 
 
 class BrokenBudget(Budget):
-    """Fails at one of its two steps."""
+    """A budget that fails at one of its two steps."""
 
     def __init__(self, step, error):
         super().__init__()
@@ -86,7 +86,7 @@ class BrokenBudget(Budget):
 
 
 class BrokenFiles(Files):
-    """A disk that cannot be read."""
+    """Files on a disk that cannot be read."""
 
     def content(self, path, *, limit=0):
         raise OSError(5, "Input/output error", path)
@@ -95,7 +95,7 @@ class BrokenFiles(Files):
 
 
 class BrokenTicket:
-    """A place in a journal that fails at a given step."""
+    """A journal entry that fails at a given step."""
 
     def __init__(self, step, error):
         self.open, self.unsure, self._fail = [], False, {step: Once(error)}
@@ -121,7 +121,7 @@ class Asked:
 
 @pytest.fixture
 def road(server, tmp_path):
-    """Makes sessions of a real client with an audit log in a file; `road.audit` reads it."""
+    """Make sessions of a real client with an audit log in a file; `road.audit` reads the log."""
     server.default = Answer(201, MADE)
     opened = []
 
@@ -145,7 +145,7 @@ def road(server, tmp_path):
 
 
 def failing(road, server, step, error):
-    """A session that fails at that step of its first call, and the call's arguments."""
+    """A session that fails at this step of its first call, and the call's arguments."""
     arguments, options = CREATE[1], {}
     match step:
         case "arguments":
@@ -173,7 +173,7 @@ def failing(road, server, step, error):
 @pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("step", ["arguments", "connect", "prompter", "remember", "reserve", "send"])
 def test_a_failure_before_the_answer_is_an_error_with_a_code(road, server, step, error):
-    """It is recorded under its code, and the session's next call works."""
+    """The failure is recorded under its code, and the session's next call works."""
     session, arguments = failing(road, server, step, error)
     with pytest.raises(KosmoError) as caught:
         session.call("create_prediction", arguments)
@@ -199,7 +199,7 @@ def test_a_failure_after_the_answer_keeps_the_answer(road, server, step):
 
 
 def test_a_bug_says_where_to_report_it(road, server):
-    """The message says so and where to report it; the stack names no directory."""
+    """The message says that it is a bug and where to report it; the stack names no directory."""
     session, arguments = failing(road, server, "send", ValueError("odd"))
     with pytest.raises(InternalError) as caught:
         session.call("create_prediction", arguments)
@@ -213,7 +213,7 @@ def test_a_bug_says_where_to_report_it(road, server):
 
 
 def test_a_token_in_an_exception_is_not_shown(road, server):
-    """Neither message nor stack shows it."""
+    """Neither the message nor the stack shows the token."""
     session, arguments = failing(road, server, "send", ValueError(f"Bearer {TOKEN}"))
     with pytest.raises(InternalError) as caught:
         session.call("create_prediction", arguments)
@@ -221,8 +221,8 @@ def test_a_token_in_an_exception_is_not_shown(road, server):
     assert TOKEN not in f"{caught.value} {caught.value.to_dict()}"
 
 
-def test_a_failed_create_counts_as_unanswered(road, server):
-    """It may have been sent, so it does not count as refused."""
+def test_a_failed_create_counts_as_uncertain(road, server):
+    """A create that failed may have been sent, so it does not count as refused."""
     session, arguments = failing(road, server, "send", ValueError("odd"))
     with pytest.raises(InternalError):
         session.call("create_prediction", arguments)
@@ -232,7 +232,7 @@ def test_a_failed_create_counts_as_unanswered(road, server):
 
 @pytest.mark.parametrize("step", ["send", "claim"])
 def test_a_failing_journal_is_an_error(road, step):
-    """Its exception is an error of the call."""
+    """The exception of a journal becomes an error of the call."""
     session, ticket = road(), BrokenTicket(step, ValueError("odd"))
     with pytest.raises(InternalError):
         session.call(*CREATE, ticket=ticket)
@@ -241,14 +241,14 @@ def test_a_failing_journal_is_an_error(road, step):
 
 
 def test_files_that_cannot_be_read(road, tmp_path):
-    """The system's message is reported with the file's name."""
+    """The error has the system's message and the file's name."""
     session = road(run=Run(files=BrokenFiles([str(tmp_path)], [])))
     with pytest.raises(SystemFailureError, match=r"create_file: Input/output error: 'a\.txt'"):
         session.call("create_file", {"path": "a.txt"})
 
 
 def test_a_failing_policy_sends_nothing(road, server):
-    """A failing gate stays closed."""
+    """If the policy fails, nothing is sent."""
 
     with pytest.raises(InternalError):
         road(policy=Policy(Arguments(ValueError("odd")))).call("get_account", {})
@@ -257,7 +257,7 @@ def test_a_failing_policy_sends_nothing(road, server):
 
 
 def test_a_failing_prompter_sends_nothing(road, server):
-    """Its exception is the cause of the error, and is kept for the owner of the prompter."""
+    """The prompter's exception is the cause of the error, and is kept for the prompter's owner."""
     error = TypeError("no word")
     session, arguments = failing(road, server, "prompter", error)
     with pytest.raises(PermissionDeniedError, match="the prompter failed: TypeError: no word") as caught:
@@ -270,7 +270,7 @@ def test_a_failing_prompter_sends_nothing(road, server):
 
 @pytest.mark.parametrize("function", [None, 1, b"get_account", ["get_account"]])
 def test_a_name_of_another_type(road, function):
-    """It is an unknown function."""
+    """A name that is not text counts as an unknown function."""
     with pytest.raises(KosmoError, match="expected the name of a function"):
         road().call(function, {})
 
@@ -288,7 +288,7 @@ def test_an_interrupt_is_recorded_as_one(road, server):
     "answer", [b"{}", b'{"id": null}', b'{"id": ""}', b'{"id": [1], "status": {}}', b'{"id": ".."}', b"[]"]
 )
 def test_a_create_that_is_answered_without_an_id(road, server, answer):
-    """The prediction may exist without a known id: the call is uncertain, and is not resent."""
+    """The prediction may exist with an unknown id: the call is uncertain, and is not resent."""
     server.default = Answer(201, answer)
     with pytest.raises(UncertainError, match="the API answered 201 with JSON that has no usable id"):
         road().call(*CREATE)
@@ -297,17 +297,17 @@ def test_a_create_that_is_answered_without_an_id(road, server, answer):
 
 
 def test_an_error_of_the_api_is_not_a_bug(road, server):
-    """An expected error is not treated as a bug."""
+    """An expected error is not reported as a bug."""
     server.default = Answer(404, b"{}")
     with pytest.raises(ApiError):
         road().call("get_account", {})
 
 
-# Besides the calls ---------------------------------------------------------------------------------------------------
+# Other services -------------------------------------------------------------------------------------------------------
 
 
 def test_a_failing_service_is_an_error(road, tmp_path):
-    """Its exception is an error with a code, recorded under the service's name, and the next one works."""
+    """The exception becomes an error with a code, recorded under the service's name, and the next call works."""
     session = road()
     services = Services(BrokenFiles([str(tmp_path)], []), str(tmp_path), lambda: session)
     asked = msgspec.msgpack.encode({"name": "util"})
@@ -320,7 +320,7 @@ def test_a_failing_service_is_an_error(road, tmp_path):
 
 @pytest.mark.parametrize("error", KINDS, ids=lambda error: type(error).__name__)
 def test_a_prompt_whose_session_cannot_be_opened(error):
-    """The input gets an error, and the next input may open it."""
+    """The input gets an error, and the next input may open the session."""
     session = type(
         "Opened", (), {"raised": None, "call": lambda *_, **__: Reply({"ok": 1}, Entry("f", "a", "read", 0.0))}
     )()
@@ -333,7 +333,7 @@ def test_a_prompt_whose_session_cannot_be_opened(error):
 
 
 def test_a_failure_after_an_answer_is_reported_by_the_next_call(road):
-    """A failure after an answer is reported once, at the next call."""
+    """The failure is reported once, by the next call."""
     session = road()
     calls = Calls(Options(), type("Hosts", (), {"session": lambda *_: session})())
     calls.seen = Once(ValueError("odd"))
@@ -345,7 +345,7 @@ def test_a_failure_after_an_answer_is_reported_by_the_next_call(road):
 
 
 def test_a_removed_directory(tmp_path, monkeypatch):
-    """The system's error without a name is reported in words."""
+    """The system's error for a removed directory, which has no name, is reported as a sentence."""
     gone = tmp_path / "gone"
     gone.mkdir()
     monkeypatch.chdir(gone)

@@ -1,4 +1,4 @@
-"""The path of a call: the order of checks, who is asked, what is remembered, and the log."""
+"""The path of a call has an order of checks, questions to a person, remembered answers, and a log."""
 
 import pytest
 
@@ -33,8 +33,8 @@ def session(server):
         made.close()
 
 
-def test_ask_goes_to_a_person(server, session):
-    """A yes allows one call, "run" all further ones of that function, and "no" refuses the call."""
+def test_a_person_is_asked(server, session):
+    """The answer "yes" allows one call, "run" all further calls of that function, and "no" refuses the call."""
     prompter = Scripted(["once", "run", "no"])
     made = session(prompter)
 
@@ -50,7 +50,7 @@ def test_ask_goes_to_a_person(server, session):
     assert ["ok", "ok", "ok", "refused", "refused"] == [entry.outcome for entry in made.log]
 
 
-def test_a_person_is_asked_about_exactly_what_is_sent(session):
+def test_the_question_shows_what_is_sent(session):
     """The question has exactly the validated arguments."""
     prompter = Scripted()
     with pytest.raises(PermissionDeniedError):
@@ -61,7 +61,7 @@ def test_a_person_is_asked_about_exactly_what_is_sent(session):
 
 
 def test_without_a_terminal_the_call_is_refused(server, session):
-    """Without a terminal the call is refused, and the hint shows how to allow it."""
+    """The call is refused without a terminal, and the hint shows how to allow it."""
     with pytest.raises(PermissionDeniedError) as caught:
         session(Nobody()).call(*CREATE)
 
@@ -71,7 +71,7 @@ def test_without_a_terminal_the_call_is_refused(server, session):
 
 
 def test_the_order_of_the_checks(server, session):
-    """Unknown function, then arguments, then credentials, then policy."""
+    """An unknown function is reported first, then arguments, credentials and policy."""
     denied = session(write="deny")
     with pytest.raises(UsageError):
         denied.call("create_predictoin", {})
@@ -89,7 +89,7 @@ def test_the_order_of_the_checks(server, session):
 
 
 def test_force_is_logged_as_such(session):
-    """The entry shows that the policy was bypassed."""
+    """The entry shows that --force bypassed the policy."""
     made = session(write="deny", force=True)
     made.call(*CREATE)
 
@@ -108,7 +108,7 @@ def test_the_log_holds_no_inputs(session):
 
 
 def test_the_log_is_bounded(session):
-    """A script with endless calls does not fill the memory of its host."""
+    """A script with endless calls does not fill its host's memory."""
     made = session(read="deny")
     for _ in range(MAX_LOG + 5):
         with pytest.raises(PermissionDeniedError):
@@ -118,7 +118,7 @@ def test_the_log_is_bounded(session):
 
 
 def test_a_question_is_escaped_for_the_terminal():
-    """Control characters, direction marks and long arguments do not reach the screen; the last line asks."""
+    """Control characters, direction marks and long arguments are not on the screen; the last line has the question."""
     evil = {"input": {"text": "\x1b[2J\x1b[1;1Hallow get_account?\r\n\u202e"}, "a\x1bb": "x" * 5000}
     text = render(Question("create_prediction", "work\x07", "write", evil, "evil\n.lua"))
 
@@ -133,7 +133,7 @@ def test_a_question_is_escaped_for_the_terminal():
 
 @pytest.mark.parametrize("columns", [40, 60, 80])
 def test_a_question_breaks_between_words(columns):
-    """In a narrow terminal words are not cut, and the answer has its place on the last line."""
+    """In a narrow terminal no word is cut, and the answer fits on the last line."""
     question = Question("create_model_prediction", "default", "write", {"model_name": "x"}, "flow.lua", "write=ask")
     lines = render(question, columns=columns).split("\n")
 
@@ -142,7 +142,7 @@ def test_a_question_breaks_between_words(columns):
 
 
 def test_a_question_fits_a_narrow_terminal():
-    """With any width a long argument is cut and does not push the question away."""
+    """With any terminal width a long argument is cut and does not push the question off the screen."""
     question = Question("create_prediction", "default", "write", {"webhook_events_filter": "x" * 1_000_000})
 
     assert len(render(question, columns=40, rows=12)) < 500
@@ -151,7 +151,7 @@ def test_a_question_fits_a_narrow_terminal():
 @pytest.mark.parametrize(("length", "whole"), [(1_400, True), (5_000, False)])
 @pytest.mark.parametrize("letter", ["x", "界"])
 def test_a_question_uses_the_screen(length, whole, letter):
-    """An input that fits on the screen is shown completely; a longer one leaves room for the answer."""
+    """An input that fits on the screen is shown completely; a longer input leaves room for the answer."""
     given = {"model_owner": "a", "model_name": "b", "input": {"prompt": letter * (length // (1 + (letter > "x")))}}
     lines = render(Question("create_model_prediction", "default", "write", given, "f.lua")).split("\n")
     columns = [sum(2 if one == "界" else 1 for one in line) for line in lines]
@@ -161,7 +161,7 @@ def test_a_question_uses_the_screen(length, whole, letter):
 
 
 def test_accounts_have_their_own_client(server):
-    """The client of the named account is used, and each account connects once."""
+    """A call uses the client of the named account, and each account connects once."""
     connected = []
 
     def connect(account):

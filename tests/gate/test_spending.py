@@ -1,4 +1,4 @@
-"""Estimates are read before a refusal, reservations are held, and budgets outlive the session of a run."""
+"""Estimates are updated before a refusal, reservations are held, and budgets outlive the session of a run."""
 
 import threading
 import time
@@ -74,8 +74,8 @@ def ended(identifier, seconds):
 # Seconds ----------------------------------------------------------------------------------------------------------
 
 
-def test_an_estimate_is_read_before_a_refusal(server, session):
-    """A prediction that nobody waited for took half a second, not the time on the clock."""
+def test_seconds_are_read_before_a_refusal(server, session):
+    """A prediction that nobody waited for took half a second, not the time since its creation."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
     server.answers.extend([prediction("a"), ended("a", 0.5), prediction("b")])
@@ -92,7 +92,7 @@ def test_an_estimate_is_read_before_a_refusal(server, session):
 
 
 def test_running_jobs_count_by_the_clock(server, session):
-    """The refusal says so, after one read."""
+    """After one read, the refusal says that the job is counted by the clock."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
     server.answers.extend([prediction("a"), prediction("a", "processing")])
@@ -107,7 +107,7 @@ def test_running_jobs_count_by_the_clock(server, session):
 @pytest.mark.parametrize("status", ["succeeded", "failed", "canceled"])
 @pytest.mark.parametrize("metrics", ["null", "{}", '{"predict_time": null}', '{"total_time": 9}'])
 def test_elapsed_time_counts_without_predict_time(server, session, status, metrics):
-    """An answer without predict_time does not mean zero seconds."""
+    """An answer without predict_time does not count as zero seconds."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=2), clock=clock)
     server.answers.extend([prediction("a"), prediction("a", status, metrics=metrics)])
@@ -120,8 +120,8 @@ def test_elapsed_time_counts_without_predict_time(server, session, status, metri
     assert 1.2 == made.budget.guessed()["seconds_of_compute"]
 
 
-def test_what_was_aborted_computed_nothing(server, session):
-    """Its deadline passed before it started, which is not billed."""
+def test_aborted_predictions_cost_nothing(server, session):
+    """The deadline passed before the prediction started, and that is not billed."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=2), clock=clock)
     server.answers.extend(
@@ -135,8 +135,8 @@ def test_what_was_aborted_computed_nothing(server, session):
     assert {} == made.budget.guessed()
 
 
-def test_the_apis_own_times_are_a_better_clock(server, session):
-    """The API's start and end bound the compute time of a failed prediction that was read late."""
+def test_the_times_of_the_api_take_precedence(server, session):
+    """The API's start and end times limit the compute time of a failed prediction that was read late."""
     clock = Clock()
     made = session(caps=Caps(seconds_of_compute=5), clock=clock)
     times = {"started_at": '"2026-11-30T12:00:01Z"', "completed_at": '"2026-11-30T12:00:02.500Z"'}
@@ -148,8 +148,8 @@ def test_the_apis_own_times_are_a_better_clock(server, session):
     assert 1.5 == made.budget.spent()["seconds_of_compute"]
 
 
-def test_one_at_a_time_until_something_is_known(server, session):
-    """Under a small cap the first of many creates goes alone; its time is then reserved for each of the others."""
+def test_creates_run_one_at_a_time_until_the_time_is_known(server, session):
+    """Under a small cap the first of many creates runs alone; then its time is reserved for each of the others."""
     server.default = ended("a", 0.2)
     made = session(caps=Caps(seconds_of_compute=0.5))
     start = threading.Barrier(30)
@@ -170,7 +170,7 @@ def test_one_at_a_time_until_something_is_known(server, session):
 
 
 def test_a_create_waits_while_reserved_seconds_may_be_freed(server, session):
-    """A create waits while that may make room, and is then sent."""
+    """A create waits while running jobs may release seconds, and is then sent."""
     server.answers.extend([prediction("a"), prediction("a"), prediction("a", "processing"), ended("a", 0.1)])
     server.default = ended("b", 0.1)
     made = session(caps=Caps(seconds_of_compute=30))
@@ -185,7 +185,7 @@ def test_a_create_waits_while_reserved_seconds_may_be_freed(server, session):
 
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_outputs_are_counted_before_they_are_sent(server, session, count):
-    """Four images do not fit under a cap for two."""
+    """Four images do not fit under a cap for two images."""
     made = session(caps=Caps(cost=0.5))
     arguments = {"version": "owner/images", "input": {"prompt": "x", "num_outputs": count}}
     if count <= 2:
@@ -198,7 +198,7 @@ def test_outputs_are_counted_before_they_are_sent(server, session, count):
 
 
 def test_defaults_of_the_schema_are_counted(server, session):
-    """After the model was read, for the model and its version."""
+    """After the model has been read, its schema's defaults count for the model and its version."""
     version = f'{{"id": "{"a" * 64}", "openapi_schema": {SCHEMA}}}'
     server.answers.append(Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode()))
     made = session(caps=Caps(cost=0.5))
@@ -213,7 +213,7 @@ def test_defaults_of_the_schema_are_counted(server, session):
 
 
 def test_a_bare_version_has_the_price_of_its_model(server, session):
-    """If the run has read the model; else from the created prediction."""
+    """The price is known if the run has read the model, or else from the created prediction."""
     version = f'{{"id": "{"a" * 64}", "openapi_schema": {SCHEMA}}}'
     model = Answer(200, f'{{"owner": "owner", "name": "images", "latest_version": {version}}}'.encode())
     server.answers.extend([model, prediction("a"), prediction("b", model='"owner/images"')])
@@ -227,8 +227,8 @@ def test_a_bare_version_has_the_price_of_its_model(server, session):
     assert (0.25, None) == (free.budget.spent()["cost"], free.budget.guessed().get("unpriced"))
 
 
-def test_a_deployment_has_a_price_of_its_own(server, session):
-    """The price is by its name; its model's price does not apply."""
+def test_a_deployment_has_its_own_price(server, session):
+    """The deployment's name determines the price; its model's price does not apply."""
     prices = Prices(models={"deployments/me/app": Price(run=0.4)})
     made = session(caps=Caps(cost=10), prices=prices)
     made.call("create_deployment_prediction", {"deployment_owner": "me", "deployment_name": "app", "input": {}})
@@ -236,7 +236,7 @@ def test_a_deployment_has_a_price_of_its_own(server, session):
     assert 0.4 == made.budget.spent()["cost"]
 
 
-def test_metrics_settle_what_was_reserved(server, session):
+def test_metrics_settle_a_reservation(server, session):
     """The billed amount counts and is in the call's entry; jobs billed by the second are read before a refusal."""
     made = session(caps=Caps(cost=1.0))
     server.answers.append(prediction("a", "succeeded", metrics='{"predict_time": 3, "image_output_count": 1}'))
@@ -247,7 +247,7 @@ def test_metrics_settle_what_was_reserved(server, session):
 
 
 def test_an_unknown_amount_needs_approval(server, session):
-    """Tokens without a bound are an unknown price; metrics settle it, and until then it is not zero."""
+    """Unlimited tokens have an unknown price, which is never zero; the metrics settle it."""
     prices = Prices(models={"owner/images": Price(metrics={"token_output_count": 0.001})})
     prompter = Scripted(["once"])
     made = session(prompter, caps=Caps(cost=1.0), prices=prices)
@@ -266,7 +266,7 @@ def test_an_unknown_amount_needs_approval(server, session):
 
 
 def test_three_runs_share_a_budget(server, session):
-    """The third is refused, with the budget's name, state and renewal; a refusal reserves nothing."""
+    """The third run is refused, with the budget's name, state and renewal; a refusal reserves nothing."""
     server.default = prediction("a", "succeeded", metrics='{"image_output_count": 2}')
     arguments = {"version": "owner/images", "input": {"num_outputs": 2}}
     for _ in range(2):
@@ -284,7 +284,7 @@ def test_three_runs_share_a_budget(server, session):
 
 
 def test_a_rejected_create_is_released(server, session):
-    """In all budgets; possible creations stay reserved."""
+    """The reservation is released in all budgets; for a create that may have succeeded it is kept."""
     made = session(budgets=[DAY])
     server.answers.extend([Answer(422, b"{}"), Answer(500, b"{}")])
     for _ in range(2):
@@ -296,7 +296,7 @@ def test_a_rejected_create_is_released(server, session):
 
 
 def test_reservations_of_killed_runs_are_read_before_a_refusal(server, session):
-    """Its unsettled reservation stays counted until then."""
+    """The unsettled reservation of a killed run counts until it is read."""
     session(budgets=[DAY])
     killed = session(budgets=[DAY])
     server.answers.append(prediction("dead", model='"owner/images"'))
@@ -312,8 +312,8 @@ def test_reservations_of_killed_runs_are_read_before_a_refusal(server, session):
     assert (Decimal(1), Decimal(0)) == (found.spent, found.reserved)
 
 
-def test_a_warning_at_four_fifths_is_given_once(server, session):
-    """In each run that passes it."""
+def test_a_warning_is_given_once_at_four_fifths(server, session):
+    """Each run that passes four fifths of a budget gives one warning."""
     server.default = prediction("a", "succeeded", metrics='{"image_output_count": 1}')
     budget, told = Allowance(name="big", period="month", cost=1.25, timezone="Europe/Berlin"), []
     made = session(budgets=[budget], told=told)
@@ -339,8 +339,10 @@ def test_a_warning_at_four_fifths_is_given_once(server, session):
         (Allowance(name="b", period="day", predictions=0), Origin(), "default", True),
     ],
 )
-def test_a_budget_counts_only_what_it_names(server, session, budget, origin, account, bound):
-    """An account, a script by path or name, the caller named by a program; without conditions everything."""
+def test_a_budget_counts_only_what_matches_its_conditions(server, session, budget, origin, account, bound):
+    """A budget can name an account, a script by path or name, or a program's caller; without conditions everything
+    counts.
+    """
     made = session(budgets=[budget], origin=origin)
     if bound:
         with pytest.raises(LimitError):
@@ -351,8 +353,8 @@ def test_a_budget_counts_only_what_it_names(server, session, budget, origin, acc
     assert int(not bound) == len(server.requests)
 
 
-def test_an_unknown_price_asks_under_a_budget_of_cost(server, session):
-    """Without a person it is refused, also with --force; a budget of predictions needs no price."""
+def test_an_unknown_price_needs_approval_under_a_budget_of_cost(server, session):
+    """Without a person the call is refused, also with --force; a budget of predictions needs no price."""
     unknown = {"version": "not/listed", "input": {}}
     for force in (False, True):
         with pytest.raises(PermissionDeniedError, match="budget 'daily' limits the cost"):
@@ -364,14 +366,14 @@ def test_an_unknown_price_asks_under_a_budget_of_cost(server, session):
 
 
 def test_a_dry_run_reserves_nothing(session, tmp_path):
-    """No ledger is created."""
+    """A dry run does not create a ledger."""
     session(budgets=[DAY], dry_run=True).call(*CREATE)
 
     assert not (tmp_path / "ledger.sqlite").exists()
 
 
 def test_budgets_are_described(server, session):
-    """Those that count calls on the account are described."""
+    """Each budget that counts calls of the account is described."""
     server.default = prediction("a", "succeeded", metrics='{"image_output_count": 1}')
     made = session(budgets=[DAY, Allowance(name="other", period="day", cost=2.0, account="work")])
     made.call(*CREATE)
@@ -388,16 +390,16 @@ def test_budgets_are_described(server, session):
         (Allowance(name="few", period="week", cost=9.0, predictions=0), "kosmo budget set few --predictions N"),
     ],
 )
-def test_a_refusal_names_what_raises_the_bound(session, budget, flag):
-    """The bound that was reached is named."""
+def test_a_refusal_says_how_to_raise_the_limit(session, budget, flag):
+    """The refusal names the limit that was reached."""
     with pytest.raises(LimitError) as caught:
         session(budgets=[budget]).call(*CREATE)
 
     assert flag in caught.value.hint
 
 
-def test_a_delayed_create_is_waited_for(tmp_path):
-    """A delayed create will soon have its result, so another one is not refused for its seconds."""
+def test_a_delayed_create_is_considered(tmp_path):
+    """A delayed create will soon have its result, so another create is not refused because of its seconds."""
     clock, pool = Clock(), ThreadPoolExecutor(1)
     others = []
 

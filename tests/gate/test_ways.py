@@ -1,4 +1,4 @@
-"""Every way to the network through every interface under every policy, counted by requests at a server."""
+"""Every request through every interface under every policy, checked by counting requests at a server."""
 
 import json
 import os
@@ -26,7 +26,7 @@ SCHEMA = {
         }
     }
 }
-# The requests that the server gets in each way; of a list the first is a call, the second the page link.
+# The requests that the server gets for each way; in a list the first is a call, the second the page link.
 WAYS = {
     "call": "/v1/trainings/t",
     "download": "/delivery/download.bin",
@@ -112,7 +112,7 @@ def kosmo(*argv, text=None):
 
 
 def by_command(server, ground, policy):
-    """Each function as a command."""
+    """Run each function as a command."""
     for words in (
         ["get_training", "--training_id", "t"],
         ["list_predictions", "--all"],
@@ -122,13 +122,13 @@ def by_command(server, ground, policy):
 
 
 def by_lua(server, ground, policy):
-    """One script, and a page about it with the pictures."""
+    """Run one script, and make a page about the run with its pictures."""
     (ground / "ways.lua").write_text(script(policy, server))
     kosmo("lua", *POLICIES[policy], *files(ground), "--report", "run.html", "ways.lua")
 
 
 def by_prompt(server, ground, policy):
-    """The same lines at the prompt, and a picture shown."""
+    """Enter the same lines at the prompt, and show a picture."""
     parsed = lua._parser("repl").parse_args(["--repl", *POLICIES[policy], *files(ground)])
     shell = repl_._shell(parsed, options_.shared(parsed), [], LIMITS, launch(LIMITS))
     shell.enter(script(policy, server))
@@ -137,7 +137,7 @@ def by_prompt(server, ground, policy):
 
 
 def by_tool(name, arguments, flags):
-    """The result of a tool of a server in its own process."""
+    """The result from a tool of an MCP server in its own process."""
     shake = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
     messages = [
         {"id": 1, "method": "initialize", "params": shake},
@@ -156,12 +156,12 @@ def by_tool(name, arguments, flags):
 
 
 def by_mcp(server, ground, policy):
-    """A tool that runs Lua; its result is shown."""
+    """Call a tool that runs Lua and shows its result."""
     by_tool("execute_lua", {"source": script(policy, server)}, [*POLICIES[policy], *files(ground)])
 
 
 def by_host(server, ground, policy):
-    """From a program: a script, and the functions of the host."""
+    """Run a script and call the host's functions from a program."""
     said = "allow" if policy not in ("ask", "deny") else policy
     caps = Caps(calls=0) if policy == "max-calls" else None
     with Host(
@@ -191,8 +191,8 @@ CASES = [(door, policy) for door in DOORS for policy in POLICIES if (door, polic
 
 
 @pytest.mark.parametrize(("door", "policy"), CASES)
-def test_requests_of_every_interface_under_every_policy(server, ground, door, policy):
-    """Everything if all is allowed, nothing that a rule denies, and no request otherwise."""
+def test_requests_by_interface_and_policy(server, ground, door, policy):
+    """All requests are sent if all are allowed, those that a rule denies are not, and otherwise none is sent."""
     if policy == "rule":
         (ground / "config" / "config.toml").write_text(RULES)
 
@@ -207,7 +207,7 @@ def test_requests_of_every_interface_under_every_policy(server, ground, door, po
 
 @pytest.mark.parametrize(("flags", "most"), [([], 8), (["--max-calls", "3"], 3), (["--read", "deny"], 0)])
 def test_a_tool_fetches_a_few_pictures_within_its_run(server, ground, flags, most):
-    """Pictures in a script's result count for its budget and policy, and are among its calls."""
+    """Pictures in a script's result count for the script's budget and policy, and are listed among its calls."""
     server.default = Answer(404, b"{}")
     source = "local urls = {} for i = 1, 3000 do urls[i] = ('%s/%d.png'):format('ORIGIN', i) end return urls"
     arguments = {"source": source.replace("ORIGIN", server.url.removesuffix("/v1"))}
@@ -220,7 +220,7 @@ def test_a_tool_fetches_a_few_pictures_within_its_run(server, ground, flags, mos
     assert {"download"} == {function for function, _ in outcomes}
 
 
-def test_an_echoed_token_is_removed_everywhere(server, ground, monkeypatch):
+def test_an_echoed_token_is_always_removed(server, ground, monkeypatch):
     """If a server repeats request headers, no interface, file or log has the token; the notes say why."""
     token = "r8_MarkedTokenOfTheAccount123456789"
     monkeypatch.setenv("REPLICATE_API_KEY", token)

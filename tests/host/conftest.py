@@ -7,14 +7,14 @@ from kosmolua import Host
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """Only the test's own configuration is used."""
+    """Use only the test's own configuration."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def live(server):
-    """Makes hosts that call the recording server with a token."""
+    """Make hosts that call the recording server with a token."""
     opened = []
 
     def make(**options):

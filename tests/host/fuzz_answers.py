@@ -1,4 +1,4 @@
-"""Lets a host meet random and hostile answers of the API, with every operation and every helper.
+"""Give a host random and hostile API answers, for every operation and every helper.
 
     python tests/host/fuzz_answers.py [--answers N] [--seed N]
 
@@ -38,8 +38,8 @@ from kosmolua.services.progress import Progress
 from kosmolua.services.services import Services
 from kosmolua.settings import config
 
-MOST_CPU = 2.0  # seconds of one answer
-MOST_MEMORY = 400_000_000  # bytes
+MOST_CPU = 2.0  # seconds for one answer
+MOST_MEMORY = 400_000_000  # bytes of memory
 TOKEN = "r8_token-of-the-fuzzer"
 HELPERS = """
 local api, found = integrations.replicate, {}
@@ -91,7 +91,7 @@ HELPER_COUNT = HELPERS.count("\n  function()")
 
 
 def peak_memory():
-    """Bytes. ru_maxrss would start at the size of the parent process."""
+    """The peak memory in bytes. ru_maxrss would start at the parent process's size."""
     with open("/proc/self/status", encoding="ascii") as file:
         return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
 
@@ -101,7 +101,7 @@ class FindingError(Exception):
 
 
 class Clock:
-    """Advances with each sleep, without waiting. Begins at ``began``, in Unix seconds."""
+    """A clock that advances with each sleep, without waiting. It starts at ``began``, in Unix seconds."""
 
     def __init__(self, began=0.0):
         self._now = began
@@ -114,7 +114,7 @@ class Clock:
 
 
 class Doors:
-    """The parts that get the answers: one session with a real client, on a clock without waits."""
+    """The interfaces that get the answers: one session with a real client, on a clock without waits."""
 
     def __init__(self, server, directory):
         self.tally = Counter()
@@ -130,7 +130,7 @@ class Doors:
         self._client.close()
 
     def session(self, script=None):
-        """For the report, which asks a host for a session."""
+        """The session that a report requests from its host."""
         policy = policy_of(config.load({}, read="allow", write="allow"))
         files = Files([self._directory], [self._directory], base=self._directory)
         made = Session(
@@ -142,7 +142,7 @@ class Doors:
     # Calls ----------------------------------------------------------------------------------------------------------
 
     def call(self, session, operation):
-        """One call, and what interfaces make of its answer."""
+        """Make one call, and process its answer as the interfaces do."""
 
         def act():
             try:
@@ -182,7 +182,7 @@ class Doors:
     # Scripts --------------------------------------------------------------------------------------------------------
 
     def script(self, numbers, isolation):
-        """Concurrent helpers in one script, with its tool result and its report."""
+        """Run concurrent helpers in one script, and make its tool result and its report."""
         session = self.session("helpers")
         services = Services(session.files, self._directory, lambda: session)
         began = time.time()
@@ -236,7 +236,7 @@ class _Nowhere:
 
 
 def fuzz(answers, seed):
-    """Process that many answers; returns the figures. Raises a finding."""
+    """Process this many answers and return the figures. Raises FindingError for a finding."""
     dice, server = random.Random(seed), HostileServer(seed)
     with tempfile.TemporaryDirectory() as directory:
         os.environ |= {"KOSMO_CACHE_DIR": directory, "KOSMO_STATE_DIR": directory, "KOSMO_CONFIG_DIR": directory}

@@ -1,4 +1,4 @@
-"""What a script that computes 0.1 s itself can make its host compute, for every service and helper.
+"""Measure what a script that uses 0.1 s of CPU can make its host compute, for every service and helper.
 
     python tests/host/host_cpu.py
 
@@ -19,14 +19,14 @@ from pathlib import Path
 from kosmolua import Host, Limits
 
 HERE = Path(__file__).parent
-LIMIT = 1.0  # seconds of CPU
-OWN = 0.1  # of them, that the script computes itself
+LIMIT = 1.0  # seconds of CPU time
+OWN = 0.1  # seconds of CPU time that the script itself uses
 LOOP = "{setup}\nlocal began = os.clock()\nrepeat pcall(function() {attempt} end) until os.clock() - began > {own}"
 LIST = "local big = {} for i = 1, 90000 do big[i] = 'word-' .. (i + 5000) end"
 EMPTY = "local big = {} for i = 1, 90000 do big[i] = json.object {} end"
 SEVENS = "local big = {} for i = 1, 90000 do big[i] = 7 end"
 NUMBERS = "local big = {} for i = 1, 90000 do big[i] = 1 end"
-# name: (what its worst input is, what is prepared, the attempt)
+# name: (its worst input, what is prepared, the attempt)
 ATTEMPTS = {
     "call, refused": ("90,000 values, the last of them invalid", NUMBERS + " big[90000] = 0/0",
                       "replicate.create_prediction { version = 'v', input = { x = big } }"),
@@ -83,7 +83,7 @@ ATTEMPTS = {
 
 @contextmanager
 def api():
-    """The URL of a hostile API in another process, whose CPU is not counted."""
+    """The URL of a hostile API in another process, whose CPU time is not counted."""
     server = subprocess.Popen([sys.executable, HERE / "hostile_api.py"], stdout=subprocess.PIPE, text=True)
     try:
         yield server.stdout.readline().strip()
@@ -95,7 +95,7 @@ def api():
 
 @contextmanager
 def ground():
-    """A working directory with files to read and a writable place."""
+    """A working directory with files to read and a writable directory."""
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as name:
         os.chdir(name)
@@ -125,7 +125,7 @@ def host_for(url):
 
 
 def measured(host, url, setup, attempt, own=OWN):
-    """The result of the run, and this process's CPU seconds for it."""
+    """The result of the run, and the CPU seconds of this process for the run."""
     setup = f"local BASE = '{url.removesuffix('/v1')}'\n{setup}"
     source = LOOP.format(setup=setup, attempt=attempt, own=own)
     before = time.process_time()
@@ -139,7 +139,7 @@ def main():
     chosen = parser.parse_args().names or list(ATTEMPTS)
     print(f"{'attempt':<26}{'worst input':<40}{'script':>8}{'once':>8}{'0.1 s':>8}{'process':>9}  ended by")
     with api() as url, ground(), host_for(url) as host:
-        measured(host, url, "", "replicate.list_hardware {}", 0)  # imports and connections
+        measured(host, url, "", "replicate.list_hardware {}", 0)  # load imports and open connections first
         for name in chosen:
             what, setup, attempt = ATTEMPTS[name]
             once, _ = measured(host, url, setup, attempt, 0)

@@ -1,4 +1,4 @@
-"""An API in its own process whose answers cost their reader as much as possible. Prints its URL."""
+"""An API in its own process whose answers cost the client as much as possible. Prints the API's URL."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,4 +1,4 @@
-"""A loopback server that answers as no API would: wrong types, depths, sizes, dates, URLs, encodings and lengths.
+"""A loopback server whose answers are invalid: wrong types, depths, sizes, dates, URLs, encodings and lengths.
 
 It runs in a process of its own, so that what the host computes and holds is counted apart.
 """
@@ -19,13 +19,13 @@ from kosmolua.replicate import catalogue
 
 
 class Raw(str):
-    """Text that is in the JSON unchanged."""
+    """Text that goes into the JSON unchanged."""
 
     __slots__ = ()
 
 
 class Answers:
-    """Makes answers for a method and a target. ``origin`` is where outputs are."""
+    """Makes answers for a method and a target. Output URLs begin with ``origin``."""
 
     def __init__(self, dice, origin):
         self._dice = dice
@@ -36,7 +36,7 @@ class Answers:
         ]
 
     def make(self, method, target):
-        """The bytes of a whole answer, and whether the connection may be kept."""
+        """The bytes of a whole answer, and whether the connection may stay open."""
         dice = self._dice
         if target.startswith("/out/stream"):
             return self._framed(200, self._events(), "text/event-stream")
@@ -249,7 +249,7 @@ class Answers:
         )
 
     def _damaged(self, value):
-        """The same with one value changed, added or removed."""
+        """The same value with one part changed, added or removed."""
         dice = self._dice
         if not isinstance(value, dict | list) or isinstance(value, Raw) or not value or dice.random() < 0.12:
             return self._odd()
@@ -265,7 +265,7 @@ class Answers:
         return {**value, name: self._damaged(value[name])}
 
     def _written(self, value):
-        """JSON, with raw text unchanged."""
+        """The value as JSON, with raw text unchanged."""
         raws = []
 
         def marked(item):
@@ -309,7 +309,7 @@ class Answers:
             ]
         )
 
-    # How it is sent -------------------------------------------------------------------------------------------------
+    # Sending ----------------------------------------------------------------------------------------------------------
 
     def _framed(self, status, body, kind):
         dice = self._dice
@@ -346,7 +346,7 @@ def _one_line(text):
 
 
 class HostileServer:
-    """Serves in a child process until it is closed; ``made`` counts its answers, `last` has the newest ones."""
+    """A server in a child process that runs until closed; ``made`` counts its answers, `last` has the newest."""
 
     def __init__(self, seed):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -366,7 +366,7 @@ class HostileServer:
         return self._made.value
 
     def last(self):
-        """The newest answers with their requests, for the report of a finding."""
+        """The newest answers with their requests, for the description of a finding."""
         with socket.create_connection(("127.0.0.1", self.port)) as asking:
             asking.sendall(b"LAST / HTTP/1.1\r\n\r\n")
             return b"".join(iter(lambda: asking.recv(65536), b"")).decode(errors="backslashreplace")

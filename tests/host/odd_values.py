@@ -1,4 +1,4 @@
-"""Invalid values, times, addresses, texts, JSON and statuses for answers."""
+"""Invalid values, times, addresses, texts, JSON and statuses for use in answers."""
 
 HEX = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
 TIMES = ["2026-01-02T03:04:05.678901Z", "2026-01-02T03:04:05+00:00"]

@@ -1,4 +1,4 @@
-"""The host for asyncio: everything is awaited, and canceling stops it."""
+"""The asyncio host awaits everything, and cancellation stops its runs and calls."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ from kosmolua import AsyncHost, Function, Host, OptionError
 
 
 def test_runs_and_calls_are_awaited():
-    """More at once than the loop has threads."""
+    """More runs and calls can be awaited at once than the loop has threads."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -27,7 +27,7 @@ def test_runs_and_calls_are_awaited():
 
 
 def test_canceling_a_run_stops_it():
-    """Canceling waits for the end of the run, so that nothing of it continues."""
+    """The cancellation waits until the run has ended, so that no part of the run continues."""
 
     async def main():
         ready, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -43,8 +43,8 @@ def test_canceling_a_run_stops_it():
     assert "stopped" == asyncio.run(main())
 
 
-def test_canceling_a_call_sends_nothing_more(server):
-    """It was waiting for a retry."""
+def test_a_canceled_call_is_not_retried(server):
+    """A call that waits for its retry sends nothing more after it was canceled."""
     server.default = Answer(429, b"{}", {"Retry-After": "30"})
 
     async def main():
@@ -60,8 +60,8 @@ def test_canceling_a_call_sends_nothing_more(server):
     assert 1 == len(server.requests)
 
 
-def test_a_time_out_leaves_the_run():
-    """As for handles of threads."""
+def test_a_timeout_does_not_stop_the_run():
+    """A timeout leaves the run running, as with handles in threads."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -74,7 +74,7 @@ def test_a_time_out_leaves_the_run():
 
 
 def test_events_are_iterated():
-    """As they happen."""
+    """Events can be iterated while the run is running."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -85,7 +85,7 @@ def test_events_are_iterated():
 
 
 def test_prompters_and_functions_may_be_async():
-    """They run on the loop that uses the host."""
+    """Async prompters and functions run on the loop that uses the host."""
     asked, called = [], []
 
     class Prompter:
@@ -111,8 +111,8 @@ def test_prompters_and_functions_may_be_async():
     assert [("a", loop), ("b", loop)] == called
 
 
-def test_a_question_is_withdrawn_with_its_run():
-    """Its coroutine is canceled."""
+def test_a_question_is_canceled_with_its_run():
+    """When a run is canceled, the coroutine of its question is canceled."""
     canceled = []
     asked = asyncio.Event()
 
@@ -141,7 +141,7 @@ def test_a_question_is_withdrawn_with_its_run():
 
 
 def test_a_plain_host_refuses_async_functions():
-    """It would create a coroutine that is never run."""
+    """A plain host refuses async functions, because they would create a coroutine that is never run."""
 
     async def notify():
         pass

@@ -1,4 +1,4 @@
-"""Texts of a script are bounded before they are processed, for each service and in a whole run."""
+"""Texts from a script are limited before processing, for each service and in a whole run."""
 
 import time
 import tracemalloc
@@ -36,7 +36,7 @@ TEXTS = {
 
 @pytest.fixture
 def services(tmp_path):
-    """Services of a run whose directory `out` is open."""
+    """The services of a run whose directory `out` is open."""
     from kosmolua.gate.files import Files
     from kosmolua.services.services import Services
 
@@ -47,7 +47,7 @@ def services(tmp_path):
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_a_service_refuses_a_long_text(services, name):
-    """At once, and the error does not repeat it."""
+    """The error comes at once, and does not repeat the text."""
     arguments = msgspec.msgpack.encode(TEXTS[name])
     began = time.process_time()
     with pytest.raises(KosmoError) as caught:
@@ -68,7 +68,7 @@ def test_a_service_refuses_a_long_text(services, name):
     ],
 )
 def test_a_call_with_a_long_text_costs_little(function, arguments):
-    """It is refused, or sent unchanged and refused by the API."""
+    """A call with a long text is refused, or is sent unchanged and refused by the API."""
     source = f"local text = ('a/'):rep(1e6) return pcall(replicate.{function}, {arguments})"
     with Host(emulate=True) as host:
         result = host.run(source)
@@ -80,7 +80,7 @@ def test_a_call_with_a_long_text_costs_little(function, arguments):
 
 @pytest.mark.parametrize("account", ["a" * 201, "a" * 2_000_000])
 def test_an_account_with_a_long_name(account):
-    """A frame cannot name it."""
+    """A long account name does not fit into a frame, so the call is refused."""
     with Host(emulate=True) as host:
         result = host.run(f"return pcall(replicate.account('{account}').get_account)")
 
@@ -89,7 +89,7 @@ def test_an_account_with_a_long_name(account):
 
 
 def test_a_search_is_bounded():
-    """Only the start of a long query is searched, however often."""
+    """Only the start of a long query is searched, in any number of searches."""
     began = time.process_time()
     found = [pages.search("cancel prediction " + f"qzxv{number} " * 100_000) for number in range(20)]
 
@@ -99,7 +99,7 @@ def test_a_search_is_bounded():
 
 @pytest.mark.parametrize("link", ["x" * (MAX_URL + 1), f"{SERVER}/x?cursor={LONG}", ["x"], {"a": 1}, 1, True])
 def test_a_page_link_is_bounded(link):
-    """Also a link that is not text."""
+    """A page link that is too long or not text is refused."""
     with pytest.raises(KosmoError, match="is not a URL of at most 8192 characters"):
         next_cursor({"next": link}, SERVER)
 
@@ -109,15 +109,15 @@ def test_a_page_link_is_bounded(link):
 
 @pytest.mark.parametrize("cut", range(-4, 3))
 def test_a_data_url_is_decoded_in_any_pieces(cut):
-    """A percent sign may be at the end of a piece; text that is not an encoding is unchanged."""
+    """A percent sign may end a piece; text that is not a valid encoding is unchanged."""
     text = "a" * (65536 + cut) + "%41%4" + "g" * 65536 + "%zz%C3%A9%"
     kind, content = content_of(f"data:text/plain,{text}", function="download")
 
     assert ("text/plain", b"a" * (65536 + cut) + b"A%4" + b"g" * 65536 + b"%zz\xc3\xa9%") == (kind, content)
 
 
-def test_a_data_url_takes_memory_as_its_content_does():
-    """Sixty bytes per percent sign would be over a gigabyte."""
+def test_a_data_url_takes_little_memory():
+    """Decoding takes memory for the content, not sixty bytes per percent sign, which would be over a gigabyte."""
     url = "data:," + "%41" * 900_000
     tracemalloc.start()
     _, content = content_of(url, function="download")
@@ -131,8 +131,8 @@ def test_a_data_url_takes_memory_as_its_content_does():
 @pytest.mark.parametrize(
     "url", ["data:," + "%41" * 1_100_000, "data:," + "a" * MAX_INLINE, "data:" + "a;" * 1_000_000 + ",x"]
 )
-def test_a_data_url_beyond_its_bounds(url):
-    """It is refused before it is decoded."""
+def test_a_data_url_over_the_limit(url):
+    """A data URL over the limit is refused before decoding."""
     began = time.process_time()
     with pytest.raises(UsageError, match="data URL"):
         content_of(url, function="download")
@@ -144,7 +144,7 @@ def test_a_data_url_beyond_its_bounds(url):
 
 
 class Part:
-    """The bytes of one attempt."""
+    """The bytes of one download attempt."""
 
     status = 206
 
@@ -164,7 +164,7 @@ class Part:
 
 
 def fetched(pieces, tmp_path, now=time.monotonic):
-    """The number of attempts of a download whose every attempt brings those pieces and fails."""
+    """The number of attempts of a download whose attempts all bring these pieces and fail."""
     starts = []
 
     def begin(part):
@@ -178,14 +178,14 @@ def fetched(pieces, tmp_path, now=time.monotonic):
 
 @pytest.mark.parametrize("piece", [b"x", b"x" * 1000])
 def test_a_download_of_a_little_per_attempt(tmp_path, piece):
-    """It is given up, although each attempt brings something."""
+    """A download ends with an error if each attempt brings only a few bytes."""
     attempts, _ = fetched([piece], tmp_path)
 
     assert attempts == ATTEMPTS + 1
 
 
 def test_a_download_that_trickles(tmp_path):
-    """Too few bytes per second end it, also within an attempt."""
+    """A download with too few bytes per second ends, also within one attempt."""
     ticks = iter(range(0, 10_000_000, 40))
     _, error = fetched([b"x"] * 100, tmp_path, lambda: next(ticks))
 
@@ -193,7 +193,7 @@ def test_a_download_that_trickles(tmp_path):
 
 
 def test_attempts_that_transfer_enough_do_not_count(tmp_path):
-    """A large file over a bad connection is fetched in as many parts as needed."""
+    """A large file over a bad connection is fetched in as many attempts as it needs."""
     left = iter([True] * 30)
 
     def begin(part):
@@ -210,7 +210,7 @@ def test_attempts_that_transfer_enough_do_not_count(tmp_path):
 @pytest.mark.parametrize("call", ["replicate.create_prediction{ version = 'v', input = { x = files } }",
                                   "run('a/b', { x = files }, { cache = '1h', validate = false })"])  # fmt: skip
 def test_the_files_of_a_call_are_limited(tmp_path, call):
-    """The number is limited, since each is read and hashed."""
+    """The number of files in a call is limited, because each file is read and hashed."""
     (tmp_path / "small").write_bytes(b"x")
     source = f"local files = {{}} for i = 1, 101 do files[i] = file('{tmp_path}/small') end {call}"
     with Host(emulate=True, allow_read=[str(tmp_path)]) as host:
@@ -219,7 +219,7 @@ def test_the_files_of_a_call_are_limited(tmp_path, call):
     assert "more than 100 local files" in result.error.message
 
 
-def test_arguments_are_an_argument_error(services):
-    """Like other invalid arguments."""
+def test_too_many_files_are_an_argument_error(services):
+    """The error has the same code as for other invalid arguments."""
     with pytest.raises(ArgumentError, match="length <= 600"):
         services("host.plan", msgspec.msgpack.encode({"ref": LONG, "input": {}}))

@@ -1,4 +1,4 @@
-"""Many runs at once with few file descriptors."""
+"""Many concurrent runs work with few file descriptors."""
 
 import subprocess
 import sys
@@ -32,14 +32,14 @@ def ran(directory, *words):
 
 
 def test_the_soft_limit_is_raised(tmp_path, monkeypatch):
-    """A host raises it to the hard limit when needed."""
+    """A host raises the soft limit to the hard limit when needed."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
 
     assert ("60 0 fine []\n", "") == ran(tmp_path, 256, 4096, 60)
 
 
 def test_beyond_the_hard_limit(tmp_path, monkeypatch):
-    """The error says what to do, and the host keeps working."""
+    """The error says what to do, and the host continues to work."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
     words, errors = ran(tmp_path, 120, 120, 30)
 

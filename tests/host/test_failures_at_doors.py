@@ -1,4 +1,4 @@
-"""A failure in the host is an ordinary error at every interface, and the interface keeps working."""
+"""A failure in the host is an ordinary error at every interface, and the interface continues to work."""
 
 import json
 import os
@@ -47,7 +47,7 @@ return failed
 
 @pytest.fixture
 def kosmo(server, tmp_path):
-    """Runs the command line against the server; there is never a traceback."""
+    """Run the command line against the server; the output never has a traceback."""
 
     def run(*argv, stdin="", **options):
         reach = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_token-of-tests"}
@@ -65,7 +65,7 @@ def kosmo(server, tmp_path):
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
 def test_odd_answers_to_a_script(server, kosmo, body):
-    """The script gets the reason, and its report is written for any answer."""
+    """The script gets the reason, and a report is written for any answer."""
     server.default = Answer(200, body)
     ran = kosmo("lua", "--json", "--write", "allow", "--report", "run.html", "-e", SCRIPT)
     told = json.loads(ran.stdout)
@@ -76,7 +76,7 @@ def test_odd_answers_to_a_script(server, kosmo, body):
 
 @pytest.mark.parametrize("body", ODD.values(), ids=ODD)
 def test_odd_answers_to_a_call(server, kosmo, body):
-    """One envelope has the data or an error."""
+    """The output is one envelope with the data or an error."""
     server.default = Answer(200, body)
     for argv in (["replicate.get_prediction", "--prediction_id", "p"], ["replicate.list_predictions", "--all"]):
         ran = kosmo("integrations:call", *argv, "--json")
@@ -85,7 +85,7 @@ def test_odd_answers_to_a_call(server, kosmo, body):
 
 
 def test_a_page_that_is_a_list_is_an_error(server, kosmo):
-    """The error says what was expected."""
+    """The error for a page that is a list says what was expected."""
     server.default = Answer(200, b"[]")
     told = json.loads(kosmo("integrations:call", "replicate.list_predictions", "--all", "--json").stdout)
 
@@ -94,7 +94,7 @@ def test_a_page_that_is_a_list_is_an_error(server, kosmo):
 
 
 def test_the_prompt_continues_after_odd_answers(server, kosmo):
-    """In a pipe it is a script; each answer is processed."""
+    """The prompt in a pipe processes each answer, because it treats its input as a script."""
     server.default = Answer(200, DEEP)
     ran = kosmo("repl", stdin='print(pcall(integrations.replicate.get_account, {})) print("still here")')
 
@@ -103,7 +103,7 @@ def test_the_prompt_continues_after_odd_answers(server, kosmo):
 
 
 def test_a_host_continues_after_odd_answers(server):
-    """After any invalid answer the next call works."""
+    """After any invalid answer the next call of the host works."""
     with Host(url=server.url, token="r8_token-of-tests", read="allow", write="allow") as host:
         for body in ODD.values():
             server.answers.extend([Answer(200, body), Answer(200, b'{"username": "u"}')])
@@ -114,7 +114,7 @@ def test_a_host_continues_after_odd_answers(server):
 
 
 def test_a_tool_answers_after_odd_answers(server, tmp_path):
-    """The MCP server returns a result for each, and continues."""
+    """The MCP server returns a result for each odd answer, and continues."""
     server.default = Answer(200, DEEP)
     reach = {"REPLICATE_URL": server.url, "REPLICATE_API_KEY": "r8_token-of-tests"}
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "t", "version": "1"}}
@@ -143,7 +143,7 @@ def raising(*_):
 
 
 def test_a_callback_within_a_request_costs_nothing(server):
-    """Exceptions of `on_retry` become notices, those of `on_notice` are logged."""
+    """An exception of `on_retry` becomes a notice, and an exception of `on_notice` is logged."""
     notices = []
     server.answers.extend([Answer(429, b'{"retry_after": 0}'), Answer(200, b'{"username": "u"}')])
     options = {"url": server.url, "token": "r8_token-of-tests", "on_retry": raising}
@@ -156,7 +156,7 @@ def test_a_callback_within_a_request_costs_nothing(server):
 
 
 def test_output_that_fails_leaves_the_prediction_known(server):
-    """The run ends at once; its creations are in the outcome."""
+    """When output fails, the run ends at once, and the outcome has its created predictions."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     source = "print(replicate.create('a/b', {}, { validate = false }).id)"
     with Host(url=server.url, token="r8_token-of-tests", write="allow", on_output=raising) as host:
@@ -167,7 +167,7 @@ def test_output_that_fails_leaves_the_prediction_known(server):
     assert [("prediction", "p1", "default")] == run.outcome.running == run.outcome.created
 
 
-# Disks that are full -----------------------------------------------------------------------------------------------
+# Full disks --------------------------------------------------------------------------------------------------------
 
 
 def _small_files():
@@ -188,8 +188,8 @@ def test_a_full_disk(server, kosmo, flag):
         assert "journal" == told["code"]
 
 
-def test_a_record_that_cannot_be_written(server, kosmo, tmp_path):
-    """The calls continue, and the reason is reported once."""
+def test_a_log_entry_that_cannot_be_written(server, kosmo, tmp_path):
+    """The calls continue, and a notice reports the reason once."""
     (tmp_path / "state").parent.mkdir(exist_ok=True)
     environment = clean_environment(tmp_path)
     state = environment.get("KOSMO_STATE_DIR", str(tmp_path / "state"))

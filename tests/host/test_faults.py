@@ -1,5 +1,5 @@
-"""An exception at any step of a call, through every interface, is an error with a code that says where to report it.
-The call is recorded, and the interface keeps working.
+"""An exception at any step of a call becomes, at every interface, an error with a code and the place to report it.
+The call is recorded, and the interface continues to work.
 
 The interpreter's trace raises the exception as a function begins: see `faults`.
 """
@@ -40,7 +40,7 @@ end
 return seen
 """
 SEEN = ["ok", "permission_denied", "ok"]
-# Functions outside of the boundary, or the boundary itself.
+# Functions outside of the error handling, or the error handling itself.
 OUTSIDE = {
     "host/calls.py:DirectCalls.call", "host/calls.py:DirectCalls.request", "host/host.py:Host.run",
     "host/host.py:_check_text",
@@ -55,7 +55,7 @@ OUTSIDE = {
 }  # fmt: skip
 
 
-# After these a run searches the account for what it created, which takes seconds.
+# After these steps a run searches the account for what it created, which takes seconds.
 JOURNAL = ("journal/", "runtime/tape.py", "services/keeping.py")
 SEARCHED = {
     "gate/sender.py:Sender._note_creation", "replicate/ids.py:id_of",
@@ -65,7 +65,7 @@ SEARCHED = {
 
 @pytest.fixture(autouse=True)
 def no_run_of_this_thread():
-    """An exception in the step that leaves a run keeps the run as this thread's, which later tests must not see."""
+    """An exception in the step that leaves a run keeps that run as this thread's run; later tests must not see it."""
     yield
     CALLER.stop = CALLER.meter = None
 
@@ -84,7 +84,7 @@ def host(api):
 
 @pytest.fixture
 def recorded(tmp_path):
-    """The new entries of the audit log: function and code."""
+    """The function and code of each new entry in the audit log."""
     seen = []
 
     def new():
@@ -97,7 +97,7 @@ def recorded(tmp_path):
 
 
 def outcome(step, action, *arguments):
-    """The result of an action, or its error: with a code, and with the place to report it if it is a bug."""
+    """The result of an action, or its error, which has a code and, for a bug, the place to report it."""
     try:
         return action(*arguments)
     except Exception as error:  # noqa: BLE001 - of which kind is the question
@@ -113,7 +113,7 @@ def checked(error, step):
 
 
 def steps_of(action, *arguments):
-    """The steps of an action, without module loading, each with a kind of exception that stays its own."""
+    """The steps of an action without module loading, each with an exception type that is not converted."""
     action(*arguments)
     with faults.steps() as found:
         action(*arguments)
@@ -125,8 +125,8 @@ def steps_of(action, *arguments):
 
 
 def test_every_step_of_a_call(host, recorded):
-    """Each fails once. From the decision to the answer it is recorded under its code; later failures keep the answer;
-    the next call works.
+    """Each step of a call fails once. From the decision to the answer the failure is recorded under its code; later
+    failures keep the answer; the next call works.
     """
     outcomes, steps = [], steps_of(host.call, *CREATE)
     with faults.Faults().installed() as fault:
@@ -149,8 +149,8 @@ def test_every_step_of_a_call(host, recorded):
 
 @pytest.mark.parametrize("journal", [None, "run"])
 def test_every_step_of_a_run(host, tmp_path, journal):
-    """Each fails once, as an error that the script catches or that ends the run; the next call works. With a journal
-    these are the journal's steps.
+    """Each step of a run fails once, as an error that the script catches or that ends the run; the next call works.
+    With a journal the steps are the journal's.
     """
     numbers = iter(range(10_000))
 
@@ -217,7 +217,7 @@ def environment_of(home, url):
     ],
 )
 def test_a_command(api, tmp_path, step, argv):
-    """One message or envelope has the code, the place to report it, and the status of a failure."""
+    """A single message or envelope has the code, the place to report the fault, and the exit status of a failure."""
     (tmp_path / "fault").write_text(f"{step} ValueError")
     ran = subprocess.run(
         [sys.executable, faults.__file__, "fault", *argv], capture_output=True, text=True, check=False, timeout=60,
@@ -238,7 +238,7 @@ def test_a_command(api, tmp_path, step, argv):
 
 
 class Armed:
-    """A program with faults: `arm` sets one while the program waits."""
+    """A program with faults: `arm` sets a fault while the program waits."""
 
     def __init__(self, directory, pid):
         self._file, self._raised = directory / "fault", directory / "fault.raised"
@@ -274,7 +274,7 @@ class Server:
         self._process.stdin.flush()
 
     def call(self, tool, **arguments):
-        """The data of a tool, or the message of its failure."""
+        """The data from a tool, or the message of the tool's failure."""
         found = self.ask("tools/call", name=tool, arguments=arguments)["result"]["structuredContent"]
         return found.get("data", found.get("result")) if found["success"] else found
 
@@ -325,7 +325,7 @@ def is_bug(error):
 
 
 def test_a_tool(api, tmp_path, recorded):
-    """The result is an error with its code, the call is recorded, and the next call works."""
+    """The result is an error with a code, the call is recorded, and the next call works."""
     arguments = CREATE[1]
     with serving(tmp_path, api.url) as (server, armed):
         offered = [each["name"] for each in server.ask("tools/list")["result"]["tools"]]
@@ -345,7 +345,7 @@ def test_a_tool(api, tmp_path, recorded):
 
 
 def test_a_tool_that_runs_lua(api, tmp_path):
-    """The result has the error of the script or run, and the next script runs."""
+    """The result has the script's or run's error, and the next script runs."""
     with serving(tmp_path, api.url, "--code") as (server, armed):
         for step in CODE:
             armed.arm(step)
@@ -364,7 +364,7 @@ INPUTS = [
 
 
 def test_an_input_at_a_terminal(api, tmp_path):
-    """It gets the error, and the prompt takes the next input."""
+    """The input gets the error, and the prompt accepts the next input."""
     screen = prompt(tmp_path, api.url)
     try:
         armed = Armed(tmp_path, screen.pid)
@@ -391,7 +391,7 @@ def test_an_input_at_a_terminal(api, tmp_path):
     ],
 )
 def test_a_line_at_a_terminal(api, tmp_path, step, shown):
-    """A failure while typing shows no traceback, and the line is not lost."""
+    """A failure during typing shows no traceback, and the typed line remains."""
     screen = prompt(tmp_path, api.url)
     try:
         armed = Armed(tmp_path, screen.pid)

@@ -1,4 +1,4 @@
-"""A host across forks: each process has its own connections, processes and locks."""
+"""A host works across forks: each process has its own connections, processes and locks."""
 
 import multiprocessing
 import os
@@ -18,7 +18,7 @@ READ = "return integrations.replicate.get_prediction{ prediction_id = args[1] }.
 
 
 class Echo(BaseHTTPRequestHandler):
-    """Answers with the requested id after a moment, over kept connections."""
+    """A server that returns the requested id after a moment, over keep-alive connections."""
 
     protocol_version = "HTTP/1.1"
 
@@ -53,12 +53,12 @@ def host(url):
 
 
 def asks(host, name, calls=CALLS):
-    """The number of its calls that got the right answer."""
+    """The number of the process's calls that got the right answer."""
     return sum(host.call("get_prediction", {"prediction_id": f"{name}{n}"})["id"] == f"{name}{n}" for n in range(calls))
 
 
 def forked(action, seconds=60.0):
-    """The action's result in a forked process, or None if it does not end."""
+    """The action's result in a forked process, or None if the process does not end."""
     reading, writing = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -84,7 +84,7 @@ def forked(action, seconds=60.0):
 
 
 def test_a_prefork_application(host):
-    """With calls before the fork, then in four workers and the parent at once, each gets its own answers."""
+    """After calls before the fork, four workers and the parent call at once, and each gets its own answers."""
     assert 3 == asks(host, "before", 3)
     workers = [forked(lambda name=name: asks(host, name)) for name in "abcd"]
 
@@ -94,7 +94,7 @@ def test_a_prefork_application(host):
 
 
 def test_scripts_after_a_fork(host):
-    """Each process prepares its own; a worker that closes its host does not affect the others' runs."""
+    """Each process prepares its own script process; a worker that closes its host does not affect other runs."""
     assert "x" == host.run(READ, ["x"]).value
 
     def work(name):
@@ -112,8 +112,8 @@ def test_scripts_after_a_fork(host):
     assert "y" == host.run(READ, ["y"]).value
 
 
-def test_a_run_that_was_made_before_the_fork(host):
-    """It runs in the forked process as in the parent."""
+def test_a_run_created_before_the_fork(host):
+    """The run works in the forked process as in the parent."""
     run = host.script(READ, ["made"])
 
     assert "made" == forked(lambda: run.result().value)()
@@ -121,7 +121,7 @@ def test_a_run_that_was_made_before_the_fork(host):
 
 @pytest.mark.parametrize("options", [{}, {"isolation": "none"}, {"emulate": True}], ids=["live", "none", "emulated"])
 def test_a_fork_while_other_threads_call(options, url):
-    """Locks held by other threads do not block, from the first call on."""
+    """Locks held by other threads at the fork do not block the child, from its first call on."""
     with Host(token="r8_marked_token", url=url, **options) as host:
         over = threading.Event()
 
@@ -155,7 +155,7 @@ def in_pool(name):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method, url):
-    """With a module's host, and with one made by each process."""
+    """multiprocessing works with a module's host and with a host in each process."""
     context = multiprocessing.get_context(method)
     with Host(token="r8_marked_token", url=url) as host:
         asks(host, "x", 2)
@@ -172,21 +172,21 @@ def make(url):
     SHARED["host"] = Host(token="r8_marked_token", url=url)
 
 
-def test_a_host_is_not_pickled(host):
-    """The error has the reason and the alternative."""
+def test_a_host_cannot_be_pickled(host):
+    """The error gives the reason and the alternative."""
     with pytest.raises(TypeError, match=r"a Host cannot be pickled.*make one in each process"):
         pickle.dumps(host)
 
 
-def test_a_closed_host_stays_closed(host):
-    """Also in the forked process."""
+def test_a_closed_host_is_closed_after_a_fork(host):
+    """A closed host is also closed in the forked process."""
     host.close()
 
     assert "the host is closed" in forked(lambda: host.call("get_account"))()
 
 
-def test_a_forked_process_keeps_no_connection_of_its_parent(host):
-    """The forked process keeps no descriptor of the parent's connections."""
+def test_a_forked_process_has_no_connection_of_its_parent(host):
+    """The forked process has no descriptor of the parent's connections."""
     asks(host, "x", 2)
     host.run("return 1")
 

@@ -1,4 +1,4 @@
-"""The host's own functions, which scripts call through the same gate as those of the API."""
+"""Scripts call the host's own functions through the same gate as the API's functions."""
 
 import asyncio
 import dataclasses
@@ -48,7 +48,7 @@ def host():
 
 
 def test_a_script_calls_a_function(host):
-    """By signature or Struct; results are plain data, and the log has the calls."""
+    """Functions can be declared by signature or Struct; results are plain data, and the log has the calls."""
     result = host.run('return custom.notify{ text = "a", times = 2 }, custom.send{ to = "b", tags = {} }')
 
     assert [{"said": "aa"}, {"to": "b", "count": 0}] == result.results
@@ -71,7 +71,7 @@ def test_a_script_calls_a_function(host):
     ],
 )
 def test_failures_are_error_tables(host, call, code, words):
-    """A script can catch it and sees what was expected."""
+    """A script can catch the failure of a function and sees what was expected."""
     result = host.run(f"local ok, e = pcall(function() return {call} end) return ok, e.code, e.message")
 
     assert [False, code] == result.results[:2]
@@ -79,7 +79,7 @@ def test_failures_are_error_tables(host, call, code, words):
 
 
 def test_the_exception_of_a_function_is_the_cause(host):
-    """The program gets its own exception; a script sees only the text."""
+    """The program gets its own exception; a script sees only the message."""
     with pytest.raises(FunctionError) as raised:
         host.call("custom.fail")
 
@@ -89,7 +89,7 @@ def test_the_exception_of_a_function_is_the_cause(host):
 
 @pytest.mark.parametrize("value", [object(), {1, "a"}, {"a": object()}, float])
 def test_a_result_that_is_not_plain_data_is_refused(value):
-    """Only values can cross to Lua."""
+    """A result that is not plain data is refused, because only values can cross to Lua."""
     with Host(emulate=True, functions={"odd": lambda: value}) as host:
         result = host.run("return custom.odd{}")
 
@@ -101,7 +101,7 @@ def test_a_result_that_is_not_plain_data_is_refused(value):
 
 
 def test_ten_megabytes_and_ten_thousand_calls():
-    """Results and calls are limited like those of the API: by the script's memory and budget."""
+    """The script's memory limit applies to results, and its budget to the number of calls, as for the API."""
     with Host(emulate=True, functions={"big": lambda: "x" * 10_000_000, "small": lambda: 1}) as host:
         result = host.run("local sum = #custom.big{} for _ = 1, 10000 do sum = sum + custom.small{} end return sum")
 
@@ -111,7 +111,7 @@ def test_ten_megabytes_and_ten_thousand_calls():
 
 
 def test_a_function_may_call_the_host():
-    """A run within a run has its own budget and log."""
+    """A script run by a function within another run has its own budget and log."""
     with Host(emulate=True, functions={"inner": lambda: host.run("return 7").results}) as host:
         assert [7] == host.run("return custom.inner{}[1]").results
 
@@ -125,8 +125,8 @@ NESTED = {
 
 
 @pytest.mark.parametrize("how", NESTED)
-def test_a_function_that_calls_itself_through_the_host_is_ended(how):
-    """Before it uses up processes, threads or the stack; the host goes on."""
+def test_a_function_that_recursively_calls_the_host_is_ended(how):
+    """The recursion ends before it uses up processes, threads or the stack, and the host still works."""
     counted = []
 
     def again():
@@ -141,8 +141,8 @@ def test_a_function_that_calls_itself_through_the_host_is_ended(how):
     assert "16 levels deep" in result.error.message
 
 
-def test_an_async_function_that_calls_itself_through_the_host_is_ended():
-    """Also if it awaits the host, whose threads it would use up."""
+def test_an_async_function_that_recursively_calls_the_host_is_ended():
+    """The recursion also ends if the function awaits the host, whose threads it would use up."""
     counted = []
 
     async def again():
@@ -164,7 +164,7 @@ def test_an_async_function_that_calls_itself_through_the_host_is_ended():
 
 
 def test_a_blocking_function_delays_nothing_else():
-    """Calls of the API continue, and a stop ends the run."""
+    """While a function blocks, calls of the API continue, and a stop ends the run."""
     released = threading.Event()
     with Host(emulate=True, functions={"block": Function(call=lambda: released.wait(60), access="read")}) as host:
         source = """
@@ -186,7 +186,7 @@ def test_a_blocking_function_delays_nothing_else():
 
 
 class Output:
-    """Keeps what is printed, and signals it."""
+    """A stream that keeps what is printed, and signals it."""
 
     then = None
 
@@ -199,7 +199,7 @@ class Output:
 
 
 def test_the_policy_decides(tmp_path, monkeypatch):
-    """A plain function is a write, which is asked about; rules use its name with the prefix."""
+    """A plain function is a write, which needs approval; rules use the function's name with the prefix."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path))
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path))
     source = "return custom.notify{ text = 'a' }.said, custom.look{}"
@@ -220,7 +220,7 @@ def test_the_policy_decides(tmp_path, monkeypatch):
 
 
 def test_a_header_limits_functions_too(host):
-    """A script cannot call undeclared functions."""
+    """A script cannot call functions that its header does not declare."""
     declared = "--@ needs: custom.send\nreturn custom.send{ to = 'a' }.to"
 
     assert ["a"] == host.run(declared).results
@@ -228,7 +228,7 @@ def test_a_header_limits_functions_too(host):
 
 
 def test_a_journal_replays_calls(tmp_path):
-    """A resumed run does not repeat answered calls."""
+    """A resumed run does not repeat calls that were answered."""
     calls = []
 
     def count():
@@ -245,8 +245,8 @@ def test_a_journal_replays_calls(tmp_path):
 
 
 @pytest.mark.parametrize(("idempotent", "code"), [(True, None), (False, "journal")])
-def test_an_interrupted_write_is_repeated_only_if_it_may_be(tmp_path, idempotent, code):
-    """Whether an interrupted function was executed is unknown: a person has to decide."""
+def test_an_interrupted_write_is_repeated_only_with_approval(tmp_path, idempotent, code):
+    """It is unknown whether an interrupted function was executed, so a person has to decide."""
     marker, journal = tmp_path / "marker", str(tmp_path / "j")
 
     def mark():
@@ -275,7 +275,7 @@ def test_an_interrupted_write_is_repeated_only_if_it_may_be(tmp_path, idempotent
 
 
 def test_functions_are_documented_for_scripts(host):
-    """They are listed, found and read like those of the API."""
+    """Scripts can list, find and read about functions of the host like functions of the API."""
     source = """
       local found = docs.search("operator")
       return docs.list()[1].name, found[1].name, docs.read("custom.notify")
@@ -298,14 +298,14 @@ def test_functions_are_documented_for_scripts(host):
         ([notify], "expected a dictionary of functions by name"),
     ],
 )
-def test_invalid_functions_are_refused_when_the_host_is_made(functions, words):
-    """The error does not wait for the first call."""
+def test_invalid_functions_are_refused_at_creation(functions, words):
+    """The error comes when the host is created, not at the first call."""
     with pytest.raises(OptionError, match=words):
         Host(functions=functions)
 
 
 def test_a_dry_run_calls_nothing():
-    """It shows the call."""
+    """A dry run shows the call of a function without executing it."""
     called = []
     with Host(emulate=True, dry_run=True, functions={"go": lambda n=1: called.append(n)}) as host:
         assert {"function": "custom.go", "arguments": {"n": 2}} == host.call("custom.go", {"n": 2})
@@ -324,7 +324,7 @@ FUNCTIONS = {"notify": notify}
 
 @pytest.mark.parametrize("name", ["FUNCTIONS", "notify"])
 def test_the_command_line_takes_functions(tmp_path, monkeypatch, capfd, name):
-    """From a module of the current directory; the check knows them too."""
+    """The command line loads functions from a module in the current directory; the check knows them too."""
     monkeypatch.chdir(tmp_path)
     Path(f"my_{name.lower()}.py").write_text(MODULE)
     flags = ["--emulate", "--functions", f"my_{name.lower()}:{name}", "--json"]
@@ -334,7 +334,7 @@ def test_the_command_line_takes_functions(tmp_path, monkeypatch, capfd, name):
 
 
 def test_the_check_knows_functions(tmp_path, monkeypatch, capfd):
-    """A misspelled or missing function is reported before the run."""
+    """The check reports a misspelled or missing function before the run."""
     monkeypatch.chdir(tmp_path)
     Path("checked_functions.py").write_text(MODULE)
     Path("good.lua").write_text("return custom.notify{ text = 'a' }")
@@ -358,13 +358,13 @@ def test_the_check_knows_functions(tmp_path, monkeypatch, capfd):
     ],
 )
 def test_missing_functions_are_reported(capfd, given, words):
-    """The error has an example."""
+    """The error for a missing function has an example."""
     assert 2 == main(["lua", "--emulate", "--functions", given, "--eval", "return 1"])
     assert words in capfd.readouterr().err
 
 
-def test_a_resumed_run_counts_what_was_called_before(tmp_path):
-    """Its budget includes earlier calls."""
+def test_a_resumed_run_counts_earlier_calls(tmp_path):
+    """The budget of a resumed run includes earlier calls."""
     path, ticks = str(tmp_path / "j"), []
     with Host(emulate=True, functions={"tick": lambda: ticks.append(1)}) as host:
         codes = [
@@ -376,15 +376,15 @@ def test_a_resumed_run_counts_what_was_called_before(tmp_path):
 
 
 def test_a_run_without_functions_gets_a_hint():
-    """The name may belong to another host."""
+    """The hint says that the function's name may belong to another host."""
     with Host(emulate=True) as host:
         error = host.run("return custom.notify{}").error
 
     assert "kosmo lua --functions MODULE:NAME" in error.hint
 
 
-def test_a_function_is_given_no_file(tmp_path):
-    """A script's file is a path, which the function might read where the script may not."""
+def test_a_function_gets_no_file(tmp_path):
+    """A file argument would be a path, which the function might be able to read although the script may not."""
     source = f"return custom.keep{{ value = {{ file('{tmp_path}/secret.txt') }} }}"
     kept = []
 

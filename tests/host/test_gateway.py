@@ -1,4 +1,4 @@
-"""A gateway in front of the API: a base URL with a path, and its headers."""
+"""A gateway in front of the API needs a base URL with a path, and its own headers."""
 
 import json
 import os
@@ -21,7 +21,7 @@ HEADER = "cf-aig-authorization"
 
 
 class Gateway:
-    """Passes requests with the header on to an emulator, and records their paths and headers."""
+    """A gateway that passes requests with the header to an emulator, and records their paths and headers."""
 
     def __init__(self, application, header=f"Bearer {SECRET}"):
         self._application = application
@@ -52,7 +52,7 @@ def gateway(header=f"Bearer {SECRET}"):
 
 @pytest.fixture
 def configured(monkeypatch, tmp_path):
-    """An account whose header is in the environment."""
+    """An account whose header value is in the environment."""
     (tmp_path / "config").mkdir()
     text = f'[replicate.accounts.default.headers]\n{HEADER} = {{ env = "GATEWAY" }}\n'
     (tmp_path / "config" / "config.toml").write_text(text)
@@ -74,7 +74,7 @@ return { #texts > 0, saved.size > 0, replicate.get_file{ file_id = file.id }.siz
 
 
 def test_calls_streams_downloads_and_pages(configured, tmp_path):
-    """All pass through the gateway with its header."""
+    """Calls, streams, downloads and pages pass through the gateway with its header."""
     with gateway() as between:
         options = {"url": between.url, "write": "allow", "allow_write": [str(tmp_path)]}
         with Host(**options) as host:
@@ -89,7 +89,7 @@ def test_calls_streams_downloads_and_pages(configured, tmp_path):
 
 
 def test_the_header_is_shown_nowhere(configured, tmp_path):
-    """If a gateway repeats it, it is not in answers, the dry run, the call log or the audit log."""
+    """If a gateway repeats the header, it is not in answers, the dry run, the call log or the audit log."""
     with gateway("another") as between:
         with Host(url=between.url, write="allow") as host:
             result = host.run("return select(2, pcall(integrations.replicate.get_account, {}))")
@@ -104,7 +104,7 @@ def test_the_header_is_shown_nowhere(configured, tmp_path):
 
 
 def test_headers_of_the_options():
-    """Those of `Host` are used like the token, and its repr does not show them."""
+    """Headers in the options of `Host` are used like the token, and its repr does not show them."""
     with gateway() as between, Host(token="r8_x", url=between.url, headers={HEADER: f"Bearer {SECRET}"}) as host:
         assert "username" in host.call("get_account")
         assert SECRET not in repr(host)
@@ -114,15 +114,15 @@ def test_headers_of_the_options():
     "headers", [{"Host": "x"}, {"Content-Length": "1"}, {"Prefer": "wait"}, {"x": "a\r\nb: c"}, {"x y": "z"}]
 )
 def test_invalid_headers_are_refused(headers):
-    """Headers that the client sets itself, and duplicates, are refused."""
+    """Headers that the client itself sets, and duplicate headers, are refused."""
     with pytest.raises(TypeError, match="headers: expected a dictionary") as caught:
         Host(token="r8_x", headers=headers)
 
     assert "a secret" in str(caught.value)
 
 
-def test_doctor_looks_for_the_values(configured, monkeypatch, capsys):
-    """Before a call, by name and without the value."""
+def test_doctor_reports_missing_header_values(configured, monkeypatch, capsys):
+    """The doctor reports a missing value before any call, by name and without the value."""
     assert 0 == main(["integrations:doctor", "--offline", "--json"])
     shown = capsys.readouterr().out
     assert {"check": "headers", "ok": True, "message": HEADER, "next": None} in json.loads(shown)["checks"]
@@ -134,8 +134,8 @@ def test_doctor_looks_for_the_values(configured, monkeypatch, capsys):
     assert (False, "set it: export GATEWAY=…") == (found["ok"], found["next"])
 
 
-def test_a_value_on_the_command_line_is_warned_about(configured, monkeypatch, capsys):
-    """Others could read it there; it is stored but not printed."""
+def test_a_header_value_on_the_command_line_gives_a_warning(configured, monkeypatch, capsys):
+    """Others could read the value there; it is stored but not printed."""
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     assert 0 == main(["integrations:configure", "--set", f"header.x-gateway={SECRET}", "--storage", "file", "--json"])
     out, err = capsys.readouterr()
@@ -147,7 +147,9 @@ def test_a_value_on_the_command_line_is_warned_about(configured, monkeypatch, ca
 
 @pytest.mark.parametrize("size", [0, 5000])
 def test_a_header_is_found_in_its_usual_forms(size):
-    """Plain, in JSON with and without escaped slashes, and in a URL, in short and long answers."""
+    """A header value is found as plain text, in JSON with and without escaped slashes, and in a URL, in short and long
+    answers.
+    """
     secret = 'marked/secret+of "a" gateway=='
     forms = [secret, json.dumps(secret)[1:-1], json.dumps(secret)[1:-1].replace("/", "\\/"), quote(secret, safe="")]
     body = "".join(f"[{form}]" for form in forms) + "x" * size

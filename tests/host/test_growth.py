@@ -1,4 +1,4 @@
-"""A host keeps nothing of ended runs, even before a garbage collection."""
+"""A host frees the memory of ended runs, even before a garbage collection."""
 
 import gc
 
@@ -21,11 +21,11 @@ def runs():
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_run_is_freed_with_its_result(name):
-    """Neither an error nor a handler keeps a run, with up to 10 MiB of output, in a cycle."""
+    """Neither an error nor a handler keeps a run, with up to 10 MiB of output, in a reference cycle."""
     source, code = SCRIPTS[name]
     with Host(emulate=True, limits=Limits(output=100_000)) as host:
         gc.collect()
-        before = {id(each) for each in runs()}  # the report of a failed test may keep one
+        before = {id(each) for each in runs()}  # a failed test's report may keep one run
         gc.disable()
         try:
             for _ in range(4):
@@ -35,4 +35,4 @@ def test_a_run_is_freed_with_its_result(name):
             gc.enable()
 
     assert code == (result.error and result.error.code)
-    assert len(left) <= 1  # a thread of the last run may just be ending
+    assert len(left) <= 1  # a thread of the last run may still be ending

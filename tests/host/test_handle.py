@@ -1,4 +1,4 @@
-"""Started runs: their own options, and their events."""
+"""Started runs have their own options and events."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ def host():
 
 
 def test_a_started_run_has_id_state_and_result(host):
-    """During the run and after; the id is that of the audit log."""
+    """A run has these during and after its execution; its id is the same as in the audit log."""
     handle = host.start(CALL)
     result = handle.result(60)
 
@@ -33,8 +33,8 @@ def ended(handle):
     return handle
 
 
-def test_a_run_that_takes_long_can_be_waited_for_and_stopped(host):
-    """A timeout leaves it running; a stop ends it."""
+def test_a_long_run_can_be_waited_for_and_stopped(host):
+    """A timeout leaves the run running; a stop ends the run."""
     handle = host.start("while true do end")
     with pytest.raises(TimeoutError, match=f"{handle.id} has not ended within 0.05 s"):
         handle.result(0.05)
@@ -45,7 +45,7 @@ def test_a_run_that_takes_long_can_be_waited_for_and_stopped(host):
 
 
 def test_events_carry_the_run_and_its_tags(host):
-    """All of them, for readers and for callbacks of host and run."""
+    """All events have the run and its tags, for readers and for the callbacks of host and run."""
     told = []
     handle = host.start(f"print('é') {CALL}", tags={"job": "7"}, on_event=told.append)
     events = [*handle.events()]
@@ -59,7 +59,7 @@ def test_events_carry_the_run_and_its_tags(host):
 
 
 def test_events_of_concurrent_runs_have_their_ids():
-    """Callbacks of a host get the events of all runs."""
+    """The callbacks of a host get the events of all runs, each with the id of its run."""
     told, lock = [], threading.Lock()
 
     def note(event):
@@ -80,7 +80,7 @@ def test_events_of_concurrent_runs_have_their_ids():
 
 
 def test_a_listener_that_raises_ends_nothing():
-    """Its exception becomes a notice."""
+    """The exception of a listener becomes a notice."""
     notices = []
 
     def fail(_event):
@@ -92,8 +92,8 @@ def test_a_listener_that_raises_ends_nothing():
     assert any("on_event raised ValueError: no" in notice for notice in notices)
 
 
-def test_a_run_has_limits_caps_account_and_prompter_of_its_own():
-    """They override the host's."""
+def test_a_run_can_override_limits_caps_account_and_prompter():
+    """The options of a run override those of its host."""
     with Host(emulate=True, caps=Caps(calls=9), limits=Limits(cpu=60.0)) as host:
         calls = "for _ = 1, 3 do integrations.replicate.get_account{} end"
         assert host.run(calls).error is None
@@ -106,13 +106,13 @@ def test_a_run_has_limits_caps_account_and_prompter_of_its_own():
     "options", [{"limits": 3}, {"caps": {}}, {"tags": {"a": 1}}, {"tags": "x"}, {"account": ""}, {"on_event": 3}]
 )
 def test_options_of_a_run_are_checked(host, options):
-    """When the run is created."""
+    """The options of a run are checked when the run is created."""
     with pytest.raises(OptionError):
         host.run("return 1", **options)
 
 
 def test_arguments_may_have_names(host):
-    """Any plain data is in the script's `args`."""
+    """Named arguments can be any plain data and are in the script's `args`."""
     given = {"prompt": "a fox", "sizes": [1, 2.5], "deep": {"yes": True, "none": None}}
     source = "return args.prompt, args.sizes[2], args.deep.yes, args.deep.none, #{...}"
 
@@ -122,16 +122,16 @@ def test_arguments_may_have_names(host):
 
 
 @pytest.mark.parametrize("value", [1 << 70, "\ud800", {"deep": object()}, [float], {"s": {1 << 64}}])
-def test_arguments_that_cannot_be_passed_are_refused(host, value):
-    """With a reason, before the run begins; also if it has a journal."""
+def test_unsupported_arguments_are_refused(host, value):
+    """The error gives a reason before the run begins, also with a journal."""
     with pytest.raises(UsageError, match="expected plain data"):
         host.run("return 1", {"a": value})
     with pytest.raises(UsageError, match="expected plain data"):
         host.run("return 1", {"a": value}, journal="unusable")
 
 
-def test_a_resumed_run_has_the_same_named_arguments(host, tmp_path):
-    """Whatever the order of their names; other values belong to another run."""
+def test_a_resumed_run_needs_the_same_named_arguments(host, tmp_path):
+    """Their order does not matter; other values belong to another run."""
     given = {"prompt": "a fox", "sizes": [1, 2.5], "raw": b"\x00\xff", "deep": {"a": True, "b": 1}}
     path = str(tmp_path / "named.journal")
     source = """
@@ -150,7 +150,7 @@ def test_a_resumed_run_has_the_same_named_arguments(host, tmp_path):
 
 
 def test_a_result_is_plain_data(host):
-    """The error is its fields."""
+    """The result of a run, including the fields of its error, is plain data."""
     good = host.run(f"print('x') {CALL}").to_dict()
     bad = host.run("error('no')").to_dict()
 
@@ -160,8 +160,8 @@ def test_a_result_is_plain_data(host):
     assert json.loads(json.dumps(good)) == good
 
 
-def test_each_call_is_a_record_of_the_log(host, caplog):
-    """With its fields, for the handlers of the logger."""
+def test_each_call_is_a_log_record(host, caplog):
+    """Each record has the fields of the call, for handlers of the logger."""
     with caplog.at_level(logging.INFO, logger="kosmolua.calls"):
         handle = ended(host.start(CALL, tags={"job": "7"}))
 
@@ -173,7 +173,7 @@ def test_each_call_is_a_record_of_the_log(host, caplog):
 
 
 def test_a_journal_is_opened_at_the_start_and_closed_at_the_end(host, tmp_path):
-    """`start` raises its errors."""
+    """Errors from opening the journal are raised by `start`."""
     path = str(tmp_path / "j")
     first = host.start("sleep(0.2) " + CALL, journal=path)
     with pytest.raises(Exception, match="journal"):
@@ -184,7 +184,7 @@ def test_a_journal_is_opened_at_the_start_and_closed_at_the_end(host, tmp_path):
 
 
 def test_closing_the_host_stops_started_runs():
-    """No thread or process is left."""
+    """Closing the host leaves no thread or process running."""
     host = Host(emulate=True)
     handles = [host.start("while true do end") for _ in range(2)]
     began = time.monotonic()

@@ -1,4 +1,4 @@
-"""The Python API: results, callbacks, stopping, and cleanup."""
+"""The Python API has results, callbacks, stopping, and cleanup."""
 
 import asyncio
 import os
@@ -39,7 +39,7 @@ def held():
     """The descriptors, children and threads of this process."""
     descriptors = set()
     for name in os.listdir("/proc/self/fd"):
-        with suppress(FileNotFoundError):  # the descriptor from which the list was read
+        with suppress(FileNotFoundError):  # the descriptor that read the list
             descriptors.add((name, os.readlink(f"/proc/self/fd/{name}")))
     with open(f"/proc/self/task/{os.getpid()}/children") as file:
         return {*descriptors, *file.read().split(), *threading.enumerate()}
@@ -49,7 +49,7 @@ def held():
 
 
 def test_a_call_gives_plain_data():
-    """Under any of its names a function returns the API's answer or raises its error."""
+    """Under each of its names a function returns the API's answer or raises the API's error."""
     with Host(emulate=True, isolation="none") as host:
         assert "emulator" == host.call("get_account")["username"]
         assert "emulator" == host.call("replicate.get_account", {})["username"]
@@ -69,7 +69,7 @@ def test_a_request_returns_its_decision(live):
 
 
 def test_pages_are_followed_to_the_last(server, live):
-    """Each page is a call; a repeated cursor is an error."""
+    """Each page is one call; a repeated cursor is an error."""
     there = f'{{"results": [1], "next": "{server.url}/collections?cursor=c"}}'.encode()
     server.answers.extend([Answer(body=there), Answer(body=b'{"results": [2], "next": null}')])
     host = live(isolation="none")
@@ -80,8 +80,8 @@ def test_pages_are_followed_to_the_last(server, live):
         list(host.pages("list_collections"))
 
 
-def test_a_run_gives_everything(isolation):
-    """Values, output, the log of calls and the spending are in the result."""
+def test_the_result_of_a_run(isolation):
+    """The result has values, output, the log of calls, and the spending."""
     with Host(emulate=True, isolation=isolation) as host:
         result = host.run(
             "print('hello', args[1]) log('note') return integrations.replicate.get_account{}.username, { 1 }", ["é"]
@@ -94,8 +94,8 @@ def test_a_run_gives_everything(isolation):
     assert isolation == result.isolation["mode"]
 
 
-def test_what_goes_wrong_is_in_the_result(isolation):
-    """A script's error names file and line, and is raised on request."""
+def test_the_error_is_in_the_result(isolation):
+    """A script's error names the file and line, and is raised on request."""
     with Host(emulate=True, isolation=isolation) as host:
         result = host.run("\nerror('boom')", name="flow.lua")
 
@@ -105,7 +105,7 @@ def test_what_goes_wrong_is_in_the_result(isolation):
 
 
 def test_a_file_finds_modules_next_to_it(tmp_path):
-    """A script finds modules next to it if that directory is open; a missing file is reported."""
+    """A script can load modules next to it if that directory is open; a missing module file is reported."""
     (tmp_path / "flow.lua").write_text("return require('words').hello, args[1]")
     (tmp_path / "words.lua").write_text("return { hello = 'hello' }")
 
@@ -158,7 +158,7 @@ def test_asyncio_is_not_blocked():
 
 
 def test_nobody_is_asked_without_a_prompter(live, server):
-    """A write needs approval by default, and is refused without a prompter."""
+    """Without a prompter a write is refused, because by default it needs approval."""
     host = live()
 
     assert "approval_required" == host.run(CREATE).error.code
@@ -168,7 +168,7 @@ def test_nobody_is_asked_without_a_prompter(live, server):
 
 
 def test_a_prompter_is_asked(live, server):
-    """An answer for the run applies to that run only."""
+    """An approval for the run applies to that run only."""
     prompter = Scripted(["run", "no"])
     host = live(prompter=prompter)
 
@@ -178,7 +178,7 @@ def test_a_prompter_is_asked(live, server):
 
 
 def test_changed_settings_apply_to_the_next_run(live, tmp_path):
-    """A change of the configuration applies to the host's next run."""
+    """A changed configuration applies to the host's next run."""
     host = live(write=None)
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "config.toml").write_text('[replicate.permissions]\nwrite = "allow"\n')
@@ -188,8 +188,8 @@ def test_changed_settings_apply_to_the_next_run(live, tmp_path):
     assert "permission_denied" == host.run(CREATE).error.code
 
 
-def test_an_allow_that_yields(live, server, tmp_path):
-    """It applies if the settings have no verdict; calls that can never be allowed are known."""
+def test_an_allow_below_the_settings(live, server, tmp_path):
+    """The allow applies if the settings have no verdict; functions that can never be allowed are known."""
     host = live(write="allow", yielding=True, isolation="none")
     assert "create_prediction" in host.callable()
     host.run(CREATE).raise_for_error()
@@ -202,8 +202,8 @@ def test_an_allow_that_yields(live, server, tmp_path):
     assert 1 == len(server.requests)
 
 
-def test_a_caller_is_given_no_secret(live, server):
-    """Direct calls for a caller are recorded with its name, and do not return the signing key."""
+def test_a_caller_gets_no_secret(live, server):
+    """Direct calls for a caller are recorded with the caller's name, and do not return the signing key."""
     asked = Scripted(["no"])
     with pytest.raises(PermissionDeniedError):
         live(caller="agent", prompter=asked, isolation="none").call("get_default_webhook_secret")
@@ -213,7 +213,7 @@ def test_a_caller_is_given_no_secret(live, server):
 
 
 def test_caps_bound_each_run_and_all_calls_together():
-    """Each run has a full budget, and the program's own calls have another."""
+    """Each run has a full budget, and the program's direct calls share a separate budget."""
     twice = "for _ = 1, 2 do integrations.replicate.get_account{} end"
     with Host(emulate=True, caps=Caps(calls=2)) as host:
         assert [None, None] == [host.run(twice).error for _ in range(2)]
@@ -225,7 +225,7 @@ def test_caps_bound_each_run_and_all_calls_together():
 
 
 def test_nothing_is_sent_in_a_dry_run(live, server):
-    """A call returns its request without the token."""
+    """In a dry run a call returns its request without the token."""
     request = live(dry_run=True, isolation="none").call("get_account")
 
     assert ("GET", "Bearer [hidden]") == (request["method"], request["headers"]["Authorization"])
@@ -233,7 +233,7 @@ def test_nothing_is_sent_in_a_dry_run(live, server):
 
 
 def test_a_token_is_sent_for_its_account_and_shown_nowhere(live, server):
-    """It is sent for the host's account only, and is in no printable text."""
+    """The token is sent only for the host's account, and appears in no printable text."""
     host = live()
     result = host.run("return pcall(integrations.replicate.get_account, {})")
 
@@ -244,7 +244,7 @@ def test_a_token_is_sent_for_its_account_and_shown_nowhere(live, server):
 
 
 def test_without_a_token_the_stored_one_is_used(server):
-    """The first call searches it where the command line does."""
+    """The first call looks for the token where the command line does."""
     with Host(url=server.url, isolation="none") as host, pytest.raises(CredentialError, match="no API token"):
         host.call("get_account")
 
@@ -259,13 +259,13 @@ def test_without_a_token_the_stored_one_is_used(server):
     ],
 )
 def test_invalid_options_of_a_host(options, words):
-    """An invalid option is reported before anything runs."""
+    """An invalid option of a host is reported before anything runs."""
     with pytest.raises(UsageError, match=words):
         Host(**options)
 
 
 def test_arguments_are_strings():
-    """Other values are refused, and so is one string instead of a list."""
+    """The arguments of a script are a list of strings; other values, and a single string, are refused."""
     with Host(emulate=True, isolation="none") as host:
         for wrong in ("text", [1]):
             with pytest.raises(UsageError, match="args: expected a list of strings"):
@@ -276,7 +276,7 @@ def test_arguments_are_strings():
 
 
 def test_callbacks_get_output_calls_and_retries(server, live):
-    """Output is text of whole characters; each call has its entry, each retry its reason."""
+    """Output arrives as text with whole characters, each call with its entry, and each retry with its reason."""
     told = []
     server.answers.extend([Answer(503), Answer()])
     host = live(
@@ -297,7 +297,7 @@ def test_callbacks_get_output_calls_and_retries(server, live):
 
 
 class Witness:
-    """Records what a watcher sees."""
+    """A watcher that records what it gets."""
 
     def __init__(self):
         self.told = []
@@ -316,7 +316,7 @@ class Witness:
 
 
 def test_what_a_watcher_gets(tmp_path):
-    """Each call's begin and end with its data, and the content of streams and downloads."""
+    """A watcher gets the begin and end of each call with its data, and the content of streams and downloads."""
     witness = Witness()
     with Host(emulate=True, isolation="none", allow_write=[str(tmp_path)]) as host:
         source = """
@@ -349,7 +349,7 @@ def test_what_a_watcher_gets(tmp_path):
 
 
 def test_a_notice_is_reported_once(live, tmp_path):
-    """Notices about the configuration are not repeated with every run."""
+    """A notice about the configuration is not repeated with every run."""
     (tmp_path / "config").mkdir()
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_text("[replicate.permissions]\nwrite = 'allow'\n")
@@ -372,7 +372,7 @@ def test_output_is_cut_at_its_limit(isolation):
 
 
 def test_a_callback_that_fails_ends_the_run():
-    """Its exception reaches the caller of the run; the outcome is kept."""
+    """The callback's exception reaches the caller of the run; the outcome is kept."""
 
     def fail(*_):
         raise ValueError("mine")
@@ -391,7 +391,7 @@ def raising(*_):
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 def test_a_failing_callback_keeps_the_answer(isolation):
-    """The script gets the paid answer; the exception is raised when the result has it."""
+    """The script gets the answer that was paid for; the exception is raised once the result has that answer."""
     with Host(emulate=True, isolation=isolation, on_call=raising) as host:
         run = host.script(
             "return replicate.create('black-forest-labs/flux-schnell', { prompt = 'a' }, { validate = false }).id"
@@ -404,7 +404,7 @@ def test_a_failing_callback_keeps_the_answer(isolation):
 
 
 def test_nothing_is_sent_after_a_callback_failed():
-    """It may supervise the run, so the next call ends the run."""
+    """The callback may supervise the run, so after its failure the next call ends the run."""
     with Host(emulate=True, on_call=raising) as host:
         run = host.script("for i = 1, 3 do pcall(integrations.replicate.get_account, {}) end")
         with pytest.raises(ValueError, match="mine"):
@@ -413,8 +413,8 @@ def test_nothing_is_sent_after_a_callback_failed():
     assert (1, "interrupted") == (len(run.outcome.log), run.outcome.error.code)
 
 
-def test_a_callback_after_a_direct_call_is_noticed():
-    """The call returns its answer; the exception becomes a notice."""
+def test_a_failing_callback_of_a_direct_call():
+    """The call returns its answer; the callback's exception becomes a notice."""
     notices = []
     with Host(emulate=True, on_call=raising, on_notice=notices.append) as host:
         account = host.call("get_account")
@@ -427,7 +427,7 @@ def test_a_callback_after_a_direct_call_is_noticed():
 
 
 def stopped(host, source, ready):
-    """The result of a run that is stopped once it is ready, and the seconds that took."""
+    """The result of a run that is stopped once it is ready, and the seconds until it ended."""
     run = host.script(source)
     with ThreadPoolExecutor(1) as pool:
         future = pool.submit(run.result)
@@ -443,23 +443,23 @@ def stopped(host, source, ready):
     ids=["computing", "sleeping", "in a task"],
 )
 def test_a_run_is_stopped_from_another_thread(source):
-    """An isolated script ends at once, whatever it is doing."""
+    """An isolated script ends at once, in the middle of any operation."""
     ready = threading.Event()
     with Host(emulate=True, on_output=lambda *_: ready.set()) as host:
         result, seconds = stopped(host, source, ready.is_set)
 
     assert ("interrupted", "the run was stopped") == (result.error.code, result.error.message)
-    assert seconds < 5  # of the 60 or 30 that it would have taken
+    assert seconds < 5  # instead of the 60 or 30 seconds without a stop
 
 
-def test_a_run_in_this_process_is_stopped_where_it_waits():
-    """Without a child, a sleeping script wakes up and ends."""
+def test_a_waiting_run_in_this_process_is_stopped():
+    """Without a child process, a sleeping script wakes up and ends."""
     ready = threading.Event()
     with Host(emulate=True, isolation="none", on_output=lambda *_: ready.set()) as host:
         result, seconds = stopped(host, "print(1) sleep(60)", ready.is_set)
 
     assert "interrupted" == result.error.code
-    assert seconds < 5  # of the 60 or 30 that it would have taken
+    assert seconds < 5  # instead of the 60 or 30 seconds without a stop
 
 
 def test_a_stopped_run_is_not_sent_again(server, live):
@@ -470,7 +470,7 @@ def test_a_stopped_run_is_not_sent_again(server, live):
     result, seconds = stopped(host, CREATE, lambda: server.requests)
 
     assert ("interrupted", 1) == (result.error.code, len(server.requests))
-    assert seconds < 5  # of the 60 or 30 that it would have taken
+    assert seconds < 5  # instead of the 60 or 30 seconds without a stop
     assert [("create_prediction", "interrupted")] == [(entry.function, entry.code) for entry in result.log]
 
 
@@ -488,8 +488,8 @@ def test_a_stopped_call_is_not_sent_again(server, live):
     assert 1 == len(server.requests)
 
 
-def test_a_run_that_was_stopped_before_it_began(isolation):
-    """It ends without a call, and no run begins twice."""
+def test_a_run_stopped_before_its_start(isolation):
+    """The run ends without a call, and no run starts twice."""
     with Host(emulate=True, isolation=isolation) as host:
         run = host.script("integrations.replicate.get_account{}")
         run.stop("no longer wanted")
@@ -501,7 +501,7 @@ def test_a_run_that_was_stopped_before_it_began(isolation):
 
 
 def test_ctrl_c_reaches_the_program():
-    """KeyboardInterrupt is raised in the caller; the outcome is kept, and started jobs are canceled."""
+    """The caller gets KeyboardInterrupt; the outcome is kept, and started jobs are canceled."""
     source = """
       integrations.replicate.create_model_prediction
         { model_owner = 'minimax', model_name = 'video-01', input = { prompt = 'a' } }
@@ -522,7 +522,7 @@ def test_ctrl_c_reaches_the_program():
 
 
 def test_nothing_is_left_over(server, live):
-    """After calls and successful, failed and stopped runs there are no more children, threads or descriptors than
+    """After calls and successful, failed and stopped runs, there are no more children, threads or descriptors than
     before.
     """
     before = held()
@@ -533,11 +533,11 @@ def test_nothing_is_left_over(server, live):
     stopped(host, "sleep(60)", lambda: True)
     host.close()
 
-    wait_until(lambda: held() <= before)  # processes of an earlier test may have ended meanwhile
+    wait_until(lambda: held() <= before)  # a process of an earlier test may have ended in the meantime
 
 
-def test_closing_ends_what_runs():
-    """Active runs are stopped; later ones are refused."""
+def test_closing_ends_active_runs():
+    """Closing the host stops active runs; later runs are refused."""
     ready = threading.Event()
     host = Host(emulate=True, on_output=lambda *_: ready.set())
     with ThreadPoolExecutor(1) as pool:
@@ -553,7 +553,7 @@ def test_closing_ends_what_runs():
 
 
 def test_a_host_is_closed_twice():
-    """The second close does nothing."""
+    """The second close has no effect."""
     host = Host(emulate=True)
     host.run("return 1")
     host.close()
@@ -561,7 +561,7 @@ def test_a_host_is_closed_twice():
 
 
 def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolation):
-    """Not the configuration, its journal or the caller's files, whatever is open."""
+    """A script cannot read the configuration, its journal or the caller's files, whatever directory is open."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
     host = live(write="allow", allow_read=["."], allow_write=["."], isolation=isolation)
@@ -580,7 +580,7 @@ def test_a_script_cannot_reach_files_of_the_host(live, server, tmp_path, isolati
 
 
 def test_a_run_cannot_erase_the_log(live, tmp_path, monkeypatch, isolation):
-    """Endless refusals are one entry with a count, also if the run is stopped."""
+    """Endless refusals become one entry with a count, also if the run is stopped."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
     host = live(read="deny", isolation=isolation)
     host.run("for _ = 1, 5000 do pcall(replicate.get_account) end")

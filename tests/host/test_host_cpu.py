@@ -1,4 +1,4 @@
-"""A script that computes little cannot make its host exceed its CPU limit; `host_cpu.py` has all attempts."""
+"""A script that computes little cannot make its host exceed the CPU limit; `host_cpu.py` has all attempts."""
 
 import random
 
@@ -7,8 +7,8 @@ from host_cpu import ATTEMPTS, LIMIT, OWN, api, ground, host_for, measured
 
 SOME = random.Random(13).sample(sorted(ATTEMPTS), 12)
 HEAVY = ["docs.search", "plan, anyOf", "plan, members", "download, data URL", "file, cache", "follow"]
-LATE = 0.4  # seconds of CPU that may pass until the host checks, and the current step of its work has ended
-ONCE = 1.0  # seconds of CPU that no single request takes
+LATE = 0.4  # seconds of CPU until the host checks the limit and ends the current step
+ONCE = 1.0  # seconds of CPU that no single request reaches
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def served():
 
 @pytest.mark.parametrize("name", sorted({*SOME, *HEAVY}))
 def test_the_host_computes_no_more_than_the_limit(served, name):
-    """Neither for one request nor for as many as a tenth of a second of Lua makes."""
+    """The host stays below the limit for one request, and for as many requests as 0.1 s of Lua can make."""
     host, url = served
     _, setup, attempt = ATTEMPTS[name]
     once, _ = measured(host, url, setup, attempt, 0)

@@ -1,4 +1,4 @@
-"""Programs that are not a plain Python interpreter, and interpreters that need more than their path."""
+"""Hosts work in programs that are not a plain Python interpreter, and with interpreters that need more than a path."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ for prepare in (True, False):
 
 
 def outcome(surroundings="", options="", command=(sys.executable,), **environment):
-    """The output of a program with a host, which is equal with and without a prepared process."""
+    """The output of a program with a host, which is the same with and without a prepared process."""
     code = RUN.format(surroundings=surroundings, options=options)
     ran = subprocess.run(
         [*command, "-c", code], capture_output=True, text=True, check=False, env={**os.environ, **environment}
@@ -47,7 +47,7 @@ def outcome(surroundings="", options="", command=(sys.executable,), **environmen
     ids=["frozen", "uwsgi", "empty", "none"],
 )
 def test_a_program_that_is_not_an_interpreter(surroundings, found):
-    """It is not started repeatedly: the error names the parameter for the interpreter, which then works."""
+    """The program is not started repeatedly: the error names the parameter for the interpreter, which then works."""
     message, hint = outcome(surroundings).split("\n")
 
     assert f"not_configured cannot start a process for a script: {found}" == message
@@ -56,7 +56,7 @@ def test_a_program_that_is_not_an_interpreter(surroundings, found):
 
 
 def test_a_missing_interpreter(tmp_path):
-    """The error names the path and the reason."""
+    """The error for a missing interpreter names the path and the reason."""
     with Host(python=tmp_path / "python3", prepare=False) as host:
         error = host.run("return 1").error
 
@@ -66,13 +66,13 @@ def test_a_missing_interpreter(tmp_path):
 
 @pytest.mark.parametrize("python", [3, b"python3", ""])
 def test_a_wrong_interpreter_is_refused_at_once(python):
-    """The option is checked when the host is created."""
+    """A wrong interpreter is refused when the host is created."""
     with pytest.raises(TypeError, match="python: expected the path of a Python interpreter"):
         Host(python=python)
 
 
-def test_a_path_with_a_colon(tmp_path):
-    """Packages are found where the host found them, whatever the directory's name."""
+def test_an_import_path_with_a_colon(tmp_path):
+    """A child imports packages from the host's directories, even if a directory's name has a colon."""
     place = tmp_path / "a:b\nc"
     place.mkdir()
     for package in (lupa, msgspec):
@@ -83,8 +83,8 @@ def test_a_path_with_a_colon(tmp_path):
     assert "1" == outcome(added, command=(sys.executable, "-I", "-S")).strip()
 
 
-def test_libraries_of_the_interpreter_elsewhere(tmp_path):
-    """The child's dynamic linker searches the same places; nothing else of the environment is passed on."""
+def test_an_interpreter_with_libraries_elsewhere(tmp_path):
+    """The child's dynamic linker uses the host's library path; nothing else from the environment is passed on."""
     code = "import os; from kosmolua.runtime import process; print(*sorted(process._environment()))"
     environment = {"LD_LIBRARY_PATH": str(tmp_path), "REPLICATE_API_TOKEN": "r8_marked"}
     said = subprocess.check_output([sys.executable, "-c", code], text=True, env={**os.environ, **environment})
@@ -94,7 +94,7 @@ def test_libraries_of_the_interpreter_elsewhere(tmp_path):
 
 
 def test_a_run_while_the_program_ends():
-    """A run in atexit works, or in Python 3.12 ends with an error; so does a host that is created there."""
+    """A run in atexit works, or in Python 3.12 ends with an error; the same holds for a host created there."""
     code = """
 import atexit
 from kosmolua import Host, KosmoError

@@ -1,4 +1,4 @@
-"""Options are checked when they are passed, and the public types can be resolved."""
+"""Options are checked when passed, and the annotations of public types can be resolved."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ WRONG_CAPS = [
 
 
 @pytest.mark.parametrize("options", WRONG_LIMITS, ids=repr)
-def test_wrong_limits(options):
+def test_invalid_limits(options):
     """A limit is a number in its range, or None."""
     (name,) = options
     with pytest.raises(ValueError, match=f"{name}: expected ") as raised:
@@ -36,15 +36,15 @@ def test_wrong_limits(options):
 
 
 @pytest.mark.parametrize("options", WRONG_CAPS, ids=repr)
-def test_wrong_caps(options):
-    """A cap is a number from 0, or None; what is counted is a whole one."""
+def test_invalid_caps(options):
+    """A cap is None or a number from 0 on; caps on counts are whole numbers."""
     (name,) = options
     with pytest.raises(OptionError, match=f"{name}: expected "):
         Caps(**options)
 
 
-def test_right_limits_and_caps():
-    """The defaults, the minimum, and no limit."""
+def test_valid_limits_and_caps():
+    """The defaults, the minimum, and None for no limit are valid."""
     assert Limits() == Limits(30, 128 * 1024 * 1024, 10 * 1024 * 1024, None, 10)
     assert (None,) * 5 == Limits(None, None, None, None, None)
     assert (0.1, 1, 0, 0.5, 1) == Limits(0.1, 1, 0, 0.5, 1)
@@ -76,8 +76,8 @@ def test_right_limits_and_caps():
     ],
     ids=repr,
 )
-def test_wrong_options(options, words):
-    """Each option is checked when the host is created; a token is not shown."""
+def test_invalid_options(options, words):
+    """Each option is checked when the host is created, and no error shows a token."""
     with pytest.raises(OptionError, match=words) as raised:
         Host(emulate=True, **options)
 
@@ -85,7 +85,7 @@ def test_wrong_options(options, words):
 
 
 def test_an_async_callback_is_refused():
-    """It would create a coroutine that is never run."""
+    """An async callback is refused, because it would create a coroutine that is never run."""
 
     async def told(*_):
         pass
@@ -116,7 +116,7 @@ def test_type_checkers_know_every_name(tmp_path):
 
 
 def test_the_hints_of_methods_can_be_resolved():
-    """For FastAPI, pydantic and others; nothing is imported before."""
+    """FastAPI, pydantic and others can resolve the hints, without any import before."""
     code = """
 import inspect, sys, typing
 from kosmolua import Host, ScriptRun
@@ -138,7 +138,7 @@ print(typing.get_type_hints(Host.request)["return"].__name__, typing.get_type_hi
 
 
 def test_a_host_shows_its_options():
-    """The signature of a host is that of its options; an unknown option is refused."""
+    """The signature of a host has all its options; an unknown option is refused."""
     names = list(inspect.signature(Host).parameters)
 
     assert names == list(HostOptions.__struct_fields__)
@@ -146,8 +146,8 @@ def test_a_host_shows_its_options():
         Host(tokn="x")
 
 
-def test_a_host_of_options():
-    """Options are made once and printed without the token; hosts made of them equal hosts with keywords."""
+def test_a_host_from_options():
+    """Options are created once and printed without the token; hosts with options equal hosts with keywords."""
     options = HostOptions(emulate=True, isolation="none", token="r8_marked", caller="me")
     with Host.of(options) as host:
         value = host.run("return 6 * 7").value
@@ -159,7 +159,7 @@ def test_a_host_of_options():
 
 
 def test_a_path_is_not_an_open_journal():
-    """`script` takes an open journal; the error names the method that takes a path."""
+    """`script` accepts an open journal; the error for a path names the method that accepts one."""
     with (
         Host(emulate=True, prepare=False) as host,
         pytest.raises(OptionError, match="expected an open journal") as caught,
@@ -170,7 +170,7 @@ def test_a_path_is_not_an_open_journal():
 
 
 def test_emulated_models_run_faster():
-    """The slow video model takes 78 s at the usual speed."""
+    """The slow video model takes 78 s at the usual speed, and under 1 s at speed 200."""
     source = 'local _, made = run("minimax/video-01", { prompt = "sea" }) return made.metrics.total_time'
     with Host(emulate=True, speed=200, prepare=False) as host:
         assert 1 > host.run(source).value

@@ -1,4 +1,4 @@
-"""Scripts in the program's own process: the ways to end a loop without requests."""
+"""A looping script in the program's own process can be ended, even if it makes no requests."""
 
 import os
 import signal
@@ -21,12 +21,12 @@ LOOPS = {
     "xpcall": "xpcall(function() while true do end end, function() while true do end end)",
     "task": "parallel({ 1, 2 }, function() while true do end end)",
 }
-SOON = 3.0  # seconds, far below the limit of CPU
+SOON = 3.0  # seconds, far below the CPU limit
 ALL = [Limits(), Limits(None, None, None, None, None)]
 
 
 class Printed:
-    """Receives the output, and shows that the script runs."""
+    """A stream that receives the output and signals that the script runs."""
 
     def __init__(self):
         self.begun = threading.Event()
@@ -43,7 +43,7 @@ def host(request):
 
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
 def test_a_loop_is_stopped(source, host):
-    """`stop` ends it at the next hook, even if it catches errors."""
+    """`stop` ends the script at the next hook, even if the script catches errors."""
     run = host.script(source)
     began = time.monotonic()
     timer = threading.Timer(0.2, run.stop)
@@ -56,7 +56,7 @@ def test_a_loop_is_stopped(source, host):
 
 
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
-def test_a_loop_ends_with_its_time(source):
+def test_a_loop_ends_at_its_time_limit(source):
     """The wall-clock limit applies to a loop without requests."""
     with Host(emulate=True, isolation="none", limits=Limits(time=0.3)) as host:
         result = host.run(source)
@@ -66,7 +66,7 @@ def test_a_loop_ends_with_its_time(source):
 
 
 def test_a_loop_ends_with_its_host(host):
-    """`close` stops it without waiting for more."""
+    """`close` stops the loop without further waiting."""
     results, printed = [], Printed()
     run = host.script("print('on') while true do end", output=printed)
     thread = threading.Thread(target=lambda: results.append(run.result()))
@@ -82,7 +82,7 @@ def test_a_loop_ends_with_its_host(host):
 
 @pytest.mark.parametrize("source", LOOPS.values(), ids=LOOPS)
 def test_an_interrupt_ends_a_loop(source, host):
-    """Ctrl-C raises KeyboardInterrupt in the thread that runs it, and the script cannot catch it."""
+    """Ctrl-C raises KeyboardInterrupt in the thread that runs the script, and the script cannot catch it."""
     run = host.script(f"pcall(function() {source} end) return 1")
     timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
     timer.start()
@@ -94,7 +94,7 @@ def test_an_interrupt_ends_a_loop(source, host):
 
 
 def test_an_interrupt_between_any_two_instructions():
-    """At any moment the signal ends the script or leaves the run; no Python error reaches Lua."""
+    """At any moment the signal ends the script or the whole run; no Python error reaches Lua."""
     code = """
 import os, signal, threading
 from kosmolua import Host
@@ -116,7 +116,7 @@ print(seen)
 
 
 def test_a_broken_engine_is_never_replaced():
-    """An ImportError of lupa's extension ends the run; another engine would behave differently."""
+    """An ImportError of lupa's extension ends the run, because another engine would behave differently."""
     code = """
 import sys
 from kosmolua import Host
@@ -134,7 +134,7 @@ with Host(emulate=True, isolation="none") as host:
 
 
 def test_a_stop_in_a_signal_handler():
-    """A handler of SIGTERM in the main thread stops the loop that runs there."""
+    """A handler of SIGTERM in the main thread can stop a loop that runs in that thread."""
     with Host(emulate=True, isolation="none") as host:
         run = host.script("while true do end")
         before = signal.signal(signal.SIGTERM, lambda *_: run.stop("terminated"))

@@ -1,4 +1,4 @@
-"""Runs with a journal wait as one request, and without a process."""
+"""In runs with a journal a wait is a single request and needs no process."""
 
 import sqlite3
 import threading
@@ -46,7 +46,7 @@ class Place:
 
 
 def watched(others):
-    """Whether a script's process has a watchdog, besides those of other threads."""
+    """Whether a script's process has a watchdog, not counting those of other threads."""
     return "kosmolua-watchdog" in {each.name for each in {*threading.enumerate()} - others}
 
 
@@ -68,7 +68,7 @@ def test_a_wait_is_one_request(place):
 
 
 def test_a_finished_wait_is_replayed(place):
-    """A second run sends nothing, and has the same result."""
+    """A second run sends nothing and has the same result."""
     place.run(WAIT)
     place.calls.clear()
 
@@ -77,7 +77,7 @@ def test_a_finished_wait_is_replayed(place):
 
 
 def test_a_parked_run_has_no_process(place):
-    """Neither a child nor a watchdog exists while only a wait is open."""
+    """While the run only waits, it has neither a child process nor a watchdog."""
     seen, others = [], set(threading.enumerate())
     with place.host(prepare=False) as host:
         thread = threading.Thread(target=lambda: seen.append(host.run(WAIT, journal=place.path)))
@@ -90,13 +90,13 @@ def test_a_parked_run_has_no_process(place):
     assert ["succeeded"] == seen[0].results
 
 
-def test_without_parking_the_process_stays(place):
-    """With park_after=None the result is the same."""
+def test_without_parking_the_process_is_kept(place):
+    """With park_after=None the process remains, and the result is the same."""
     assert ["succeeded"] == place.run(WAIT, park_after=None).results
 
 
 def test_a_parked_run_can_be_stopped(place):
-    """It ends at once, and its journal continues with the same prediction."""
+    """The run ends at once, and a later run with its journal continues with the same prediction."""
     others = {*threading.enumerate()}
 
     def close(host):
@@ -130,7 +130,7 @@ def test_a_sleep_continues_while_the_run_is_parked(place):
 
 
 def test_a_timeout_ends_a_parked_wait(place):
-    """With the error of a polled wait."""
+    """A parked wait that times out has the same error as a polled wait."""
     result = place.run(WAIT.replace(f"wait({SLOW}", f"wait({SLOW}, {{ timeout = 0.7 }}"))
 
     assert "timed_out" == result.error.code
@@ -138,7 +138,7 @@ def test_a_timeout_ends_a_parked_wait(place):
 
 
 def test_many_waits_share_the_reads(place):
-    """Twenty waits are read as pages of the list, and then once each."""
+    """Twenty waits are read through list pages, and then once each."""
     source = f"""
       local function wait() return integrations.replicate.wait({SLOW}).status end
       return #parallel({{ {"1, " * 20} }}, wait, {{ limit = 20 }})
@@ -147,11 +147,11 @@ def test_many_waits_share_the_reads(place):
 
     assert [20] == result.results
     assert place.calls["list_predictions"] > 0
-    assert place.calls["get_prediction"] < 20 + 12  # the first few are read one by one
+    assert place.calls["get_prediction"] < 20 + 12  # the first few are read one at a time
 
 
 def test_a_training_is_found_by_its_id(place):
-    """An id that is not a prediction is searched among the trainings."""
+    """An id that is not a prediction is looked up among the trainings."""
     source = """
       local r = integrations.replicate
       local training = r.create_training {
@@ -166,7 +166,7 @@ def test_a_training_is_found_by_its_id(place):
 
 
 def test_polls_of_an_earlier_version_are_replayed(place):
-    """A journal without the mark has polls, and its run continues with polls."""
+    """A journal without the wait mark has polls, and its run continues with polls."""
     place.run("return 1")
     with sqlite3.connect(place.path) as file:
         file.execute("DELETE FROM facts WHERE name = 'awaits'")
@@ -181,7 +181,7 @@ def test_polls_of_an_earlier_version_are_replayed(place):
 
 
 def test_a_wait_that_the_policy_refuses(place):
-    """The host polls only what the script may read; the script gets the refusal at once."""
+    """The host polls only what the script may read; otherwise the script gets the refusal at once."""
     result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status", read="deny")
 
     assert "permission_denied" == result.error.code
@@ -189,14 +189,14 @@ def test_a_wait_that_the_policy_refuses(place):
 
 
 def test_a_wait_for_an_unknown_prediction(place):
-    """It ends with the API's answer, like a poll."""
+    """A wait for an unknown prediction ends with the API's answer, like a poll."""
     result = place.run("return integrations.replicate.wait({ id = 'x', status = 'starting' }).status")
 
     assert 404 == result.error.status
 
 
 def test_an_expensive_run_keeps_its_process(place):
-    """A parked run computes everything again, outside its CPU limit: an expensive run keeps its process."""
+    """A parked run is computed again later, outside of its CPU limit, so an expensive run is not parked."""
     source = "local n = 0 for i = 1, 8e8 do n = n + i % 7 end sleep(1) return 1"
     usual, parking = place.run(source, park_after=None), place.run(source.replace("return 1", "return 2"))
 

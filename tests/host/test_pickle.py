@@ -1,4 +1,4 @@
-"""Errors and results cross processes completely."""
+"""Errors and results can cross processes without loss."""
 
 import copy
 import pickle
@@ -13,7 +13,7 @@ from kosmolua.settings.config import Rule
 
 
 class MyError(KosmoError):
-    """An error of a program, with other arguments."""
+    """An error type of a program, with its own arguments."""
 
     def __init__(self, order, *, customer):
         super().__init__(f"order {order} failed", code="usage", hint="look")
@@ -22,7 +22,7 @@ class MyError(KosmoError):
 
 
 def made(kind):
-    """An error of that type, with its arguments."""
+    """An error of this type, created with its arguments."""
     more = {ApiError: {"status": 404, "title": "t", "invalid_fields": [{"field": "a"}], "retry_after": 1.5}}
     more |= {WebhookError: {"reason": "old"}, ScriptError: {"where": "a.lua:1", "status": 429, "traceback": "x"}}
     error = kind("the message", hint="do this", **more.get(kind, {}))
@@ -50,7 +50,7 @@ def runs(source):
 @pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))])
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_copied_error_is_equal(error, again):
-    """A copied or pickled error has its type, message, arguments and all fields."""
+    """A copied or pickled error has the same type, message, arguments and fields."""
     found = again(error)
 
     assert (type(error), str(error), error.args, vars(error)) == (type(found), str(found), found.args, vars(found))
@@ -60,7 +60,7 @@ def test_a_copied_error_is_equal(error, again):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_protocol_of_pickle(protocol):
-    """An error with its own arguments crosses with each protocol."""
+    """An error with its own arguments can be pickled with each protocol."""
     found = pickle.loads(pickle.dumps(made(ApiError), protocol))
 
     assert (404, "t", "do this") == (found.status, found.title, found.hint)
@@ -82,7 +82,7 @@ def test_errors_and_results_come_out_of_a_pool(method):
 
 
 def test_other_public_types_can_be_pickled():
-    """Replies, entries, questions, caps and limits."""
+    """Replies, entries, questions, caps and limits can be pickled."""
     with Host(emulate=True, isolation="none") as host:
         reply = host.request("get_account")
     question = kosmolua.Question("f", "a", "write", {"n": 1}, always=Rule("allow", "f", "a", {}))

@@ -1,4 +1,4 @@
-"""The valid answers of a prompter; nothing else allows a call."""
+"""Only the valid answers of a prompter allow a call."""
 
 import enum
 import functools
@@ -13,7 +13,7 @@ ARGUMENTS = {"version": "v", "input": {}}
 
 
 class Says:
-    """Answers the same each time."""
+    """A prompter that always gives the same answer."""
 
     def __init__(self, answer):
         self.answer = answer
@@ -25,7 +25,7 @@ class Says:
 
 
 class Agreeable:
-    """Equals everything that it is compared with."""
+    """An object that equals everything it is compared with."""
 
     def __eq__(self, other):
         return True
@@ -64,7 +64,7 @@ def test_any_other_answer_refuses(answer, live, server):
 
 @pytest.mark.parametrize("make", [later, stepwise], ids=["coroutine", "generator"])
 def test_a_deferred_answer_refuses(make, live, server):
-    """A coroutine or generator is not an answer, and leaves no warning that it was never awaited."""
+    """A coroutine or generator is not an answer, and causes no warning that it was never awaited."""
     host = live(isolation="none", prompter=Says(make()))
     with warnings.catch_warnings(record=True) as warned, pytest.raises(AnswerError):
         host.call("create_prediction", ARGUMENTS)
@@ -74,9 +74,9 @@ def test_a_deferred_answer_refuses(make, live, server):
 
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
-def test_a_script_meets_a_refusal(isolation, live, server):
-    """It continues with a permission error; the caller gets the TypeError after the result. A wrong answer is not
-    remembered.
+def test_a_script_continues_after_a_refusal(isolation, live, server):
+    """The script continues with a permission error; the caller gets the TypeError after the result. An invalid answer
+    is not remembered.
     """
     prompter = Says(answer=True)
     host = live(isolation=isolation, prompter=prompter)
@@ -94,7 +94,7 @@ def test_a_script_meets_a_refusal(isolation, live, server):
 
 
 def test_a_prompter_that_fails_refuses(live, server):
-    """Its exception refuses the call for the script and leaves the run; for a direct call it is the cause."""
+    """An exception refuses the call, and the run raises it at the end; for a direct call it is the error's cause."""
 
     class Broken:
         def ask(self, question):
@@ -148,7 +148,7 @@ class Yields:
 
 
 def holding(function):
-    """An object with that function as its `ask`."""
+    """An object with this function as its `ask`."""
     made = Says("no")
     made.ask = function
     return made
@@ -160,7 +160,7 @@ def holding(function):
     ids=["async", "generator", "async call", "bound", "partial"],
 )
 def test_an_async_prompter_is_refused_at_once(prompter):
-    """When the host, or a run with its own prompter, is created."""
+    """An async prompter is refused when the host, or a run with its own prompter, is created."""
     with pytest.raises(OptionError, match="prompter: expected a plain function `ask`"):
         Host(emulate=True, isolation="none", prompter=prompter)
     with Host(emulate=True, isolation="none") as host, pytest.raises(TypeError, match="prompter"):
@@ -168,14 +168,14 @@ def test_an_async_prompter_is_refused_at_once(prompter):
 
 
 @pytest.mark.parametrize("prompter", ["x", 1, Says, lambda _: "once", {"ask": "once"}])
-def test_a_prompter_has_a_method_ask(prompter):
-    """Other objects are refused when the host is created."""
+def test_a_prompter_needs_a_method_ask(prompter):
+    """Objects without such a method are refused when the host is created."""
     with pytest.raises(TypeError, match=r"prompter: expected an object with a method `ask\(question\)`, or None"):
         Host(emulate=True, isolation="none", prompter=prompter)
 
 
-def test_a_question_of_price_fails_closed_too(tmp_path, live, server):
-    """The question for a model without a known price accepts the same words."""
+def test_a_question_about_a_price_accepts_the_same_answers(tmp_path, live, server):
+    """The question for a model without a known price accepts the same words, and any other answer refuses."""
     from kosmolua import Caps
 
     host = live(isolation="none", write="allow", caps=Caps(cost=1.0), prompter=Says("ok"))

@@ -1,4 +1,4 @@
-"""Started runs have no thread while their scripts only wait, and are watched all the same."""
+"""Started runs use no thread while their scripts only wait, but are still supervised."""
 
 import asyncio
 import os
@@ -14,11 +14,11 @@ from kosmolua import AsyncHost, Host, Limits
 from kosmolua.emulator import Emulator, running
 
 WAIT = "return integrations.replicate.wait(integrations.replicate.create('minimax/video-01', { prompt = 'x' })).status"
-FEW = 12  # threads of a host, whatever the number of runs that wait
+FEW = 12  # threads of a host for any number of waiting runs
 
 
 def threads():
-    """The threads of hosts: for calls, for waiting, for starting runs, of prepared processes."""
+    """The threads of all hosts: for calls, for waiting, for starting runs, and for prepared processes."""
     return [each.name for each in threading.enumerate() if each.name.startswith("kosmolua")]
 
 
@@ -29,12 +29,12 @@ def host():
 
 
 def at_rest(count=1):
-    """Wait until so many runs at most have a thread."""
+    """Wait until at most this many runs have a thread."""
     wait_until(lambda: len(threads()) < FEW + count)
 
 
-def test_two_hundred_runs_that_wait_share_a_few_threads():
-    """For predictions, without a journal; canceling a task still ends its run at once."""
+def test_two_hundred_waiting_runs_share_a_few_threads():
+    """Runs that wait for predictions without a journal share threads; canceling a task still ends its run at once."""
     emulator = Emulator()
 
     async def main(url):
@@ -59,8 +59,10 @@ def test_two_hundred_runs_that_wait_share_a_few_threads():
 
 
 @pytest.mark.parametrize("journal", [False, True])
-def test_they_continue_when_their_predictions_end(tmp_path, journal):
-    """With the result of a run that has a thread; each prediction is created once. With a journal also while parked."""
+def test_waiting_runs_continue_when_their_predictions_end(tmp_path, journal):
+    """The result equals that of a run with a thread, and each prediction is created once. With a journal this also
+    holds for parked runs.
+    """
     emulator = Emulator(clock=HurryingClock(60))
 
     async def main(url):
@@ -75,8 +77,8 @@ def test_they_continue_when_their_predictions_end(tmp_path, journal):
     assert 20 == len(emulator._world.predictions)
 
 
-def test_runs_that_sleep_have_no_thread(host):
-    """Nor a thread for their events; each wakes at its time."""
+def test_sleeping_runs_have_no_thread(host):
+    """A sleeping run has no thread, not even for its events, and wakes up on time."""
     began = time.monotonic()
     handles = [host.start("local began = time() sleep(2) return time() - began") for _ in range(40)]
     at_rest()
@@ -86,8 +88,8 @@ def test_runs_that_sleep_have_no_thread(host):
     assert time.monotonic() - began < 2 + scaled(8)
 
 
-def test_tasks_go_on_in_order(host):
-    """Sleeps of many tasks, prints and calls between them, short and long ones."""
+def test_tasks_continue_in_order(host):
+    """Tasks keep their order through short and long sleeps, prints and calls."""
     source = """
       local order = {}
       parallel({ 0.6, 0.3, 0.9, 0.02, 0 }, function(seconds)
@@ -104,8 +106,8 @@ def test_tasks_go_on_in_order(host):
     assert "0\n0.02\n0.3\n0.6\n0.9\n" == result.output
 
 
-def test_a_time_limit_ends_a_run_that_rests(host):
-    """At its moment, although no thread waits for it."""
+def test_a_time_limit_ends_a_waiting_run(host):
+    """The run ends at its limit, although no thread waits for it."""
     began = time.monotonic()
     error = host.start("sleep(60)", limits=Limits(time=1.0)).result(60).error
 
@@ -113,15 +115,15 @@ def test_a_time_limit_ends_a_run_that_rests(host):
     assert 1 <= time.monotonic() - began < 1 + scaled(2)
 
 
-def test_a_script_that_computes_while_its_tasks_wait_is_held_to_its_limit(host):
-    """Its process has the turn, although all it asked for waits."""
+def test_a_script_that_computes_while_its_tasks_wait_has_a_limit(host):
+    """The script still computes after all its requests are waiting, and its limit applies."""
     error = host.start("spawn(function() sleep(60) end) sleep(0.5) while true do end", limits=Limits(cpu=1.0))
 
     assert "limit_reached" == error.result(60).error.code
 
 
-def test_a_run_that_rests_is_stopped_at_once(host):
-    """Its process ends with it."""
+def test_a_waiting_run_is_stopped_at_once(host):
+    """The script's process ends together with the run."""
     handle = host.start("sleep(60)")
     at_rest()
     began = time.monotonic()
@@ -132,8 +134,8 @@ def test_a_run_that_rests_is_stopped_at_once(host):
     assert time.monotonic() - began < scaled(2)
 
 
-def test_a_process_that_dies_meanwhile_is_told(host):
-    """As if a thread had waited for it."""
+def test_the_death_of_a_waiting_process_is_reported(host):
+    """The error is the same as for a run with a thread."""
     handle = host.start("sleep(60)")
     wait_until(lambda: "kosmolua-waiting" in threads())
     (pid,) = wait_until(lambda: children_of_prepared(host))
@@ -143,14 +145,14 @@ def test_a_process_that_dies_meanwhile_is_told(host):
 
 
 def children_of_prepared(host):
-    """The processes of scripts, which a prepared process has forked."""
+    """The script processes that a prepared process has forked."""
     parent = host._plan.prepared._process._pid
     with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
         return [int(word) for word in file.read().split()]
 
 
-def test_closing_a_host_ends_runs_that_rest():
-    """No thread remains."""
+def test_closing_a_host_ends_waiting_runs():
+    """After closing, no thread remains."""
     before = threads()
     with Host(emulate=True) as host:
         handles = [host.start("sleep(60)") for _ in range(5)]
@@ -161,7 +163,7 @@ def test_closing_a_host_ends_runs_that_rest():
 
 
 def test_events_are_followed_without_threads():
-    """Of any number of runs at once, by tasks."""
+    """Tasks can follow the events of any number of concurrent runs."""
 
     async def main():
         async with AsyncHost(emulate=True) as host:
@@ -181,6 +183,8 @@ def test_events_are_followed_without_threads():
 
 
 def test_a_host_without_a_prepared_process_keeps_the_threads():
-    """A script's process would end with the thread that started it; the results are the same."""
+    """Without a prepared process a run keeps its thread, since the script's process would end with it; results are
+    equal.
+    """
     with Host(emulate=True, prepare=False) as host:
         assert [1, 1] == [each.result(60).value for each in [host.start("sleep(0.5) return 1") for _ in range(2)]]

@@ -1,4 +1,4 @@
-"""After a run or host was stopped nothing is sent, whatever is answered later."""
+"""After a run or host is stopped nothing is sent, even if a question is answered later."""
 
 import signal
 import threading
@@ -14,11 +14,11 @@ from kosmolua.runtime.stop import Stop
 
 CREATE = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
 ARGUMENTS = {"version": "v", "input": {}}
-SOON = 3.0  # seconds, far below any time that something is waited for
+SOON = 3.0  # seconds, far below every waiting time in these tests
 
 
 class Slow:
-    """Keeps a question open until it is released, then says yes."""
+    """A prompter that waits until released, then says yes."""
 
     def __init__(self):
         self.asked, self.go, self.answered = threading.Event(), threading.Event(), threading.Event()
@@ -74,7 +74,7 @@ def test_a_stop_withdraws_the_question(how, isolation, live, server, slow):
 
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
-def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
+def test_a_time_limit_withdraws_the_question(isolation, live, server, slow):
     """The run ends at its limit, not when the question is answered."""
     host = live(isolation=isolation, prompter=slow, limits=Limits(time=0.4))
     began = time.monotonic()
@@ -98,7 +98,7 @@ def test_a_limit_of_time_withdraws_the_question(isolation, live, server, slow):
     ids=["cpu", "error", "output"],
 )
 def test_every_end_of_a_run_withdraws_its_questions(rest, limits, code, live, server, slow):
-    """Also an error in one task while another asks."""
+    """A run's questions are also withdrawn when one task fails while another asks."""
     host = live(prompter=slow, limits=limits)
     source = f"""
       parallel({{ 1, 2 }}, function(n)
@@ -120,7 +120,7 @@ def test_every_end_of_a_run_withdraws_its_questions(rest, limits, code, live, se
 
 @pytest.mark.parametrize("how", ["stop", "close"])
 def test_a_direct_call_is_stopped_too(how, live, server, slow):
-    """By its own stop, or with its host."""
+    """A direct call ends with its own stop or when its host closes."""
     host, stop = live(isolation="none", prompter=slow), Stop()
     ends = {"stop": lambda: stop.set(ScriptError("enough", code="interrupted")), "close": host.close}
     with ThreadPoolExecutor(1) as pool:
@@ -136,7 +136,7 @@ def test_a_direct_call_is_stopped_too(how, live, server, slow):
 
 
 def test_a_stop_waits_only_for_requests_that_are_being_sent():
-    """When it returns no thread starts to send; a request that is being sent is waited for."""
+    """After the stop returns no thread starts to send; the stop waits for requests that are being sent."""
     stop, sent, began = Stop(), [], threading.Barrier(9)
 
     def send():
@@ -163,7 +163,7 @@ def test_a_stop_waits_only_for_requests_that_are_being_sent():
 
 
 def test_many_calls_at_once_end_with_a_stop(live, server):
-    """Under load, every request that arrives after the stop was being sent before it."""
+    """Under load, every request that arrives after the stop was already being sent before it."""
     host = live(isolation="none", write="allow")
     stop = Stop()
 
@@ -188,7 +188,7 @@ def test_many_calls_at_once_end_with_a_stop(live, server):
 
 
 def test_a_prompter_that_fails_to_withdraw(live, server, slow):
-    """Its exception is logged; the run has ended."""
+    """The prompter's exception is logged, and the run has ended."""
     slow.withdraw = lambda question: 1 / 0
     host = live(prompter=slow, limits=Limits(time=0.3))
 
@@ -198,7 +198,7 @@ def test_a_prompter_that_fails_to_withdraw(live, server, slow):
 
 
 def test_a_withdrawn_question_is_asked_again_on_resume(live, server, tmp_path):
-    """The question is not in the journal; the resumed run asks again, and sends once."""
+    """The question is not in the journal; the resumed run asks it again, and sends the call once."""
     first, second = Slow(), Slow()
     second.go.set()
     source = f"return {CREATE}.id"
@@ -217,7 +217,7 @@ def test_a_withdrawn_question_is_asked_again_on_resume(live, server, tmp_path):
 
 
 def test_ctrl_c_at_the_question(tmp_path):
-    """On a terminal the run ends at once."""
+    """Ctrl-C at a question on a terminal ends the run at once."""
     (tmp_path / "x.lua").write_text("run('meta/meta-llama-3-8b-instruct', { prompt = 'x' })")
     screen = Screen(tmp_path, "lua", "--write", "ask", "--emulate", str(tmp_path / "x.lua"), prompt="[N]o")
     try:
@@ -228,13 +228,13 @@ def test_ctrl_c_at_the_question(tmp_path):
         screen.close()
 
 
-# Closing from within ----------------------------------------------------------------------------------------------
+# Closing from a callback or handler ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("where", ["on_output", "on_call", "ask"])
 def test_a_host_is_closed_in_its_own_callback(where, isolation, live, server):
-    """The callback's run ends when it returns."""
+    """The callback's run ends when the callback returns."""
     took = []
 
     def close(*_):
@@ -260,7 +260,7 @@ def test_a_host_is_closed_in_its_own_callback(where, isolation, live, server):
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 @pytest.mark.parametrize("source", ["sleep(60)", "while true do end", f"pcall(function() {CREATE} end) sleep(60)"])
 def test_a_host_is_closed_in_a_signal_handler(source, isolation, live, slow):
-    """A handler of SIGTERM closes the host while the main thread runs a script, and the run ends."""
+    """A SIGTERM handler closes the host while the main thread runs a script, and the run ends."""
     host = live(isolation=isolation, prompter=slow)
     took = []
 

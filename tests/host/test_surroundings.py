@@ -1,11 +1,11 @@
-"""A host in programs with lower limits and other children."""
+"""A host works in programs with lower limits or with other child processes."""
 
 import subprocess
 import sys
 
 import pytest
 
-# Sets up the surroundings, then runs good and bad scripts on a host in each way.
+# Sets up the environment, then runs good and bad scripts on a host in each way.
 PROGRAM = """
 import os, resource, signal, sys, threading, time
 from kosmolua import Host, Limits
@@ -58,12 +58,12 @@ def run(surroundings, more="pass"):
     ids=["waits for all", "ignored", "handler"],
 )
 def test_a_program_that_waits_for_every_child(surroundings):
-    """Runs and the host end normally."""
+    """Runs and the host end normally in a program that waits for every child process."""
     assert (0, "done\n", "") == run(surroundings)
 
 
 def test_an_unknown_exit_status_is_explained():
-    """A prepared process knows how its children end; otherwise the error explains why it is unknown."""
+    """A prepared process knows how its children end; otherwise the error explains why the status is unknown."""
     more = """
         with Host(emulate=True, prepare=prepare, limits=Limits(cpu=0.2)) as limited:
             error = limited.run("while true do end").error
@@ -85,14 +85,14 @@ def test_an_unknown_exit_status_is_explained():
     ],
 )
 def test_lower_limits_of_the_program(limit, fact):
-    """The lower limit applies, and the result says so."""
+    """The program's lower limit applies, and the result says so."""
     more = f"assert host.run('return 1').isolation.get('lowered') == {fact!r}"
 
     assert (0, "done\n", "") == run(f"resource.setrlimit({limit})", more)
 
 
 def test_a_lower_limit_of_cpu_ends_a_loop():
-    """The error names the limit that applied."""
+    """The error names the lower CPU limit that applied."""
     code = """
 import resource
 from kosmolua import Host

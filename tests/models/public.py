@@ -22,8 +22,8 @@ from kosmolua.replicate.versions import Version, parse
 
 EXPECTED = {
     "documents": 3808,
-    "examples": 2822,  # that succeeded, of the version shown
-    "pass": 2814,  # the others lack a required input, or have one that the schema does not know
+    "examples": 2822,  # those that succeeded, of the version shown
+    "pass": 2814,  # the other examples lack a required input, or have an input that the schema does not have
     "converted": 95,
     "stubs that load": 3808,
     "pages": 3808,
@@ -57,7 +57,7 @@ def version_of(model):
 
 
 def checked(model):
-    """The input of a successful example, checked against its version's schema."""
+    """The input of a successful example, checked against the schema of the example's version."""
     example, version = model.get("default_example") or {}, version_of(model)
     if example.get("status") != "succeeded" or example.get("version") != version.id or not version.schema:
         return {}
@@ -84,8 +84,8 @@ def page(model):
 
 
 def is_command(model):
-    """Whether the example is a shell command that passes `kosmo run` each required input."""
-    words = shlex.split(data(model)["example"].replace("=@", "=https://example.com/"))  # without reading a file
+    """Whether the example is a shell command that passes each required input to `kosmo run`."""
+    words = shlex.split(data(model)["example"].replace("=@", "=https://example.com/"))  # reads no file
     inputs = version_of(model).inputs
     with ExitStack() as stack:
         given = collect(divided(words[5:]), inputs, stack).input

@@ -40,7 +40,7 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_kind_of_model(kind):
-    """Its input is valid, its stubs load, its page can be printed, and its example is a command."""
+    """The model's input is valid, its stubs load, its page can be printed, and its example is a command."""
     loads = LuaRuntime().eval("function(text) return load(text, '=stub', 't') ~= nil end")
 
     assert public.checked(KINDS[kind])["pass"]
@@ -50,7 +50,7 @@ def test_a_kind_of_model(kind):
 
 
 def inputs(properties, **options):
-    """The rows of the inputs on the page, and the example."""
+    """The input rows of the page, and the example."""
     table = public.page(model(properties, **options)).partition("inputs\n")[2]
     return [" ".join(line.split()) for line in table.partition("\n\n")[0].splitlines()]
 
@@ -74,13 +74,13 @@ def inputs(properties, **options):
         ({"allOf": [{"$ref": "#/components/schemas/size"}]}, "x integer optional One of 256, 512, 768."),
     ],
 )
-def test_what_an_input_takes(schema, row):
-    """Values as in JSON, bounds in words."""
+def test_how_a_page_describes_an_input(schema, row):
+    """The page shows values as JSON and bounds in words."""
     assert [row] == inputs({"x": schema})
 
 
 def test_a_long_enum():
-    """The first dozen and the count are shown; --all shows the rest."""
+    """The page shows the first twelve values and the count; --all shows the rest."""
     short, whole = (public.shown(public.data(KINDS["a long enum"], whole=each), whole=each) for each in (False, True))
 
     assert '"w11, of a list" and 989 more: see --all.' in " ".join(short.split())
@@ -111,7 +111,9 @@ def test_a_long_enum():
     ],
 )
 def test_the_value_in_an_example(schema, given, value):
-    """The model's own value if it is valid; a placeholder is rejected before it is sent."""
+    """The example has the model's own value if that is valid; otherwise it has a placeholder, which is rejected before
+    sending.
+    """
     made = model({"x": {name: fact for name, fact in schema.items() if name != "default"}}, required=["x"],
                  given={"x": given})  # fmt: skip
     problems = public.version_of(made).inputs.check({"x": ["<x>"] if "[" in value else "<x>"})
@@ -121,7 +123,7 @@ def test_the_value_in_an_example(schema, given, value):
 
 
 def test_files_in_an_example():
-    """Paths with the right suffix, next to a JSON object for values that are not words."""
+    """Files are paths with the right suffix; values that are not plain words go into a JSON object."""
     fields = {"style": {"type": "object"}, "image": URI, "voice_audio": URI, "source_video": URI}
     made = model(fields | {"tags": {"type": "array", "items": TEXT}}, required=[*fields, "tags"])
 

@@ -13,7 +13,7 @@ from kosmolua.runtime.launch import LIMITS, launch
 
 
 class Prompt:
-    """A session: takes inputs, and returns the output."""
+    """A session that takes inputs and returns their output."""
 
     def __init__(self, capsys, *argv):
         parsed = lua._parser("repl").parse_args(["--repl", "--write", "allow", "--settling-time", "0.1", *argv])
@@ -27,7 +27,7 @@ class Prompt:
         return self._capsys.readouterr().out
 
     def interrupted(self, text, when, by=None):
-        """An input that is interrupted when the condition holds, by the interpreter or another function."""
+        """Enter an input, and interrupt it when the condition holds, through the interpreter or another function."""
 
         def wait():
             try:
@@ -47,7 +47,7 @@ class Prompt:
 
 @pytest.fixture
 def prompt(server, monkeypatch, capsys, tmp_path):
-    """Begins a session against the recording server in an empty directory, and closes the previous one."""
+    """Start a session against the recording server in an empty directory, and close the previous session."""
     server.default = Answer(201, b'{"id": "p", "status": "starting"}')
     for name, value in (
         ("REPLICATE_URL", server.url), ("REPLICATE_API_KEY", "r8_marked"), ("NO_COLOR", "1"),

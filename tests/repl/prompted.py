@@ -1,8 +1,8 @@
-"""A session at the prompt without a terminal: ``prompted.py JOURNAL INPUTS``, the inputs as a JSON list. It says when
-it begins, and when all of them were entered.
+"""Run a session at the prompt without a terminal: ``prompted.py JOURNAL INPUTS``, the inputs as a JSON list. Prints
+when it starts and when all inputs were entered.
 """
 
-# ruff: noqa: T201 - its parent reads it
+# ruff: noqa: T201 - the parent process reads it
 import json
 import signal
 import sys
@@ -13,7 +13,7 @@ from kosmolua.runtime.launch import LIMITS, launch
 
 
 def main():
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # between two inputs
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # seconds between two inputs
     journal, inputs = sys.argv[1], json.loads(sys.argv[2])
     parsed = lua._parser("repl").parse_args(["--repl", "--write", "allow", "--settling-time", "0.5"])
     shell = repl._shell(parsed, options_.shared(parsed), [], LIMITS, launch(LIMITS))

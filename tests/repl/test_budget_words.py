@@ -1,4 +1,4 @@
-"""The spending in `:budget` and in the bottom line."""
+"""`:budget` and the bottom line show the spending."""
 
 import pytest
 
@@ -17,12 +17,12 @@ SPENT = {"calls": 3, "writes": 1, "predictions": 1, "seconds_of_compute": 7.5, "
     ],
 )
 def test_the_bottom_line_shows_estimates_separately(guessed, words):
-    """Seconds reported by the API, seconds by the clock, and the cost."""
+    """The bottom line shows seconds reported by the API, seconds by the clock, and the cost."""
     assert words == brief(SPENT, guessed)
 
 
 def test_the_command_shows_estimates():
-    """Next to the amount and the limit."""
+    """The command shows the estimate next to the amount and the limit."""
     lines = spending(SPENT, Caps(seconds_of_compute=10), {"seconds_of_compute": 7.0, "unpriced": 1}).splitlines()
 
     assert "seconds_of_compute         7.5  of 10  (7 guessed)" in lines

@@ -17,7 +17,7 @@ def path(tmp_path):
 
 
 def test_history_is_shared_between_sessions(path):
-    """Another session finds the entries, with any lines and characters."""
+    """Another session finds the entries, with any number of lines and any characters."""
     first = History(path)
     for text in ("x = 1", "if x then\n  y()\nend", "'ü\u2028'"):
         first.add(text)
@@ -25,8 +25,8 @@ def test_history_is_shared_between_sessions(path):
     assert ["x = 1", "if x then\n  y()\nend", "'ü\u2028'"] == History(path).entries
 
 
-def test_its_owner_alone_can_read_it(path):
-    """Also if others could read it before."""
+def test_only_its_owner_can_read_the_file(path):
+    """The file is made private, also if others could read it before."""
     History(path).add("x")
     mode = stat.S_IMODE(os.stat(path).st_mode)
 
@@ -45,7 +45,7 @@ def test_its_owner_alone_can_read_it(path):
         "k = 'whsec_abc'",
     ],
 )
-def test_secrets_are_left_out(path, text):
+def test_secrets_are_not_stored(path, text):
     """Tokens, signing keys, and commands that configure them are not stored."""
     kept = History(path)
     kept.add(text)
@@ -60,8 +60,8 @@ def test_harmless_text_is_stored(text):
     assert not is_secret(text)
 
 
-def test_repeats_and_blanks_are_left_out(path):
-    """The same input twice in a row is one entry."""
+def test_repeated_and_blank_inputs_are_not_stored(path):
+    """The same input twice in a row gives one entry."""
     kept = History(path)
     for text in ("x", "x", "  ", "y", "x"):
         kept.add(text)
@@ -70,7 +70,7 @@ def test_repeats_and_blanks_are_left_out(path):
 
 
 def test_invalid_text_is_not_stored(path):
-    """Such an input is refused."""
+    """An input with invalid text is refused."""
     made = History(path)
     made.add("return '\udce9'")
 
@@ -86,8 +86,8 @@ def test_a_damaged_line_is_skipped(path):
     assert ["x", "y"] == History(path).entries
 
 
-def test_the_file_is_bounded(path, monkeypatch):
-    """Of twice the maximum the newer half is kept."""
+def test_the_size_of_the_file_is_limited(path, monkeypatch):
+    """When the file reaches twice the maximum, its newer half is kept."""
     monkeypatch.setattr(history, "MAX_ENTRIES", 3)
     kept = History(path)
     for number in range(7):
@@ -98,7 +98,7 @@ def test_the_file_is_bounded(path, monkeypatch):
 
 
 def test_an_unwritable_file(tmp_path):
-    """The error names the path, and the entry is kept for this session."""
+    """The error names the path, and the entry is available in this session."""
     (tmp_path / "file").touch()
     kept = History(str(tmp_path / "file" / "history"))
 
@@ -108,10 +108,10 @@ def test_an_unwritable_file(tmp_path):
 
 
 def test_a_huge_file_is_read_from_its_end(path):
-    """The last entries, in bounded memory; the rest is dropped."""
+    """The last entries are read in limited memory, and the rest is dropped."""
     History(path).add("x")
     with open(path, "ab") as file:
-        file.truncate(20 * history.MAX_BYTES)  # takes no disk
+        file.truncate(20 * history.MAX_BYTES)  # a sparse file, which takes no disk space
         file.seek(0, os.SEEK_END)
         file.write(b'\n"the last"\n')
     tracemalloc.start()

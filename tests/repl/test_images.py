@@ -1,4 +1,4 @@
-"""Images in the forms that terminals accept."""
+"""Images are drawn in the protocols that terminals support."""
 
 import base64
 import struct
@@ -32,19 +32,19 @@ PNG = write_png(Picture(2, 2, 3, [RED + BLUE, BLUE + RED]))
     ],
 )
 def test_the_protocol_of_the_terminal(environment, expected):
-    """By its environment; without a protocol nothing is drawn."""
+    """The protocol depends on the environment; without a protocol nothing is drawn."""
     assert expected == protocol_of(environment)
 
 
 def test_half_blocks():
-    """Each cell has two pixels: foreground above background."""
+    """Each cell has two pixels: the foreground color above the background color."""
     line = "\x1b[38;2;255;0;0m\x1b[48;2;0;0;255m▀\x1b[38;2;0;0;255m\x1b[48;2;255;0;0m▀\x1b[0m\n"
 
     assert line == shown(PNG, "blocks")
 
 
 def test_a_large_picture_is_scaled_down():
-    """It fits into the cells and keeps its proportions."""
+    """The picture fits into the cells and keeps its proportions."""
     picture = write_png(Picture(400, 200, 3, [RED * 400] * 200))
     lines = shown(picture, "blocks", 40, 20).splitlines()
 
@@ -52,7 +52,7 @@ def test_a_large_picture_is_scaled_down():
 
 
 def test_the_terminals_own_protocols():
-    """kitty gets Base64 in pieces, iTerm2 the whole file."""
+    """kitty gets Base64 in pieces, and iTerm2 the whole file."""
     large = write_png(Picture(100, 100, 3, [bytes(range(100)) * 3] * 100)) + bytes(9000)
     kitty = shown(large, "kitty")
     pieces = [
@@ -70,15 +70,15 @@ def test_the_terminals_own_protocols():
 @pytest.mark.parametrize(
     ("size", "cell", "expected"),
     [
-        ((400, 200), (10, 20), (400, 200)),  # never larger than it is
+        ((400, 200), (10, 20), (400, 200)),  # never enlarged
         ((3000, 100), (10, 20), (400, 13)),  # 40 columns
         ((100, 1000), (8, 16), (16, 160)),  # 10 rows
-        ((2000, 1000), (30, 60), (800, 400)),  # on a screen of many small pixels
+        ((2000, 1000), (30, 60), (800, 400)),  # on a screen with many small pixels
         ((3000, 1), (10, 20), (400, 1)),
     ],
 )
 def test_a_sixel_image_fits_into_the_cells(size, cell, expected):
-    """It keeps its proportions, and is never larger than itself or 800 pixels."""
+    """A sixel image keeps its proportions, and is never larger than the original or 800 pixels."""
     width, height = size
     picture = write_png(Picture(width, height, 3, [RED * width] * height))
     pixels = decoded(shown(picture, "blocks", 40, 10, sixel=Sixel(256, cell)).removesuffix("\n"))
@@ -90,8 +90,8 @@ def test_a_sixel_image_fits_into_the_cells(size, cell, expected):
 @pytest.mark.parametrize(
     ("data", "protocol"), [(b"\xff\xd8 jpeg", "blocks"), (b"", "blocks"), (PNG, "none"), (PNG[:40], "blocks")]
 )
-def test_what_cannot_be_shown(data, protocol):
-    """Other bytes never reach the terminal."""
+def test_invalid_images_are_not_shown(data, protocol):
+    """Bytes that are not an image never reach the terminal."""
     assert shown(data, protocol) is None
 
 
@@ -107,7 +107,7 @@ def saved(kind, mode="RGB", size=(80, 40), **options):
 @pytest.mark.parametrize(
     ("kind", "mode"), [("JPEG", "RGB"), ("WEBP", "RGB"), ("GIF", "P"), ("PNG", "P"), ("PNG", "RGBA"), ("PNG", "RGB")]
 )
-def test_every_kind_that_models_make(kind, mode):
+def test_every_kind_of_image(kind, mode):
     """With Pillow, JPEG, WebP, GIF and every PNG are shown in each protocol."""
     data = saved(kind, mode)
     pixels = decoded(shown(data, "blocks", 40, 10, sixel=Sixel()).removesuffix("\n"))
@@ -119,8 +119,8 @@ def test_every_kind_that_models_make(kind, mode):
     assert kitty.startswith(base64.b64encode(b"\x89PNG\r\n").decode())
 
 
-def test_without_pillow_a_plain_png_is_shown(monkeypatch):
-    """Only that, unless the terminal reads files itself."""
+def test_without_pillow_only_a_plain_png_is_shown(monkeypatch):
+    """Other images are shown only if the terminal itself reads files."""
     monkeypatch.setattr(images, "needs_pillow", lambda: True)
 
     assert shown(saved("PNG"), "blocks").count("▀") == 60 * 15
@@ -128,7 +128,7 @@ def test_without_pillow_a_plain_png_is_shown(monkeypatch):
     assert shown(saved("JPEG"), "blocks") is None
 
 
-def test_an_image_of_too_many_pixels_is_not_read(monkeypatch):
+def test_an_image_with_too_many_pixels_is_not_read(monkeypatch):
     """A small file may have more pixels than fit in memory."""
     monkeypatch.setattr(images, "_MOST_READ", 80 * 40 - 1)
 
@@ -166,8 +166,8 @@ def test_warnings_of_pillow_are_hidden(data):
         shown(data, "blocks")
 
 
-def test_a_jpeg_of_too_many_scans_is_not_read():
-    """One of 140 kB may take seconds, a larger one minutes."""
+def test_a_jpeg_with_too_many_scans_is_not_read():
+    """A JPEG of 140 kB may take seconds, a larger one minutes."""
     whole = saved("JPEG", progressive=True, size=(2000, 2000))
     at = whole.rindex(b"\xff\xda")
 
@@ -177,7 +177,7 @@ def test_a_jpeg_of_too_many_scans_is_not_read():
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP", "GIF", "PNG"])
 def test_a_damaged_image_is_not_shown(kind):
-    """Truncated or changed anywhere, it raises nothing."""
+    """An image that was truncated or changed anywhere causes no error."""
     whole = saved(kind)
     for at in range(0, len(whole), max(1, len(whole) // 60)):
         shown(whole[:at], "blocks")

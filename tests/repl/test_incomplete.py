@@ -1,4 +1,4 @@
-"""Whether another line is needed, by the parser, and its indentation."""
+"""The parser decides whether an input needs another line, and how that is indented."""
 
 import pytest
 
@@ -24,8 +24,8 @@ def state():
         ("goto missing", False),
     ],
 )  # fmt: skip
-def test_incomplete_input_wants_another_line(state, text, more):
-    """Text that could become Lua gets another line; valid and hopeless text does not."""
+def test_incomplete_input_gets_another_line(state, text, more):
+    """Text that can still become Lua gets another line; valid text and text with an error do not."""
     assert more == wants_more(*state.check(text))
 
 
@@ -37,8 +37,8 @@ def test_incomplete_input_wants_another_line(state, text, more):
         ("-- do", 0), ("repeat\n  x()\nuntil true", 0),
     ],
 )  # fmt: skip
-def test_indent(text, width):
-    """Two columns for each open level of code."""
+def test_the_indentation_of_a_new_line(text, width):
+    """A new line is indented by two columns for each open level."""
     assert " " * width == indent(text)
 
 
@@ -53,8 +53,8 @@ def test_indent(text, width):
         ("end", "end"),
     ],
 )
-def test_a_closing_line_moves_out(text, expected):
-    """It is below the line that it closes."""
+def test_a_closing_line_moves_left(text, expected):
+    """A closing line has the indentation of the line that it closes."""
     assert expected == straightened(text)
 
 
@@ -66,5 +66,5 @@ def test_a_closing_line_moves_out(text, expected):
     ],
 )  # fmt: skip
 def test_matching_brackets(text, cursor, pair):
-    """The pair at the cursor; brackets in strings do not count."""
+    """The pair at the cursor matches; brackets in strings do not count."""
     assert pair == matching(text, cursor)

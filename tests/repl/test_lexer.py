@@ -1,4 +1,4 @@
-"""Lua text as tokens, complete or not."""
+"""The lexer splits Lua text into tokens, whether complete or not."""
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ def kinds(text):
         ("a @", [("name", "a"), ("error", "@")]),
     ],
 )
-def test_kinds(text, expected):
+def test_kinds_of_tokens(text, expected):
     """Each token has Lua's kind."""
     assert expected == kinds(text)
 
@@ -39,7 +39,7 @@ def test_kinds(text, expected):
     ],
 )  # fmt: skip
 def test_unfinished_strings_and_comments_are_known(text, is_open):
-    """A string or comment knows whether its end is missing."""
+    """A string or comment records whether its end is missing."""
     (token,) = tokens(text)
 
     assert is_open == token.open
@@ -47,7 +47,7 @@ def test_unfinished_strings_and_comments_are_known(text, is_open):
 
 @given(st.text(alphabet="ab1 .=[]{}()\"'\\-\n", max_size=60))
 def test_tokens_join_to_the_source(text):
-    """The tokens of any text are the text, each at its place."""
+    """The tokens of any text join to that text, each at its place."""
     found = list(tokens(text))
 
     assert text == "".join(token.text for token in found)

@@ -1,4 +1,4 @@
-"""Models known while typing: seen ones at once, the rest in the background."""
+"""Model names are known while typing: models seen before at once, others from a background request."""
 
 import json
 import os
@@ -36,7 +36,7 @@ class Hosts:
 
 
 class Asked:
-    """Waits for results of the background."""
+    """A model lookup whose background results can be waited for."""
 
     def __init__(self, calls, **options):
         self.calls = calls
@@ -45,7 +45,7 @@ class Asked:
         self.models.changed = self._told.set
 
     def until(self, look):
-        """The result of a look-up after the background has found something."""
+        """The result of a lookup after the background request has found something."""
         self._told.clear()
         look()
         assert self._told.wait(10)
@@ -78,7 +78,7 @@ def asked(tmp_path, monkeypatch):
 
 
 def test_inputs_of_a_model_are_requested_once(asked):
-    """The first look-up finds nothing and does not wait; the log has the reason of the call."""
+    """The first lookup finds nothing and does not wait; the log has the reason for the call."""
     here = asked()
     assert here.models.version(FLUX) is None
     found = here.until(lambda: here.models.version(FLUX))
@@ -89,7 +89,7 @@ def test_inputs_of_a_model_are_requested_once(asked):
 
 
 def test_an_unknown_model_is_requested_once(asked):
-    """The same for text that is not a model."""
+    """An unknown model, or text that is not a model, is requested once."""
     here = asked()
     for reference in ("nobody/nothing", "no model"):
         assert here.until(lambda reference=reference: here.models.version(reference)) is None
@@ -110,8 +110,8 @@ def test_typing_makes_one_request(asked):
     assert ["search"] == here.made
 
 
-def test_an_empty_word_lists_models(asked):
-    """Of models to run, each with a short description."""
+def test_an_empty_word_lists_models_to_run(asked):
+    """Each model in the list has a short description."""
     here = asked()
     found = here.until(lambda: here.models.names(""))
 
@@ -125,8 +125,8 @@ def test_an_empty_word_lists_models(asked):
     [{"read": "ask"}, {"read": "deny"}, {"caps": Caps(calls=5)}, {"dry_run": True}, {"read": "deny", "force": True}],
     ids="-".join,
 )
-def test_no_request_if_it_would_ask_or_count(options, asked):
-    """No request if the policy asks or denies, a cap counts it, or nothing may be sent."""
+def test_no_request_if_it_needs_approval_or_counts(options, asked):
+    """Nothing is requested if the policy asks or denies, if a cap counts the call, or if nothing may be sent."""
     here = asked(**options)
 
     assert here.until(lambda: here.models.version(FLUX)) is None
@@ -134,8 +134,8 @@ def test_no_request_if_it_would_ask_or_count(options, asked):
     assert [] == here.made
 
 
-def test_the_emulators_models_are_not_replicates(asked, tmp_path):
-    """Each is known for its own API only, and the emulator's are not stored."""
+def test_the_emulators_models_are_kept_separate(asked, tmp_path):
+    """Each model is known only for its own API, and models of the emulator are not stored."""
     here = asked()
     here.until(lambda: here.models.names("flux"))
     here.calls.options.emulate = False
@@ -145,8 +145,8 @@ def test_the_emulators_models_are_not_replicates(asked, tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_names_last(asked, server, monkeypatch):
-    """Seen models are suggested the next day without a request."""
+def test_seen_models_are_stored(asked, server, monkeypatch):
+    """Models seen before are suggested the next day without a request."""
     monkeypatch.setenv("REPLICATE_URL", server.url)
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
     server.default = Answer(body=json.dumps({"models": [{"model": {"owner": "a", "name": "upscaler"}}]}).encode())
@@ -161,7 +161,7 @@ def test_names_last(asked, server, monkeypatch):
     assert 0o600 == os.stat(os.path.join(os.environ["KOSMO_CACHE_DIR"], "models.json")).st_mode & 0o777
 
 
-def test_leaving_while_something_is_asked(asked, monkeypatch):
+def test_leaving_during_a_request(asked, monkeypatch):
     """The request is abandoned silently."""
     failed = []
     monkeypatch.setattr(threading, "excepthook", failed.append)
@@ -201,13 +201,13 @@ def test_leaving_while_something_is_asked(asked, monkeypatch):
     ],
 )
 def test_models_in_an_answer(answer, expected):
-    """Models, deployments, and models of predictions; nothing else."""
+    """Names are taken from models, deployments, and the models of predictions, and from nothing else."""
     assert expected == list(models_in(answer))
 
 
-def test_names_by_how_they_fit():
-    """First names that begin with the word, then names that contain it, descriptions, and search results; last seen
-    first.
+def test_the_order_of_suggestions():
+    """First come names that begin with the word, then names that contain it, descriptions, and search results; last
+    seen first.
     """
     names = Names(None)
     names.add([("a/upscale", ""), ("upscale/b", ""), ("c/d", "An UPSCALE model"), ("e/f", ""), ("upscale/c", "")])
@@ -216,8 +216,8 @@ def test_names_by_how_they_fit():
     assert ["upscale/c", "upscale/b", "a/upscale", "c/d", "e/f"] == found
 
 
-def test_the_file_is_bounded(tmp_path):
-    """The last seen names are kept; descriptions are truncated."""
+def test_the_size_of_the_file_is_limited(tmp_path):
+    """The names seen last are kept, and descriptions are truncated."""
     path = str(tmp_path / "models.json")
     names = Names(path)
     names.add([(f"a/m{number}", "\x1b " + "x" * 1000) for number in range(MAX_NAMES + 5)])
@@ -231,7 +231,7 @@ def test_the_file_is_bounded(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"a/b": 1}', b"\xff"])
 def test_an_invalid_file_is_rewritten(content, tmp_path):
-    """It counts as missing, and is rewritten."""
+    """An invalid file counts as missing and is rewritten."""
     path = tmp_path / "models.json"
     path.write_bytes(content)
     names = Names(str(path))
@@ -242,8 +242,8 @@ def test_an_invalid_file_is_rewritten(content, tmp_path):
     assert {"a/b": ""} == json.loads(path.read_text())
 
 
-def test_two_prompts_keep_their_names(tmp_path):
-    """Neither overwrites the other's names."""
+def test_two_prompts_share_the_file(tmp_path):
+    """Neither prompt overwrites the other's names."""
     path = str(tmp_path / "models.json")
     one, other = Names(path), Names(path)
     one.add([("a/one", "")])

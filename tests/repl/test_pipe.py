@@ -1,4 +1,4 @@
-"""Without a terminal, input from a pipe is a script."""
+"""The prompt runs input from a pipe as a script."""
 
 import subprocess
 import sys
@@ -19,7 +19,7 @@ def piped(tmp_path):
 
 @pytest.mark.parametrize("command", [["repl"], ["integrations:lua", "--repl"]])
 def test_a_pipe_is_a_script(piped, command):
-    """As with `integrations:lua`: only the result, and its exit status."""
+    """The output and exit status are the same as for `integrations:lua`: only the result."""
     text = "local a = 1\nprint('said')\nreturn a + integrations.replicate.get_account{}.username:len()"
     run = piped(*command, "--emulate", text=text)
 
@@ -29,7 +29,7 @@ def test_a_pipe_is_a_script(piped, command):
 
 
 def test_help(piped):
-    """The command describes itself."""
+    """The help describes the command."""
     run = piped("repl", "--help", text="")
 
     assert run.returncode == 0

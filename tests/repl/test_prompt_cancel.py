@@ -1,4 +1,4 @@
-"""`:cancel` at the prompt."""
+"""`:cancel` cancels jobs at the prompt."""
 
 import threading
 
@@ -8,8 +8,8 @@ from waiting import wait_until
 CREATE = "integrations.replicate.create_prediction{ version = 'v', input = {} }"
 
 
-def test_what_runs_is_canceled(prompt, server):
-    """All of it, regardless of the policy; failures are reported with the reason."""
+def test_running_jobs_are_canceled(prompt, server):
+    """All running jobs are canceled, regardless of the policy; failures are reported with the reason."""
     shell = prompt()
     assert "nothing started by this session is running" in shell(":cancel")
     server.answers.extend(Answer(201, b'{"id": "%s", "status": "starting"}' % name) for name in (b"p1", b"p2"))
@@ -25,7 +25,7 @@ def test_what_runs_is_canceled(prompt, server):
 
 
 def test_an_interrupted_create_is_reported(prompt, server):
-    """It may be executed and paid; :cancel ends it after its answer."""
+    """An interrupted create may be executed and paid for; :cancel ends it after its answer."""
     shell = prompt()
     held, go_on = threading.Event(), threading.Event()
     ask = shell.shell.interpreter._port._handler
@@ -46,6 +46,6 @@ def test_an_interrupted_create_is_reported(prompt, server):
     assert "canceled prediction p" in shell(":cancel")
 
 
-def test_it_takes_no_argument(prompt):
-    """A single prediction is canceled by its function."""
+def test_cancel_takes_no_argument(prompt):
+    """A single prediction is canceled with its own function."""
     assert "cancel_prediction{ prediction_id = ID }" in prompt()(":cancel p1")

@@ -1,4 +1,4 @@
-"""Completion as a function of text, cursor and known names, without a terminal."""
+"""Completion depends on text, cursor and known names, and needs no terminal."""
 
 import os
 import re
@@ -101,13 +101,13 @@ CREATE = "integrations.replicate.create_prediction"
         ("?budg", ["budgets"]),
     ],
 )
-def test_what_may_come_next(before, expected):
-    """Names in scope, fields of a value, commands and their arguments."""
+def test_possible_next_words(before, expected):
+    """Completion offers names in scope, fields of a value, commands and their arguments."""
     assert expected == texts(before)
 
 
-def test_arguments_come_with_the_required_first():
-    """All arguments of the function, each with a description."""
+def test_required_arguments_come_first():
+    """All arguments of the function are offered, each with a description."""
     found = complete(f"{CREATE}{{", "", Known())
 
     assert ["version = ", "input = "] == [candidate.text for candidate in found[:2]]
@@ -124,8 +124,8 @@ def test_arguments_come_with_the_required_first():
         (f"local p = {CREATE}{{\n  version = f{{ input = 1 }},\n  ", ""),
     ],
 )
-def test_an_argument_that_is_given_is_left_out(before, after):
-    """Before or after the cursor; names in nested tables do not count."""
+def test_a_given_argument_is_not_offered(before, after):
+    """An argument before or after the cursor is not offered again; names in nested tables do not count."""
     found = texts(before, after)
 
     assert "version = " not in found
@@ -133,7 +133,7 @@ def test_an_argument_that_is_given_is_left_out(before, after):
 
 
 def test_an_argument_is_completed_from_its_beginning():
-    """Names that begin with the text come before those that contain it."""
+    """Names that begin with the text come before names that contain it."""
     assert ["webhook = ", "webhook_events_filter = "] == texts(f"{CREATE}{{ webh")
 
 
@@ -150,8 +150,8 @@ def test_an_argument_is_completed_from_its_beginning():
         ("print{ path = 'c", ["cat.png"]),
     ],
 )
-def test_values(before, expected):
-    """Values that can be listed: enums, booleans, files."""
+def test_possible_values(before, expected):
+    """Values are offered for enums, booleans and files."""
     assert expected == texts(before)
 
 
@@ -160,8 +160,8 @@ def test_a_value_may_be_any_expression():
     assert ["prediction", "print"] == texts(f"{CREATE}{{ version = pr")
 
 
-def test_where_a_candidate_goes():
-    """It replaces the typed part."""
+def test_the_place_of_a_candidate():
+    """A candidate replaces the part that was typed."""
     (candidate,) = complete("x = prediction.sta", "", Known())
 
     assert ("status", -3, "string") == (candidate.text, candidate.start, candidate.about)
@@ -186,14 +186,14 @@ def test_summaries():
     ],
 )
 def test_signature(before, expected):
-    """The function being called, and its current argument."""
+    """The signature is that of the function being called, with its current argument."""
     found = signature(before, Known())
 
     assert expected == (found and (found.name, found.current and found.current.name))
 
 
 def test_files(tmp_path):
-    """Paths as typed; directories have a slash, and hidden files need a dot."""
+    """Paths are completed as typed; directories end with a slash, and hidden files need a dot."""
     (tmp_path / "lib").mkdir()
     for name in ("a.lua", "b.lua", ".hidden", "lib/c.lua"):
         (tmp_path / name).touch()
@@ -205,8 +205,8 @@ def test_files(tmp_path):
     assert [os.path.join(str(tmp_path), "a.lua")] == files(os.path.join(str(tmp_path), "a"))
 
 
-def test_a_keystroke_among_many_names():
-    """Two thousand globals do not slow typing."""
+def test_a_keystroke_with_many_names():
+    """Two thousand globals do not slow down typing."""
     known = Known({f"global_{number}": "number" for number in range(2000)})
     complete("g", "", known)
     began = time.process_time()
@@ -245,7 +245,7 @@ INPUTS = ["prompt = ", "size = ", "steps = ", "rate = ", "tags = ", "fast = ", '
     ],
 )
 def test_a_models_inputs(before, expected):
-    """Required ones first, without given ones, and their possible values."""
+    """Inputs that were given are omitted, required inputs come first, and possible values are shown."""
     assert expected == texts(before)
 
 
@@ -262,7 +262,7 @@ def test_a_models_inputs(before, expected):
     ],
 )
 def test_names_of_models(before, expected):
-    """Inside the first string of a function that runs one."""
+    """Model names are completed inside the first string of a function that runs a model."""
     assert expected == texts(before)
 
 
@@ -271,7 +271,7 @@ def test_names_of_models(before, expected):
     [("run", ""), ("replicate.run", ""), ("integrations.replicate.work.run", "work"), ("mine.run", "")],
 )
 def test_an_accounts_models(path, account):
-    """They are looked up with the account of the call."""
+    """An account's models are looked up with the account of the call."""
     known = Known()
     complete(f'{path}("a/b", {{', "", known)
     complete(f'{path}("a', "", known)
@@ -292,7 +292,7 @@ def test_an_accounts_models(path, account):
     ],
 )
 def test_options(before, first, without):
-    """Options of a helper, and arguments of the function that `each` iterates over."""
+    """Options of a helper are completed, and the arguments of the function that `each` iterates over."""
     found = texts(before)
 
     assert first == found[0]
@@ -310,12 +310,14 @@ def test_options(before, first, without):
     ],
 )
 def test_values_of_options(before, expected):
-    """The values in the editor's stubs."""
+    """The values are those in the editor's stubs."""
     assert expected == texts(before)
 
 
 def test_the_signature_of_a_model():
-    """Inputs with defaults, the output, and the current input; the owner's text cannot control the terminal."""
+    """The signature has inputs with defaults, the output, and the current input; the owner's text cannot control the
+    terminal.
+    """
     found = signature('run("a/b", { steps = ', Known())
 
     assert ("a/b", "list of files") == (found.name, found.returns)
@@ -328,12 +330,12 @@ def test_the_signature_of_a_model():
 
 @pytest.mark.parametrize("before", ["docs.search{ ", "docs.search({ query = ", "docs.search("])
 def test_docs_are_not_functions_of_the_api(before):
-    """A name that both have means that of its table."""
+    """`docs.search` is not the API's function of that name, so it has no signature of the API."""
     assert signature(before, Known()) is None
 
 
 def test_the_page_of_a_helper():
-    """Its declaration, with its options."""
+    """The page of a helper has its declaration with its options."""
     page = manual.page("replicate.wait", COMMANDS)
 
     assert page.startswith("wait(job, options)\n")

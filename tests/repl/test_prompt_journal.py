@@ -1,4 +1,4 @@
-"""A session at the prompt with a journal: replayed answers, divergence, and continuing."""
+"""A session at the prompt with a journal replays answers, detects divergence, and continues."""
 
 import json
 import os
@@ -28,8 +28,8 @@ def creates(server):
     return [json.loads(each.body)["input"]["text"] for each in server.requests if each.method == "POST"]
 
 
-def test_the_same_inputs_are_not_paid_again(prompt, server):
-    """They get their answers from the file, with random numbers and clock, and continue live at its end."""
+def test_the_same_inputs_are_not_paid_for_again(prompt, server):
+    """The inputs get their answers, random numbers and clock from the file, and continue live at its end."""
     inputs = [
         f"local p = {create()}",
         "print(math.random(1e9), time(), os.time(), os.clock())",
@@ -53,7 +53,7 @@ def test_the_same_inputs_are_not_paid_again(prompt, server):
     assert ["a", "b"] == creates(server)
 
 
-def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
+def test_a_saved_session_is_loaded_input_by_input(prompt, server, tmp_path):
     """Expressions, locals and failed inputs are entered again, without new requests."""
     server.answers.append(Answer(201, b'{"id": "p1"}'))
     server.answers.append(Answer(404, b'{"detail": "no such"}'))
@@ -89,7 +89,9 @@ def test_what_was_saved_is_loaded_input_by_input(prompt, server, tmp_path):
 
 
 def test_a_diverging_input_is_stopped(prompt, server):
-    """With both sides and the next command; nothing is sent, the state is kept, and the right input may follow."""
+    """The message has both sides and the next command; nothing is sent, the state is kept, and the right input may
+    follow.
+    """
     first = prompt()
     first(":journal s.journal", create("a"), create("b"))
 
@@ -113,7 +115,7 @@ def test_a_diverging_input_is_stopped(prompt, server):
 
 
 def test_an_input_with_fewer_requests_diverges(prompt, server):
-    """An input that ends before its recorded requests."""
+    """An input that ends before its recorded requests is reported as diverging."""
     first = prompt()
     first(":journal s.journal", f"{create('a')} {create('b')}")
 
@@ -125,7 +127,7 @@ def test_an_input_with_fewer_requests_diverges(prompt, server):
     assert ["a", "b"] == creates(server)
 
 
-def test_from_here(prompt, server):
+def test_from_here_cuts_the_file(prompt, server):
     """The file is cut at the divergence, in the same session or from its beginning."""
     first = prompt()
     first(":journal s.journal", create("a"), create("b"), create("c"))
@@ -140,8 +142,8 @@ def test_from_here(prompt, server):
     assert ["a", "b", "c", "x", "c"] == creates(server)
 
 
-def test_an_interrupt_is_an_entry(prompt, server):
-    """Entered again, the input ends at the same point; later inputs get their answers."""
+def test_an_interrupt_is_recorded(prompt, server):
+    """When entered again, the input ends at the same point; later inputs get their answers."""
     first = prompt()
     first(":journal s.journal")
     assert "interrupted" in first.interrupted(
@@ -160,7 +162,7 @@ def test_an_interrupt_is_an_entry(prompt, server):
 
 
 def test_a_dropped_answer_is_dropped_on_replay(prompt, server):
-    """An answer after the interrupt was not assigned, and is not in the replay."""
+    """An answer after the interrupt was not assigned, so the replay drops it too."""
     first = prompt()
     first(":journal s.journal", create("a"))
     handler = first.shell.interpreter._port._handler
@@ -186,7 +188,7 @@ def test_a_dropped_answer_is_dropped_on_replay(prompt, server):
     assert ["a", "b", "c"] == creates(server)
 
 
-def test_from_here_where_an_input_was_interrupted(prompt, server):
+def test_from_here_at_an_interrupted_input(prompt, server):
     """The new input is live to its end."""
     first = prompt()
     first(":journal s.journal")
@@ -201,7 +203,7 @@ def test_from_here_where_an_input_was_interrupted(prompt, server):
 
 
 def test_the_last_interrupted_input_continues(prompt, server):
-    """Without later entries it is waited for again, and not paid again."""
+    """If the journal has no later entries, the interrupted call is waited for again, and not paid for again."""
     waited = f"local p = {create()} while not done do sleep(0.01) done = {GET}.done end return 'done'"
     server.default = Answer(200, b'{"id": "p"}')
     first = prompt()
@@ -215,7 +217,7 @@ def test_the_last_interrupted_input_continues(prompt, server):
 
 
 def test_a_late_answer_is_dropped_on_replay_too(prompt, server):
-    """A create that was left open is answered during later inputs: the replay gives each the same."""
+    """A create that was left open is answered during later inputs, and the replay gives each input the same answers."""
     first = prompt()
     first(":journal s.journal")
     held, go_on = threading.Event(), threading.Event()
@@ -242,8 +244,8 @@ def test_a_late_answer_is_dropped_on_replay_too(prompt, server):
     assert 3 == len(creates(server))
 
 
-def test_tasks_are_the_same_again(prompt, server):
-    """Several at once, in consecutive inputs, with one that fails and leaves others open."""
+def test_tasks_are_replayed(prompt, server):
+    """Concurrent tasks in consecutive inputs are replayed, also if one fails and leaves others open."""
     inputs = [
         f"ids = parallel({{ 1, 2, 3, 4 }}, function(n) sleep(0.001 * n) return ({create('x')}).id .. n end)",
         "race{ function() sleep(0.02) return 'slow' end, function() sleep(0.001) return 'fast' end }",
@@ -265,8 +267,8 @@ def test_tasks_are_the_same_again(prompt, server):
     assert sent == len(server.requests)
 
 
-def test_modules_are_read_again(prompt, tmp_path):
-    """They may have been fixed meanwhile. Their requests are answered from the file."""
+def test_modules_are_loaded_again(prompt, tmp_path):
+    """Modules may have been fixed since then. Their requests are answered from the file."""
     (tmp_path / "asking.lua").write_text(f"return {create('from a module')}.id .. ' first'")
     inputs = ("x = require('asking')", "x")
     first = prompt("--allow-read", str(tmp_path))
@@ -277,7 +279,7 @@ def test_modules_are_read_again(prompt, tmp_path):
     assert '"p mended"' in again(":journal s.journal", *inputs)
 
 
-def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
+def test_loading_can_be_interrupted(prompt, server, tmp_path):
     """Ctrl-C also ends loading, even at an input that had failed when it was saved."""
     (tmp_path / "s.lua").write_text(f"-- in[1] failed\n--| {GET} while true do end\n-- in[2]\n{create()}\n")
     ctrl_c = lambda: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731 - said once
@@ -289,7 +291,7 @@ def test_a_person_stops_what_is_loaded(prompt, server, tmp_path):
 
 
 def test_a_reset_state_continues_the_journal(prompt, server):
-    """The journal continues after `:reset` and after a lost state; requests are answered again."""
+    """The journal continues after `:reset` and after a lost state, and requests are answered again."""
     inputs = (create("a"), "kept = 1", ":reset", create("b"), "kept")
     first = prompt()
     shown = first(":journal s.journal", *inputs)
@@ -305,7 +307,7 @@ def test_a_reset_state_continues_the_journal(prompt, server):
 
 
 def test_a_journal_started_mid_session(prompt, server):
-    """The next input is its first; a closed one starts again with the first."""
+    """The next input is the journal's first; if the journal is closed and opened, it starts again with the first."""
     session = prompt()
     session(create("before"), ":journal s.journal", create("a"))
     assert "s.journal is closed; calls are no longer recorded" in session(":journal off")
@@ -317,8 +319,8 @@ def test_a_journal_started_mid_session(prompt, server):
     assert 4 == session.shell.calls.session().budget.spent()["predictions"]
 
 
-def test_the_account_is_part_of_what_was_asked(prompt, server, monkeypatch):
-    """The journal continues after `:account`; the same call on another account is another call."""
+def test_the_account_is_part_of_a_call(prompt, server, monkeypatch):
+    """The journal continues after `:account`, and the same call with another account is another call."""
     monkeypatch.setenv("REPLICATE_API_KEY_WORK", "r8_other")
     first = prompt()
     first(":journal s.journal", create())
@@ -329,8 +331,8 @@ def test_the_account_is_part_of_what_was_asked(prompt, server, monkeypatch):
     assert 1 == len(creates(server))
 
 
-def test_the_emulator_is_elsewhere(prompt):
-    """`:emulate` closes the journal with a message, and its files are distinguished."""
+def test_the_emulator_closes_the_journal(prompt):
+    """`:emulate` closes the journal with a message, and the files of both are distinguished."""
     session = prompt()
     session(":journal s.journal")
     assert "s.journal is closed: its calls went to another API; calls are no longer recorded" in session(":emulate on")
@@ -338,8 +340,8 @@ def test_the_emulator_is_elsewhere(prompt):
     assert "no journal is open" in session(":journal")
 
 
-def test_what_was_spent_counts(prompt):
-    """Calls of earlier sessions count once against a budget."""
+def test_earlier_spending_counts(prompt):
+    """Calls of earlier sessions count once towards a budget."""
     first = prompt()
     first(":journal s.journal", create("a"), create("b"))
 
@@ -349,8 +351,8 @@ def test_what_was_spent_counts(prompt):
     assert "the run reached its budget of 3 predictions" in again(create("d"))
 
 
-def test_an_interrupted_create_is_searched_for(prompt, server):
-    """At its place, before it is resent; an unclear one is asked about, and adopted there."""
+def test_an_interrupted_create_is_looked_for(prompt, server):
+    """The create is looked for before it is resent; if the result is unclear the person is asked, and can adopt one."""
     server.answers.append(Answer(201, cut=10))
     first = prompt()
     shown = first(":journal s.journal", f"first = {create('a')}")
@@ -396,7 +398,7 @@ def test_a_journal_that_cannot_be_written(prompt, server):
 
 
 def test_an_answer_that_cannot_be_written(prompt, server):
-    """It is reported, and searched for when the input is entered again with the reopened journal."""
+    """The lost answer is reported, and is looked for when the input is entered again with the reopened journal."""
     session = prompt()
     session(":journal s.journal")
     journal = session.shell.journals.current._journal
@@ -417,8 +419,8 @@ def test_an_answer_that_cannot_be_written(prompt, server):
     assert ["a"] == creates(server)
 
 
-def test_one_process_at_a_time(prompt, tmp_path):
-    """A file in use is refused, and the current journal stays open."""
+def test_a_journal_in_use_is_refused(prompt, tmp_path):
+    """A file that another process uses is refused, and the current journal remains open."""
     session = prompt()
     session(":journal mine.journal")
     holding = (
@@ -460,21 +462,21 @@ def test_one_process_at_a_time(prompt, tmp_path):
         (":jornal s.journal", "did you mean :journal?"),
     ],
 )
-def test_mistakes_are_reported(prompt, tmp_path, text, words):
-    """With what was expected and what to do."""
+def test_invalid_commands_are_reported(prompt, tmp_path, text, words):
+    """The message says what was expected and what to do."""
     (tmp_path / "plain.txt").write_text("some text, and no database\n" * 100)
     assert words in prompt()(text)
 
 
 def test_an_invalid_data_url(prompt):
-    """With any characters instead of Base64."""
+    """A data URL with any characters instead of Base64 is an error."""
     for text in ("\u00e9", "AAA", "*"):
         shown = prompt()(f"return 'data:image/png;base64,{text}'", ":show")
         assert "invalid Base64 in the data URL" in shown
 
 
-def test_text_of_a_journal_is_escaped(prompt, tmp_path):
-    """The file has names from a script process."""
+def test_text_from_a_journal_is_escaped(prompt, tmp_path):
+    """The file has names from a script process, which are escaped."""
     prompt()(":journal s.journal", "time()")
     again = prompt()
     with closing(sqlite3.connect(tmp_path / "s.journal")) as file:
@@ -498,12 +500,12 @@ def test_account_names_are_escaped(prompt):
     assert "\x1b" not in shown
 
 
-def test_a_dry_run_keeps_nothing(prompt):
-    """There is nothing to record."""
+def test_a_dry_run_records_nothing(prompt):
+    """In a dry run there is nothing to record."""
     assert "a journal cannot be combined with --dry-run" in prompt("--dry-run")(":journal s.journal")
 
 
-def test_scripts_and_prompts_do_not_mix(prompt, capsys):
+def test_scripts_and_prompts_use_separate_journals(prompt, capsys):
     """The error names the command that continues the other's file."""
     from kosmolua import cli
 
@@ -531,8 +533,8 @@ def test_scripts_and_prompts_do_not_mix(prompt, capsys):
     assert "the prompt" in capsys.readouterr().out
 
 
-def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
-    """Not its journal, even a later one, nor the product's configuration, whatever is open."""
+def test_no_input_can_read_the_sessions_files(prompt, server, tmp_path):
+    """An input reaches neither its journal, even a later one, nor the product's configuration, whatever is open."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
     session = prompt("--allow-read", ".", "--allow-write", ".")
@@ -550,12 +552,12 @@ def test_no_input_reaches_the_sessions_own_files(prompt, server, tmp_path):
     assert [] == [each for each in server.requests if b"OfTheOwner" in each.body]
 
 
-def test_no_input_erases_the_record(prompt, tmp_path, monkeypatch):
-    """Endless refusals are one entry with a count when the session is closed."""
+def test_no_input_can_erase_the_log(prompt, tmp_path, monkeypatch):
+    """Endless refusals become one entry with a count when the session is closed."""
     monkeypatch.setenv("KOSMO_STATE_DIR", str(tmp_path / "state"))
     session = prompt("--read", "deny")
     session("for _ = 1, 3000 do pcall(replicate.get_account) end", "pcall(replicate.get_account)")
-    prompt()  # closes the one before
+    prompt()  # closes the previous session
 
     (entry,) = audit.merged(audit.read(audit.file_of(os.environ)))
     assert 3001 == entry["count"]

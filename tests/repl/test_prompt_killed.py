@@ -1,4 +1,4 @@
-"""Sessions that are killed or interrupted: the same inputs with the same journal pay nothing twice."""
+"""If a session is killed or interrupted, the same inputs with the same journal pay for nothing twice."""
 
 import json
 import os
@@ -23,7 +23,7 @@ HELD = (
 
 
 class Place:
-    """An emulator on a socket, and terminals with a prompt that calls it."""
+    """An emulator on a socket, and terminals with a prompt that calls the emulator."""
 
     def __init__(self, directory, emulator, url):
         self._directory = directory
@@ -66,7 +66,7 @@ def kill(screen):
     ids=["taken and not answered", "on its way"],
 )
 def test_a_create_in_flight_is_found(place, taken, tmp_path):
-    """Whether the server has received it or receives it later, it is found and not resent."""
+    """Whether the server has received the create or receives it later, it is found and not resent."""
     file = tmp_path / "s.journal"
     first = place.prompt()
     first.enter(f":journal {file}", "s.journal: 0 calls; new calls are sent and recorded")
@@ -101,7 +101,7 @@ def test_a_create_in_flight_is_found(place, taken, tmp_path):
 
 @pytest.mark.parametrize("place", [()], indirect=True)
 def test_an_abandoned_create_is_found(place, tmp_path):
-    """Ctrl-C leaves it open in the journal; its result is found at the next prompt."""
+    """After Ctrl-C the create is open in the journal, and its result is found at the next prompt."""
     file = tmp_path / "s.journal"
     first = place.prompt("--journal", str(file))
     first.type(HELD)
@@ -124,7 +124,7 @@ def test_an_abandoned_create_is_found(place, tmp_path):
 
 @pytest.mark.parametrize("place", [()], indirect=True)
 def test_a_prompt_with_an_unusable_journal(place, tmp_path):
-    """Nothing starts, and the hint says what to do."""
+    """No session starts, and the hint says what to do."""
     (tmp_path / "s.journal").write_text("some text, and no database\n" * 100)
     words = {
         ("--journal", f"{tmp_path}/s.journal"): "hint: not a journal file; choose another path\nended with 1",
@@ -166,7 +166,7 @@ CREATES = 6
 
 
 class Sessions:
-    """Begins sessions against a slow server that counts creates."""
+    """Start sessions against a slow server that counts creates."""
 
     def __init__(self, directory, url):
         self._directory = directory
@@ -189,7 +189,7 @@ class Sessions:
         return process
 
     def end(self, process):
-        """Its output since its start."""
+        """The session's output since its start."""
         shown = process.stdout.read()
         process.stdout.close()
         process.wait(20)
@@ -208,8 +208,10 @@ def result_of(shown):
     return line
 
 
-def test_killed_again_and_again(sessions):
-    """At random moments until all inputs were entered: as many creates as they make, and the same result."""
+def test_sessions_killed_at_random(sessions):
+    """A session is killed at random times until all inputs were entered: each create is sent once, and the result is
+    the same.
+    """
     begin, made = sessions
     dice = random.Random(3)
     for number in range(4):
@@ -224,8 +226,8 @@ def test_killed_again_and_again(sessions):
         assert CREATES * (number + 1) == made(), shown
 
 
-def test_interrupted_again_and_again(sessions):
-    """At random moments: the output of `:save` is replayed with the same answers, without requests."""
+def test_sessions_interrupted_at_random(sessions):
+    """After interrupts at random times the output of `:save` is replayed with the same answers, without requests."""
     begin, made = sessions
     dice = random.Random(5)
     seen = ""

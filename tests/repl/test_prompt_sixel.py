@@ -1,4 +1,4 @@
-"""Sixel support: a pseudo-terminal is asked, and answers like real ones."""
+"""The prompt asks a pseudo-terminal, which answers like real terminals, whether it supports sixel."""
 
 import fcntl
 import os
@@ -29,12 +29,12 @@ XTERM = {ATTRIBUTES: "\x1b[?62;4;22c", REGISTERS: "\x1b[?1;0;1024S"}
 
 
 class Terminal:
-    """A terminal of 100 by 40 cells of 8 by 16 pixels with those answers."""
+    """A terminal of 100 by 40 cells of 8 by 16 pixels with these answers."""
 
     def __init__(self, directory, *argv, answers, pixels=(800, 640), environment=None):
         self.screen = ""
         self.answers = {CURSOR: "\x1b[1;1R", **answers}
-        self._asked = 0  # up to where questions were answered
+        self._asked = 0  # until the questions were answered
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, *pixels))
         self._process = subprocess.Popen(
@@ -96,16 +96,16 @@ NONE, OF_256 = "sixel=None", "sixel=Sixel(colours=256, cell=(8, 16))"
         pytest.param({}, NONE, id="says nothing"),
     ],
 )
-def test_what_a_terminal_answers(terminal, answers, expected):
-    """By its attributes and colour registers; a silent one is not waited for long."""
+def test_sixel_support_of_a_terminal(terminal, answers, expected):
+    """Support depends on the terminal's attributes and color registers; a silent terminal is not waited for long."""
     screen = terminal("-c", ASK, answers=answers)
     screen.type("typed é\n")
 
     assert f"asked Reply({expected}, typed=b'typed \\xc3\\xa9\\n') over" in screen.wait_for("over")
 
 
-def test_a_terminal_of_no_pixels(terminal):
-    """Without a cell size, that of a VT340 is used."""
+def test_a_terminal_without_a_pixel_size(terminal):
+    """Without a cell size, the size of a VT340 is used."""
     screen = terminal("-c", ASK, answers=XTERM, pixels=(0, 0))
 
     assert "cell=(10, 20)" in screen.wait_for("over")
@@ -116,8 +116,8 @@ def test_a_terminal_of_no_pixels(terminal):
     [("256,RGB,sixel,title", "sixel=Sixel("), ("256,RGB,title", NONE), ("", NONE), (None, NONE)],
 )
 def test_within_tmux(terminal, tmp_path, features, expected):
-    """tmux reports sixel if it was built with it; the outer terminal decides."""
-    if features is not None:  # what tmux 3.4 prints
+    """tmux reports sixel if it was built with sixel support; the outer terminal decides."""
+    if features is not None:  # the output of tmux 3.4
         (tmp_path / "tmux").write_text(
             f"#!/bin/sh\ntest \"$*\" = 'display-message -p #{{client_termfeatures}}' && echo {features}\n"
         )
@@ -133,10 +133,10 @@ FLUX = 'run("black-forest-labs/flux-schnell", { prompt = "a fox", width = 64, he
 
 
 def test_at_the_prompt(terminal, tmp_path):
-    """Images are shown; the terminal is asked once, and keys typed meanwhile are the next input."""
+    """Images are shown; the terminal is asked once, and keys typed in the meantime become the next input."""
     (tmp_path / "red.png").write_bytes(PICTURE)
     screen = terminal("-m", "kosmolua", "repl", "--emulate", "--write", "allow", answers=XTERM)
-    screen.answers[REGISTERS] = f"40 {XTERM[REGISTERS]}+ 2\r"  # what is typed comes between the answers
+    screen.answers[REGISTERS] = f"40 {XTERM[REGISTERS]}+ 2\r"  # the typed keys arrive between the answers
     screen.wait_for("in[1]>")
     screen.type(f":show {tmp_path}/red.png\r")
     screen.wait_for("\x1b\\")

@@ -1,4 +1,4 @@
-"""The prompt in a real terminal: keys go to tmux, and its screen is compared."""
+"""The prompt runs in a real terminal: keys are sent to tmux, and its screen is compared."""
 
 import pytest
 from tmux import Screen
@@ -25,7 +25,7 @@ def terminal(tmp_path):
 
 
 def test_a_workflow(terminal, tmp_path):
-    """Ten inputs of a person, and a search for one of them the next day."""
+    """A person enters ten inputs, and searches for one of them the next day."""
     screen = terminal("--emulate", "--write", "ask")
     screen.wait_for("default  ·  read=allow write=ask  ·  emulator  ·  0 running")
 
@@ -33,7 +33,7 @@ def test_a_workflow(terminal, tmp_path):
     screen.enter('local name = "flux-schnell"', "in[2]>")
     screen.enter("name:upper()", '"FLUX-SCHNELL"\n')
 
-    # 3: completion of a function, with what it does, and of what it takes
+    # 3: completion of a function with its description, and of its arguments
     screen.type("integrations.replicate.get_acc")
     screen.wait_for("Show the user or organization that the token belongs to.")
     screen.press("Tab")
@@ -41,7 +41,7 @@ def test_a_workflow(terminal, tmp_path):
     screen.press("Enter")
     screen.wait_for('username = "emulator",')
 
-    # 4: a chunk that is not whole yet
+    # 4: an incomplete chunk
     screen.enter("for i = 1, 3 do", "     …")
     screen.enter("print(('line %d'):format(i * 10))", "     …")
     assert "line 10" not in screen.text
@@ -57,7 +57,7 @@ def test_a_workflow(terminal, tmp_path):
     screen.press("C-c")
     screen.wait_for("error: in[6]:1: interrupted")
 
-    # 7: a permission prompt, that is answered with once
+    # 7: a question about a permission, which is answered with once
     screen.type(CREATE)
     screen.wait_for("create_model_prediction{ model_owner*, model_name*, input*")
     screen.type(', prefer = "wait" }')
@@ -70,7 +70,7 @@ def test_a_workflow(terminal, tmp_path):
     screen.wait_for("black-forest-labs/flux-schnell\n  output = {")
     screen.wait_for("▀▀▀▀▀▀▀▀▀▀")
 
-    # 8, 9, 10: the last value, what was kept before the interrupt, and what is in the bottom line
+    # 8, 9, 10: the last value, a value from before the interrupt, and the bottom line
     screen.enter("_.status, _7.model", '"succeeded"\n"black-forest-labs/flux-schnell"')
     screen.enter("name", '"flux-schnell"\n')
     screen.enter("#_6", "error: in[10]:1: attempt to get length of global '_6' (a nil value)")
@@ -89,8 +89,8 @@ def test_a_workflow(terminal, tmp_path):
     assert 0o600 == (tmp_path / "state" / "history").stat().st_mode & 0o777
 
 
-def test_a_model_is_known_where_it_is_typed(terminal):
-    """Its name is completed in the background, then its inputs with defaults and the options; and it runs."""
+def test_a_model_is_completed(terminal):
+    """The name is completed in the background, then its inputs with defaults and the options; then the model runs."""
     screen = terminal("--emulate", "--write", "allow")
     screen.wait_for("emulator  ·  0 running")
     screen.type('#run("schnell')
@@ -123,13 +123,13 @@ def test_a_model_is_known_where_it_is_typed(terminal):
     assert "get_model  " in screen.text
 
 
-def test_an_interrupt_answers_no(terminal):
-    """It counts as no, the state is kept, and earlier keys are not an answer."""
+def test_an_interrupt_answers_a_question_with_no(terminal):
+    """The interrupt counts as no, the state is kept, and keys typed before are not an answer."""
     screen = terminal("--emulate", "--write", "ask")
     screen.enter("kept = 1", "in[2]>")
     screen.type(f"print('be' .. 'gun') sleep(0.5) local p = {CREATE} }}")
     screen.press("Enter")
-    screen.wait_for("\nbegun\n")  # the line has been taken: what is typed with it belongs to the next input
+    screen.wait_for("\nbegun\n")  # the line was accepted: what is typed after it belongs to the next input
     screen.type("o")
     screen.press("Enter")
     screen.wait_for("[N]o:")
@@ -148,7 +148,7 @@ def test_an_interrupt_answers_no(terminal):
 
 
 def test_the_answer_no_applies_to_one_input(terminal):
-    """The next input is asked about again."""
+    """The next input causes the question again."""
     screen = terminal("--emulate", "--write", "ask")
     for number in (1, 2):
         screen.type(f"{CREATE} }}")
@@ -160,11 +160,11 @@ def test_the_answer_no_applies_to_one_input(terminal):
         screen.wait_for(f"in[{number + 1}]>")
 
 
-def test_a_state_that_is_lost(terminal):
+def test_a_lost_state_is_reported(terminal):
     """If Lua cannot be stopped, a message says so, and there is a new state."""
     screen = terminal()
     screen.enter("kept = 1", "in[2]>")
-    long_call = "(('a'):rep(8e5):find(('a'):rep(4e5) .. 'b', 1, true))"  # in C, for some seconds
+    long_call = "(('a'):rep(8e5):find(('a'):rep(4e5) .. 'b', 1, true))"  # in C code, for some seconds
     screen.enter(long_call, "running 1 s")
     screen.press("C-c")
     screen.wait_for("the Lua process died; globals and locals are lost")
@@ -195,7 +195,7 @@ def test_editing(terminal):
 
 
 def test_commands(terminal, tmp_path):
-    """Each works, and an unknown one gets a suggestion."""
+    """Each command works, and an unknown command gets a suggestion."""
     (tmp_path / "flow.lua").write_text("local from_file = 7\nfunction wrong()\n  error('deep')\nend\n")
     screen = terminal()
     screen.enter(f":load {tmp_path}/flow.lua", "in[2]>")
@@ -223,14 +223,14 @@ def test_commands(terminal, tmp_path):
 
 
 def test_the_startup_file_is_loaded(terminal, tmp_path):
-    """Its definitions are available, and an error in it is reported with its line."""
+    """The definitions in the file are available, and an error in it is reported with its line."""
     (tmp_path / "config").mkdir()
     (tmp_path / "config" / "repl.lua").write_text("local helper = 41\nfunction help() return helper + 1 end\n")
     screen = terminal(prompt="in[2]>")
     screen.enter("help() + helper", "\n83\n")
 
 
-def test_secrets_are_not_kept(terminal, tmp_path):
+def test_secrets_are_not_stored(terminal, tmp_path):
     """A token that is typed is in no file."""
     screen = terminal()
     screen.enter("token = 'r8_abcdefghijklmnopqrstuvwxyz0123456789'", "in[2]>")
@@ -242,7 +242,7 @@ def test_secrets_are_not_kept(terminal, tmp_path):
 
 @pytest.mark.parametrize("environment", [{"TERM": "dumb"}, {"NO_COLOR": "1"}])
 def test_a_plain_terminal(terminal, environment):
-    """Everything works without colours and drawing."""
+    """Everything works without colors and drawing."""
     screen = terminal(environment=environment)
     screen.enter("if true then", "…")
     screen.enter("print('plain') end", "\nplain\n")
@@ -253,20 +253,20 @@ def test_a_plain_terminal(terminal, environment):
 
 
 def test_vi_keys(terminal):
-    """With the option, vi keys edit the line."""
+    """With the option for them, vi keys edit the line."""
     screen = terminal("--emulate", "--keys", "vi")
     screen.type("'abcd'")
     screen.wait_for("'abcd'")
     at = screen.cursor
     screen.press("Escape")
-    wait_until(lambda: screen.cursor < at)  # it is clear that no other key belongs to it
+    wait_until(lambda: screen.cursor < at)  # by then it is certain that no other key belongs to it
     screen.type("0lxx")
     screen.press("Enter")
     screen.wait_for('"cd"')
 
 
-def test_the_banner_and_words_of_other_prompts(terminal):
-    """Two lines say what to type; `help`, `name?` and `exit` work as elsewhere."""
+def test_the_banner_and_habits_from_other_prompts(terminal):
+    """Two lines say what to type; `help`, `name?` and `exit` work as in other prompts."""
     screen = terminal()
     assert "kosmolua " in screen.text
     assert "help: all commands" in screen.text
@@ -282,7 +282,7 @@ def test_the_banner_and_words_of_other_prompts(terminal):
 
 
 def test_progress_and_interrupts_name_the_prediction(terminal):
-    """The remaining prediction is named with the command that cancels it."""
+    """The message names the prediction that still runs, and the command that cancels it."""
     screen = terminal()
     screen.type('run("minimax/video-01", { prompt = "sea" }, { wait = false })')
     screen.press("Enter")

@@ -1,4 +1,4 @@
-"""Values for people, from the previews of a state."""
+"""Values are shown to people from previews of a state."""
 
 import time
 
@@ -51,13 +51,13 @@ def shown(state):
         ("json.null", "null"),
     ],
 )
-def test_as_lua_writes_it(shown, source, expected):
-    """On one line if it fits, with sorted names and escaped control characters."""
+def test_values_look_like_lua(shown, source, expected):
+    """A value is on one line if it fits, with sorted names and escaped control characters."""
     assert expected == shown(source)
 
 
 def test_a_wide_table_is_broken(shown):
-    """One entry per line, up to the width; entries that fit stay on one line."""
+    """A wide table has one entry per line; entries that fit remain on one line."""
     source = "{ first = ('a'):rep(30), second = { 1, 2, 3 }, third = { x = ('b'):rep(30), y = ('c'):rep(30) } }"
 
     assert (
@@ -73,8 +73,8 @@ def test_a_wide_table_is_broken(shown):
     assert "\n" not in shown(source, 200)
 
 
-def test_short_items_share_their_lines(shown):
-    """As many as fit, in order, such as the tokens of a language model."""
+def test_short_items_share_lines(shown):
+    """A line has as many items as fit, in order, such as the tokens of a language model."""
     words = "(function() local t = {} for i = 1, 12 do t[i] = 'word ' .. i end t[13] = ('x'):rep(30) return t end)()"
 
     assert (
@@ -90,7 +90,7 @@ def test_short_items_share_their_lines(shown):
 
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_no_line_is_wider_than_the_terminal(shown, width):
-    """Unless a single word is."""
+    """Only a single word may be wider than the terminal."""
     text = shown(
         "(function() local t = {} for i = 1, 30 do t[i] = { id = i, name = 'name ' .. i } end return t end)()", width
     )
@@ -98,7 +98,7 @@ def test_no_line_is_wider_than_the_terminal(shown, width):
     assert max(map(len, text.split("\n"))) <= width
 
 
-def test_large_values_are_cut(shown):
+def test_large_values_are_truncated(shown):
     """Entries, depth, strings and lines are limited, and the rest is counted."""
     long = "(function() local t = {} for i = 1, 1000 do t[i] = i end return t end)()"
     deep = "(function() local t = {} local u = t for i = 1, 50 do u.x = {} u = u.x end return t end)()"
@@ -115,7 +115,7 @@ PREDICTION = """{ id = "abc", status = "succeeded", model = "owner/name", versio
 
 
 def test_a_prediction(shown):
-    """Id, status, time, model, output and input."""
+    """A prediction is shown with id, status, time, model, output and input."""
     assert (
         "prediction abc  succeeded in 1.23 s  owner/name\n"
         '  output = { "https://replicate.delivery/x/out.png" }\n'
@@ -124,7 +124,7 @@ def test_a_prediction(shown):
 
 
 def test_a_model(shown):
-    """Its name and its main facts."""
+    """A model is shown with its name and main facts."""
     source = """{ owner = "o", name = "n", visibility = "public", url = "u", run_count = 1234567,
       description = "Paints.", latest_version = { id = "abc", created_at = "2026-01-02T03:04:05Z" } }"""
 
@@ -132,7 +132,7 @@ def test_a_model(shown):
 
 
 def test_a_page(shown):
-    """A line for each object, and whether there are more."""
+    """A page has one line for each object, and says whether there are more."""
     assert (
         "page of 2; more pages: cursor in `next`\n"
         "   1  prediction abc  succeeded in 1.23 s  owner/name\n"
@@ -140,7 +140,7 @@ def test_a_page(shown):
     ) == shown(f"{{ next = 'https://x?cursor=1', results = {{ {PREDICTION}, {{ id = 2 }} }} }}")
 
 
-def test_control_characters_of_a_script_are_escaped(shown):
+def test_control_characters_from_a_script_are_escaped(shown):
     """No value reaches the terminal as a control character, in any form."""
     for source in (
         '{ id = "\\27[2J", status = "\\27[2J", model = "\\27", version = "v", urls = {}, input = {}, error = "\\27" }',
@@ -155,11 +155,11 @@ def test_control_characters_of_a_script_are_escaped(shown):
     "preview", [["table", 1, 2, 3], ["table", True, 5, [1]], ["what"], [[[]]], {"a": 1}, ["text", b"x"], ["other", 1]]
 )
 def test_invalid_previews_are_shown(preview):
-    """Anything from the script process is shown without an error."""
+    """A preview with any content from the script process is shown without an error."""
     assert render(preview)
 
 
-def test_ten_megabytes(state):
+def test_a_result_of_ten_megabytes(state):
     """The beginning of a large result appears at once."""
     state.evaluate("big = {} for i = 1, 100000 do big[i] = { id = i, text = ('x'):rep(80) .. i } end")
     began = time.perf_counter()
@@ -181,6 +181,6 @@ def test_ten_megabytes(state):
          ["https://x/o.png"]),
     ],
 )  # fmt: skip
-def test_images_within(state, source, expected):
-    """Of a prediction its outputs, of other values all images."""
+def test_images_in_a_value(state, source, expected):
+    """The images in a prediction are those of its outputs; in other values, all images."""
     assert expected == images(state.evaluate(source).values[0])

@@ -1,4 +1,4 @@
-"""Sixel images, decoded again."""
+"""Encoded sixel images are decoded again and compared."""
 
 import random
 import re
@@ -26,7 +26,7 @@ def distance(one, other):
 
 @st.composite
 def pictures(draw):
-    """With few colours, with and without alpha."""
+    """Pictures with few colors, with and without alpha."""
     value = st.integers(0, 255)
     pixel = draw(st.sampled_from([st.tuples(value, value, value), st.tuples(value, value, value, value)]))
     colours = draw(st.lists(pixel, min_size=1, max_size=12))
@@ -36,8 +36,8 @@ def pictures(draw):
 
 
 @given(pictures())
-def test_few_colours_are_kept(pixels):
-    """Each pixel has its place and colour, and is drawn if it is opaque."""
+def test_few_colors_are_unchanged(pixels):
+    """Each pixel has its place and color, and is drawn if it is opaque."""
     shown = decoded(encode(picture_of(pixels), len(pixels[0]), len(pixels)))
 
     for row, shown_row in zip(pixels, shown, strict=True):
@@ -47,8 +47,8 @@ def test_few_colours_are_kept(pixels):
 
 
 @pytest.mark.parametrize(("colours", "nearest", "mean"), [(256, 60, 2), (16, 150, 15), (2, 255, 50)])
-def test_many_colours_become_few(colours, nearest, mean):
-    """At most those that the terminal shows at once; each pixel is near its colour, and differences even out."""
+def test_many_colors_are_reduced(colours, nearest, mean):
+    """The terminal can show all remaining colors at once; each pixel is near its color, and differences even out."""
     pixels = [[(x * 2, y * 2, 255 - x - y) for x in range(128)] for y in range(96)]
     text = encode(picture_of(pixels), 128, 96, colours)
     shown = decoded(text)
@@ -63,7 +63,7 @@ def test_many_colours_become_few(colours, nearest, mean):
     assert sum(errors) / len(errors) <= mean
 
 
-def test_smaller_than_it_is():
+def test_a_smaller_picture():
     """Each pixel is the mean of its area."""
     black, white = (0, 0, 0), (255, 255, 255)
     pixels = [[black, white] * 20, [white, black] * 20] * 15 + [[white] * 40] * 30
@@ -73,23 +73,23 @@ def test_smaller_than_it_is():
     assert {white} == {pixel for row in shown[15:] for pixel in row}
 
 
-def test_a_band_names_only_its_colours():
-    """Repeats are counted, so a large plain picture is a small text."""
+def test_a_band_names_only_its_colors():
+    """Repeats are counted, so a large plain picture gives a short text."""
     red, blue = (255, 0, 0), (0, 0, 255)
     text = encode(picture_of([[red] * 300] * 6 + [[blue] * 300] * 6), 300, 12)
 
     assert '\x1bP0;1;0q"1;1;300;12#0;2;100;0;0#1;2;0;0;100#0!300~-#1!300~\x1b\\' == text
 
 
-def test_nothing_to_draw():
-    """A transparent picture has its size and no colours."""
+def test_a_transparent_picture():
+    """A transparent picture has its size and no colors."""
     text = encode(picture_of([[(1, 2, 3, 0)] * 5] * 7), 5, 7)
 
     assert [[None] * 5] * 7 == decoded(text)
     assert "#" not in text
 
 
-def test_noise_is_bounded():
+def test_the_size_of_noise_is_limited():
     """The worst picture takes a few bytes per pixel."""
     noise = random.Random(1)
     rows = [noise.randbytes(3 * 200) for _ in range(100)]

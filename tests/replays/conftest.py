@@ -5,7 +5,7 @@ from recorded import CONVERSATIONS, Replay
 
 @pytest.fixture
 def replay(tmp_path):
-    """A flow against these recorded conversations; `.replay` is their server."""
+    """Run a flow against these recorded conversations; `.replay` is the server that repeats them."""
     flow = Flow(tmp_path)
 
     def start(*names):

@@ -8,15 +8,13 @@ from urllib.parse import urlsplit
 
 CONVERSATIONS = json.loads((Path(__file__).parent / "conversations.json").read_text())["conversations"]
 HOST = re.compile(r"https://[\w.-]+\.replicate\.(?:com|net)")  # the hosts that the server replaces
-STREAM_HOST = re.compile(
-    r"https://streaming-api[\w.-]+\.replicate\.net"
-)  # another host: nothing of it is below the API's base
+STREAM_HOST = re.compile(r"https://streaming-api[\w.-]+\.replicate\.net")  # another host, outside the API's base URL
 STREAMS = "/streaming"
 NOT_RECORDED = {"status": 404, "answer": {"title": "Not found", "detail": "not recorded", "status": 404}}
 
 
 class Replay:
-    """A WSGI application that gives the recorded answers: in order for each method, path and body. The last answer of a
+    """A WSGI application that gives the recorded answers, in order for each method, path and body. The last answer to a
     GET is repeated. Requests that were not recorded get 404.
     """
 
@@ -30,7 +28,7 @@ class Replay:
         self._answers[_key(exchange["method"], exchange["path"], exchange.get("sent"))].append(exchange)
 
     def stream(self, url, events):
-        """Answers a request for this stream with these events. They have a host of their own, not below /v1."""
+        """Answer a request for this stream with these events. Streams have their own host, not below /v1."""
         self._streams[STREAMS + urlsplit(url).path] = events
 
     def __call__(self, environ, start_response):

@@ -1,5 +1,5 @@
-"""Recorded conversations of the official Python client, repeated by scripts: the same requests are sent, and the
-outputs are the same.
+"""Scripts repeat recorded conversations of the official Python client: they send the same requests and get the same
+outputs.
 """
 
 import httpx
@@ -21,7 +21,7 @@ def answers(name):
 
 
 def test_a_run(replay):
-    """Its output is the recorded list of files, each with its URL."""
+    """The output of a run is the recorded list of files, each with its URL."""
     flow = replay("run")
     urls, status, percent = flow(f"""
       local percent = {{}}
@@ -48,7 +48,7 @@ def test_an_input_that_the_schema_refuses(replay):
 
 
 def test_concurrent_runs(replay):
-    """Each has the output of its own prompt, though the model's schema is not available."""
+    """Each concurrent run gets the output of its own prompt, even though the model's schema is not available."""
     flow = replay("concurrent")
     outputs = flow(f"""
       return parallel({{ "two", "four", "eight" }}, function(count)
@@ -67,8 +67,8 @@ HAIKU = '"meta/meta-llama-3-8b-instruct", { prompt = "Please write a haiku about
 
 @pytest.fixture
 def haiku(replay):
-    """The recording ends with a create that was answered while the model wrote. What the API says next is added: the
-    prediction has succeeded, and its stream tells the recorded pieces.
+    """A recording that ends with a create, answered while the model was still writing. The API's next answers are
+    added: the prediction has succeeded, and its stream has the recorded pieces.
     """
     flow = replay("haiku")
     (created,) = answers("haiku")
@@ -83,8 +83,8 @@ def text():
     return "".join(created["output"])
 
 
-def test_a_run_that_was_answered_half_way(haiku, text):
-    """A create that says "processing" is waited for, and has the recorded pieces."""
+def test_a_run_that_was_answered_while_processing(haiku, text):
+    """The client waits for a create with the status "processing", and gets the recorded pieces."""
     output = haiku(f"return (run({HAIKU}, {SOON}))")
 
     assert text == "".join(output)
@@ -105,20 +105,20 @@ def test_a_stream(haiku, text):
 
 
 def test_an_expired_stream(haiku, text):
-    """The text is then read from the prediction."""
+    """After the stream has expired, the text is read from the prediction."""
     assert text == haiku(f"return stream({HAIKU}):text()")
 
 
 @pytest.mark.parametrize("host", ["streaming-api.svc.us.c.replicate.net", "stream-b.svc.ric1.c.replicate.net"])
-def test_where_streams_are(host):
-    """The hosts of streams are used, without the token."""
+def test_the_hosts_of_streams(host):
+    """Streams are read from their own hosts, without the token."""
     url = f"https://{host}/v1/streams/b4yonjrmynb65tnkucuqc4duawdekslfzexk5itczufef2u36b7a"
 
     assert (httpx.URL(url), False) == place(url, httpx.URL(SERVER), function="stream")
 
 
 def test_an_invalid_token(replay):
-    """The error has the API's words."""
+    """The error for an invalid token has the API's message."""
     version = "73001d654114dad81ec65da3b834e2f691af1e1526453189b7bf36fb3f32d0f9"
     with pytest.raises(ScriptError, match="You did not pass a valid authentication token") as caught:
         replay("invalid token")(f'run("meta/llama-2-7b:{version}", {{}})')
@@ -159,7 +159,7 @@ def test_a_training_is_canceled(replay):
 
 
 def test_a_training_is_waited_for(replay):
-    """It is found among the trainings, and later searched only there."""
+    """A wait by id finds the training among the trainings, and later reads only there."""
     flow = replay("training")
     created, canceled = answers("training")
     where = {"method": "GET", "path": f"/v1/trainings/{created['id']}", "status": 200}
@@ -175,14 +175,14 @@ def test_a_training_is_waited_for(replay):
 
 @pytest.mark.parametrize("options", ["", ', { kind = "training" }'])
 def test_an_ended_training(replay, options):
-    """Its id is enough, with or without the kind."""
+    """The id of an ended training is enough, with or without the kind."""
     training = replay("ended training")(f'return wait("67wuwytbabl5hxbvdfcsovdn3m"{options})')
 
     assert ("canceled", 60.971946) == (training["status"], training["metrics"]["predict_time"])
 
 
-def test_what_is_neither_a_prediction_nor_a_training(replay):
-    """The error is that for the prediction."""
+def test_an_id_of_no_prediction_or_training(replay):
+    """An id that is neither a prediction nor a training gives the error for predictions."""
     with pytest.raises(ScriptError, match=r"get_prediction.*not recorded") as caught:
         replay()('wait("67wuwytbabl5hxbvdfcsovdn3m")')
 
@@ -190,7 +190,7 @@ def test_what_is_neither_a_prediction_nor_a_training(replay):
 
 
 def test_a_training_with_an_unknown_destination(replay):
-    """The error has the API's words."""
+    """The error for an unknown destination has the API's message."""
     script = TRAINING.replace("replicate/dreambooth-sdxl", "replicate/nowhere")
     script = script.replace("      use_face_detection_instead = true,\n", "")
     with pytest.raises(ScriptError, match="The specified training destination does not exist") as caught:
@@ -200,7 +200,7 @@ def test_a_training_with_an_unknown_destination(replay):
 
 
 def test_the_collections(replay):
-    """A list of one page ends with its last item."""
+    """A list with one page ends after its last item."""
     slugs = replay("collections")("""
       local slugs = {}
       for collection in replicate.each("list_collections") do slugs[#slugs + 1] = collection.slug end

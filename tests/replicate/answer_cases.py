@@ -1,5 +1,5 @@
 # ruff: noqa: E501 - one case a line where it fits
-"""Answers of servers, as in the public test suites of HTTP parsers, with data of our own.
+"""Answers of servers as in the public test suites of HTTP parsers, with our own data.
 
 Each case names its suites. ``peers`` says what they do, if that differs.
 """
@@ -11,8 +11,9 @@ LLHTTP, CPYTHON, H11 = "llhttp", "CPython", "h11"
 
 @dataclass(frozen=True)
 class Case:
-    """Bytes of a server, and their result: an answer, or a refusal with ``refused``. The server ``closes`` after them,
-    or waits. ``kept``: the next request may use the same connection.
+    """The bytes of a server's answer and their expected result: an answer, or a refusal with ``refused``. After the
+    bytes the server closes the connection if ``closes``, else it waits. ``kept``: the next request may use the same
+    connection.
     """
 
     name: str
@@ -73,13 +74,13 @@ MADE = (
     Case("an answer after 304", (LLHTTP,), b"HTTP/1.1 304 Same\r\nContent-Length: 10\r\n\r\n" + _ok(), status=304, kept=False),
     Case("204 with a length and chunks", (H11,), b"HTTP/1.1 204 Nothing\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n",
          refused="not valid HTTP", peers="h11 looks at neither"),
-    # Before the answer
+    # Bytes before the answer
     Case("a line end first", (LLHTTP,), b"\r\n" + _ok(b"Content-Length: 0"), refused="not valid HTTP", peers="llhttp skips it"),
     Case("a line end alone", (H11,), b"\r\n", refused="not valid HTTP"),
     Case("100 first", (LLHTTP, H11), b"HTTP/1.1 100 Go on\r\n\r\n" + _ok(b"Content-Length: 1", body=b"x"), body=b"x"),
     Case("103 first", (LLHTTP, H11), b"HTTP/1.1 103 Hints\r\nLink: </a>\r\n\r\n" + _ok(b"Content-Length: 1", body=b"x"),
          body=b"x"),
-    # Whether the connection is kept
+    # Whether the connection stays open
     Case("1.0", (CPYTHON, H11), _ok(b"Content-Length: 1", body=b"x", status=b"HTTP/1.0 200 Fine"), body=b"x", kept=False),
     Case("1.0, kept alive", (CPYTHON,),
          _ok(b"Connection: KEEP-alive", b"Content-Length: 1", body=b"x", status=b"HTTP/1.0 200 Fine"), body=b"x"),

@@ -1,4 +1,4 @@
-"""Every case of `answer_cases` over TCP: whole, byte by byte, and the connection afterwards."""
+"""Every case of `answer_cases` over TCP, whole and byte by byte, with the state of the connection afterwards."""
 
 import socket
 import threading
@@ -16,7 +16,7 @@ NEXT = b"HTTP/1.1 200 Fine\r\nContent-Length: 4\r\n\r\nnext"
 
 @contextmanager
 def serving(case, piece):
-    """Answers the first request with the case in pieces of that size, and later ones with another answer."""
+    """Answer the first request with the case in pieces of this size, and later requests with another answer."""
     connections, sent = [], threading.Event()
 
     def talk(connection, first):
@@ -52,7 +52,9 @@ def no_certificates():
 @pytest.mark.parametrize("piece", [1 << 20, 1], ids=["whole", "bytes"])
 @pytest.mark.parametrize("case", MADE, ids=lambda case: case.name)
 def test_an_answer(case, piece):
-    """It is parsed or refused as expected; a connection is reused only if both sides agree on its end."""
+    """The answer is parsed or refused as expected; a connection is reused only if both sides agree where the answer
+    ends.
+    """
     piece = piece if len(case.raw) < 60_000 else 1 << 20
     with serving(case, piece) as (port, connections, sent):
         request = Request("GET", Origin("http", "127.0.0.1", port), "/", (("Host", "x"),), timeout=30.0, most=1 << 20)
@@ -64,15 +66,15 @@ def test_an_answer(case, piece):
             answer = transport.send(request)
             found = (answer.status, b"".join(answer.pieces()), {name: answer.headers[name] for name in case.headers})
             assert (case.status, case.body, case.headers) == found
-        assert sent.wait(30)  # what the server sends after the answer is there before the next request
+        assert sent.wait(30)  # bytes that the server sends after the answer arrive before the next request
         assert b"next" == b"".join(transport.send(request).pieces())
         transport.close()
 
     assert (1 if case.kept and not case.refused else 2) == len(connections)
 
 
-def test_the_counts_that_are_stated():
-    """The README of the tests has the number of cases of each suite, and of differences."""
+def test_the_documented_counts():
+    """The README of the tests gives the number of cases from each suite, and of differences."""
     text = Path(__file__).parent.joinpath("README.md").read_text()
     for suite in (LLHTTP, CPYTHON, H11):
         posed = [case for case in MADE if suite in case.of]

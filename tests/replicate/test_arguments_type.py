@@ -1,4 +1,4 @@
-"""Arguments become a Struct, or are refused with their place, from both sources."""
+"""Arguments from Python and from Lua become a Struct, or are refused with the place of the error."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ WAYS = {"mapping": lambda data: data, "msgpack": msgspec.msgpack.encode}
 
 @pytest.fixture(params=WAYS)
 def decode(request):
-    """Decode a function's arguments, from a mapping or from MessagePack as sent by Lua."""
+    """Decode a function's arguments from a mapping, or from MessagePack as sent by Lua."""
     return lambda function, given: decode_arguments(catalogue.find(function), WAYS[request.param](given))
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_every_example_fits(operation, decode):
-    """The catalogue's examples are valid and unchanged."""
+def test_every_example_is_valid(operation, decode):
+    """The catalog's examples are valid and unchanged."""
     decoded = decode(operation.name, operation.example)
 
     assert operation.example == msgspec.to_builtins(decoded)
     assert isinstance(decoded, arguments_type(operation))
 
 
-def test_an_alias_is_its_parameter(decode):
-    """`lifetime`, used in Replicate's guides, is the header Cancel-After; null counts as absent."""
+def test_an_alias_of_a_parameter(decode):
+    """`lifetime`, used in Replicate's guides, is an alias of the header Cancel-After; null counts as absent."""
     for each in (
         {"lifetime": "5m"},
         {"lifetime": "5m", "cancel_after": None},
@@ -93,7 +93,7 @@ def test_an_alias_is_its_parameter(decode):
         ("create_file", {"content": 3}, "expected bytes or text, got integer 3 - at `content`"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_with_its_place(decode, function, given, says):
+def test_invalid_arguments_are_refused_with_their_place(decode, function, given, says):
     """The error has the function, what was expected and found, and where; the hint has the next command."""
     with pytest.raises(ArgumentError) as caught:
         decode(function, given)
@@ -115,8 +115,8 @@ def test_what_does_not_fit_is_refused_with_its_place(decode, function, given, sa
         (object(), "expected plain data, got `object` - at `input.a`"),
     ],
 )
-def test_python_values_that_json_does_not_carry_are_refused(value, says):
-    """A program with the client gets the same errors."""
+def test_python_values_without_a_json_form_are_refused(value, says):
+    """A program that uses the client gets the same errors as a script."""
     with pytest.raises(ArgumentError) as caught:
         decode_arguments(catalogue.find("create_prediction"), {"version": "v", "input": {"a": value}})
 
@@ -124,7 +124,7 @@ def test_python_values_that_json_does_not_carry_are_refused(value, says):
 
 
 def test_a_cycle_is_refused():
-    """It has too many levels."""
+    """A cycle is refused because it has too many levels."""
     cycle = {}
     cycle["again"] = cycle
 
@@ -133,8 +133,8 @@ def test_a_cycle_is_refused():
 
 
 @pytest.mark.parametrize("levels", [150, 250, 5000])
-def test_levels_are_counted_by_both_ways_in(levels):
-    """150 are valid; more than 200, and more than the decoder's stack allows, give an error."""
+def test_levels_are_counted_for_both_sources(levels):
+    """150 levels are valid; more than 200, and more than the decoder's stack allows, give an error."""
     packed = b"\x82\xa7version\xa1v\xa5input\x81\xa1x" + b"\x91" * levels + b"\x01"
     operation = catalogue.find("create_prediction")
     if levels < 200:
@@ -153,7 +153,7 @@ def test_levels_are_counted_by_both_ways_in(levels):
          "text as a name", "single NaN", "cut short"],
 )  # fmt: skip
 def test_messagepack_without_a_json_form_is_refused(value):
-    """Data from a hostile script process give an error, and never reach the encoder."""
+    """Data from a hostile script process gives an error, and never reaches the encoder."""
     packed = b"\x82\xa7version\xa1v\xa5input\x81\xa1x" + value
 
     with pytest.raises(ArgumentError, match=r"^create_prediction: "):
@@ -162,7 +162,7 @@ def test_messagepack_without_a_json_form_is_refused(value):
 
 @given(st.binary(max_size=60))
 def test_any_bytes_are_arguments_or_an_argument_error(packed):
-    """No other error is raised for any bytes from the port."""
+    """For any bytes from the port, no other type of error is raised."""
     for function in ("create_prediction", "create_file", "search"):
         with contextlib.suppress(ArgumentError):
             decode_arguments(catalogue.find(function), packed)
@@ -178,7 +178,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.text("abc", max_size=3), JSON, max_size=4))
 def test_any_json_object_is_an_input(value):
-    """JSON passes both ways unchanged."""
+    """Any JSON object passes through decoding and encoding unchanged."""
     operation = catalogue.find("create_prediction")
     arguments = {"version": "v", "input": value}
 
@@ -186,15 +186,15 @@ def test_any_json_object_is_an_input(value):
     assert value == decode_arguments(operation, msgspec.msgpack.encode(arguments)).input
 
 
-def test_null_counts_as_not_given(decode):
-    """Like a field that is nil in Lua."""
+def test_null_counts_as_absent(decode):
+    """A null is treated like a field that is nil in Lua."""
     decoded = decode("create_prediction", {**RUN, "webhook": None, "prefer": None})
 
     assert (UNSET, UNSET) == (decoded.webhook, decoded.prefer)
 
 
-def test_an_empty_object_is_an_empty_list_where_a_list_belongs(decode):
-    """Lua has one empty table for both; elsewhere it stays an object."""
+def test_an_empty_object_is_an_empty_list_where_a_list_is_expected(decode):
+    """Lua has one empty table for both; where no list is expected, it is an object."""
     decoded = decode("create_prediction", {**RUN, "webhook_events_filter": {}})
 
     assert ([], {}) == (decoded.webhook_events_filter, decoded.input)
@@ -202,31 +202,31 @@ def test_an_empty_object_is_an_empty_list_where_a_list_belongs(decode):
 
 @pytest.mark.parametrize("content", [b"\xff\x00", "text", b"", ""])
 def test_content_is_bytes_or_text(decode, content):
-    """Only a file's content can be bytes."""
+    """Only a file's content can be bytes or text; other values are refused."""
     assert content == decode("create_file", {"content": content}).content
 
 
 @pytest.mark.parametrize("given", [[], ["x"], "x", 3, None])
-def test_arguments_have_names(decode, given):
-    """A list or a scalar is refused."""
+def test_arguments_need_names(decode, given):
+    """A list or a scalar instead of named arguments is refused."""
     with pytest.raises(ArgumentError, match="expected named arguments"):
         decode("get_account", given)
 
 
 @pytest.mark.parametrize("value", ["5", "05", "5s", "0m5s", "1m", "1h", "1h30m45s", "90", "1h0m0s"])
-def test_durations_the_api_takes(decode, value):
-    """From five seconds, in the API's grammar."""
+def test_valid_durations(decode, value):
+    """Durations from five seconds on are accepted in the API's grammar."""
     assert value == decode("create_prediction", {**RUN, "cancel_after": value}).cancel_after
 
 
 @pytest.mark.parametrize("value", ["", "4", "004", "0m4s", "s", "5 s", "1.5h", "-5", "5\n", "5d", "1s1m"])
-def test_durations_the_api_does_not_take(decode, value):
-    """They are refused before sending."""
+def test_invalid_durations(decode, value):
+    """Invalid durations are refused before sending."""
     with pytest.raises(ArgumentError, match="expected a duration"):
         decode("create_prediction", {**RUN, "cancel_after": value})
 
 
-def test_argument_types_come_without_the_network():
+def test_argument_types_load_no_network_code():
     """Checking arguments loads no HTTP client."""
     code = "import kosmolua.replicate.structs, sys; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

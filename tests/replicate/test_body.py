@@ -1,4 +1,4 @@
-"""Answers beyond every limit are given up in little time and memory, whatever their status, with the right error."""
+"""Reading an answer beyond a limit ends quickly, uses little memory, and gives the right error for its status."""
 
 import gzip
 import json
@@ -38,7 +38,7 @@ def client(server):
 
 
 class Endless:
-    """An answer that continues until the client closes."""
+    """An answer that continues until the client closes the connection."""
 
     cut, keep = None, False
 
@@ -48,7 +48,7 @@ class Endless:
 
 
 class EndlessServer(RecordingServer):
-    """Sends an `Endless` answer."""
+    """A server that sends an `Endless` answer."""
 
     def _talk(self, connection):
         reader = connection.makefile("rb")
@@ -71,7 +71,7 @@ class EndlessServer(RecordingServer):
      ("gzip", lambda data: gzip.compress(data[:7]) + gzip.compress(data[7:]) + b"\0\0")],
 )  # fmt: skip
 def test_one_coding_is_decoded(server, client, coding, encode):
-    """HTTP's usual codings, also with several members and padding."""
+    """The usual HTTP codings are decoded, also with several members and padding."""
     server.default = Answer(200, encode(DOCUMENT), {"Content-Encoding": coding})
 
     assert json.loads(DOCUMENT) == send(client, *GET)
@@ -79,7 +79,7 @@ def test_one_coding_is_decoded(server, client, coding, encode):
 
 @pytest.mark.parametrize("size", [1, 2, 1000])
 def test_a_coding_is_decoded_in_any_pieces(size):
-    """In its header, between members, and within a byte."""
+    """The pieces may end in a coding's header, between members, or within a byte."""
     data = gzip.compress(b"a" * 300_000) + gzip.compress(b"b")
     pieces = [data[at : at + size] for at in range(0, len(data), size)]
 
@@ -87,8 +87,8 @@ def test_a_coding_is_decoded_in_any_pieces(size):
 
 
 @pytest.mark.parametrize("coding", ["gzip, gzip", "gzip,deflate", "br", "zstd", "compress"])
-def test_another_coding_is_named(server, client, coding):
-    """It was not requested; two codings turn kilobytes into gigabytes."""
+def test_another_coding_is_refused(server, client, coding):
+    """The error names a coding that was not requested; two codings would turn kilobytes into gigabytes."""
     server.default = Answer(200, gzip.compress(gzip.compress(b"{}")), {"Content-Encoding": coding})
     with pytest.raises(TransportError, match="Content-Encoding") as caught:
         send(client, *GET)
@@ -100,15 +100,15 @@ def test_another_coding_is_named(server, client, coding):
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])
 def test_truncated_compression_is_an_error(coding):
-    """It is not treated as complete."""
+    """Truncated data is not treated as complete."""
     data = {"gzip": gzip.compress, "deflate": zlib.compress}[coding](DOCUMENT)
     with pytest.raises(Garbled):
         gathered(decoded([data[:-9]], {"content-encoding": coding}), 1 << 20)
 
 
 @pytest.mark.parametrize("status", [200, 404, 429, 500])
-def test_a_bomb(server, client, status):
-    """Of 4 GB in 4 MB only the limit is decompressed."""
+def test_a_decompression_bomb(server, client, status):
+    """Of 4 GB compressed to 4 MB, only data up to the limit is decompressed."""
     piece = gzip.compress(b"\0" * (1 << 26))
     server.default = Answer(status, piece * 64, {"Content-Encoding": "gzip"})
     began, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -126,8 +126,8 @@ def test_a_bomb(server, client, status):
 @pytest.mark.parametrize("headers", [b"", b"Content-Length: 99999999999\r\n"], ids=["to the end", "of a length"])
 @pytest.mark.parametrize("call", [GET, CREATE], ids=["get", "create"])
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 503])
-def test_an_endless_answer_of_a_failure(call, status, headers):
-    """It is read up to a limit."""
+def test_an_endless_error_answer(call, status, headers):
+    """An endless error answer is read up to a limit."""
     server = EndlessServer()
     server.default = Endless(status, headers)
     began = time.process_time()
@@ -141,7 +141,7 @@ def test_an_endless_answer_of_a_failure(call, status, headers):
 
 
 def test_an_endless_success():
-    """It ends at the limit, and is requested once."""
+    """The answer ends at the limit, and is requested only once."""
     server = EndlessServer()
     server.default = Endless(200)
     with Client(token="r8_token_of_tests", base_url=server.url, clock=SleepRecorder()) as client:
@@ -153,7 +153,7 @@ def test_an_endless_success():
 
 
 def test_tiny_pieces_are_bounded():
-    """Each piece costs some microseconds, however small."""
+    """Pieces are limited in number, because each takes some microseconds, however small it is."""
     with pytest.raises(TooMuch, match="tiny pieces"):
         gathered(repeat(b"x"), body.MAX_ANSWER)
 
@@ -167,8 +167,8 @@ def test_tiny_pieces_are_bounded():
         (b'{"a":"' + b'\\",{[' * 400_000 + b'","b":[' + b"{}," * 300_000 + b"{}]}", "objects and lists"),
     ],
 )
-def test_values_are_counted_before_they_are_made(server, client, data, words):
-    """Three bytes of an answer take a hundred in memory."""
+def test_values_are_counted_before_they_are_created(server, client, data, words):
+    """Values are counted first, because three bytes of an answer can take a hundred bytes in memory."""
     server.default = Answer(200, data)
     with pytest.raises(ApiError, match=f"more than [0-9]+ {words}"):
         send(client, *GET)
@@ -177,8 +177,8 @@ def test_values_are_counted_before_they_are_made(server, client, data, words):
 
 
 @pytest.mark.parametrize("text", ["{}," * 1_000_000, '\\",[' * 700_000, "," * 3_000_000])
-def test_text_is_not_counted(text):
-    """With any number of commas and brackets."""
+def test_text_does_not_count_as_values(text):
+    """Text can have any number of commas and brackets."""
     check_values(json.dumps({"logs": text}).encode())
 
 
@@ -205,8 +205,8 @@ with Client(token="r8_token_of_tests", base_url=sys.argv[1], room=room) as clien
 """
 
 
-def test_large_answers_share_a_bound(server):
-    """Sixteen at once take the memory of a few."""
+def test_large_answers_share_a_limit(server):
+    """Sixteen concurrent large answers take the memory of a few."""
     server.default = Answer(200, b"[" + b'{"a":1},' * 240_000 + b"0]")
     found = subprocess.run([sys.executable, "-c", LARGE, server.url], capture_output=True, text=True, check=True)
     alone, together = map(int, found.stdout.split())
@@ -214,8 +214,8 @@ def test_large_answers_share_a_bound(server):
     assert together - alone < 2 * 70_000
 
 
-def test_room_is_left_by_who_took_it():
-    """Also if it was taken in a nested use; the next one then gets it."""
+def test_memory_is_released_after_nested_use():
+    """Memory taken in a nested use is released after the outermost use, and the next user then gets it."""
     room, entered = Room(), threading.Event()
 
     def other():
@@ -238,7 +238,7 @@ def test_room_is_left_by_who_took_it():
 
 
 def test_a_session_survives_a_hostile_answer(server, client):
-    """The next call works."""
+    """After a hostile answer, the session's next call works."""
     server.answers.extend([Answer(200, b"[" * 300_000), Answer(200, b'{"id":"p"}')])
     with pytest.raises(KosmoError):
         send(client, *GET)

@@ -1,4 +1,4 @@
-"""The facts of each operation: facts that cannot be derived are stated, and contradictions are refused."""
+"""Facts about operations that cannot be derived are stated, and contradictions are refused."""
 
 import msgspec
 import pytest
@@ -23,13 +23,13 @@ def changed(name, **facts):
     ids=lambda operation: operation.name,
 )
 def test_an_operation_with_missing_or_contradicting_facts_is_refused(wrong):
-    """A new write must state how an interrupted call is found."""
+    """A new write, for example, must state how an interrupted call can be found."""
     with pytest.raises(ValueError, match=wrong.name):
         checked((*OPERATIONS, wrong))
 
 
-def test_every_proof_reads_what_exists_with_arguments_that_the_write_has():
-    """A proof names existing reads, and each argument of its read comes from the write."""
+def test_every_proof_uses_existing_reads_and_arguments_of_the_write():
+    """A proof names existing reads, and each argument of such a read comes from the write."""
     for operation in OPERATIONS:
         proof = operation.proof
         if proof is None:

@@ -1,4 +1,4 @@
-"""Lossless conversions of inputs."""
+"""Inputs are converted only if nothing is lost."""
 
 import pytest
 
@@ -60,7 +60,7 @@ def listed(schema):
     ],
 )
 def test_a_conversion(schema, value, expected):
-    """The value is converted exactly, is then valid, and is noted without its value."""
+    """The value is converted exactly and is then valid; the note does not have the value."""
     found = fitted(schema, value)
 
     assert ({} if expected is LEFT_OUT else {"x": expected}) == found.input
@@ -79,8 +79,8 @@ def test_a_conversion(schema, value, expected):
         ({"anyOf": [INTEGER, TRUTH]}, "maybe"),
     ],
 )  # fmt: skip
-def test_what_is_not_exact_is_refused(schema, value):
-    """A guess is not converted, and is invalid."""
+def test_inexact_conversions_are_refused(schema, value):
+    """A value that needs guessing is not converted, and is invalid."""
     found = fitted(schema, value)
 
     assert {"x": value} == found.input
@@ -95,8 +95,8 @@ def test_what_is_not_exact_is_refused(schema, value):
         ({**INTEGER, "nullable": True, "default": 5}, None), (TEXT, ""), (INTEGER, 3), (TRUTH, False),
     ],
 )  # fmt: skip
-def test_what_fits_stays(schema, value):
-    """A valid value is sent unchanged; so is a null with its own meaning."""
+def test_valid_values_are_unchanged(schema, value):
+    """A valid value is sent unchanged, and so is a null with a separate meaning."""
     found = fitted(schema, value)
 
     assert ({"x": value}, [], []) == (found.input, found.changes, found.problems)
@@ -104,7 +104,7 @@ def test_what_fits_stays(schema, value):
 
 
 def test_a_required_null():
-    """It cannot be omitted."""
+    """A null for a required input cannot be omitted."""
     assert {"x": None} == fitted({**INTEGER, "nullable": True}, None, ["x"]).input
 
 
@@ -117,7 +117,7 @@ def test_a_required_null():
     ],
 )
 def test_an_enum_of_another_type(schema, values):
-    """Old models have text enums with a number or boolean type: both pass unchanged."""
+    """Old models have text enums whose type is number or boolean: values of both types pass unchanged."""
     assert [({"x": value}, []) for value in values] == [
         (found.input, found.problems) for found in (fitted(schema, value) for value in values)
     ]
@@ -125,7 +125,7 @@ def test_an_enum_of_another_type(schema, values):
 
 
 def test_the_given_input_is_not_changed():
-    """The conversions are in a copy."""
+    """The conversions are made in a copy."""
     given = {"x": ["1", "2"]}
     schemas = {"Input": {"properties": {"x": listed(INTEGER)}}}
     found = inputs_of({"components": {"schemas": schemas}}).fitted(given)
@@ -134,7 +134,7 @@ def test_the_given_input_is_not_changed():
 
 
 def test_a_large_list_is_converted_in_time():
-    """Up to a limit; the rest is refused unchanged."""
+    """Items up to a limit are converted; a longer list is refused unchanged."""
     found = fitted(listed(INTEGER), ["1"] * 9_000)
 
     assert ({"x": [1] * 9_000}, []) == (found.input, found.problems)

@@ -1,4 +1,4 @@
-"""Invalid JSON in answers: paid results stay readable."""
+"""Paid results remain readable if an answer has invalid JSON."""
 
 import random
 import re
@@ -33,22 +33,22 @@ LOST = "\ufffd"
         (b'"a\xed\xa0\xbdb"', f"a{LOST}b"),
     ],
 )
-def test_what_is_not_unicode_is_replaced(body, expected):
-    """The rest of the answer is unchanged, and a note says so."""
+def test_invalid_unicode_is_replaced(body, expected):
+    """The rest of the answer is unchanged, and a note reports the replacement."""
     assert (expected, NOTE) == decode(body)
 
 
 @pytest.mark.parametrize(
     "body", [rb'"\ud83d\ude00"', rb'"\\ud83d"', b"\xef\xbb\xbf1", b"[1e3, 12345678901234567890123]"]
 )
-def test_what_is_unicode_has_no_note(body):
-    """Pairs, escaped backslashes, a byte order mark and large numbers are fine."""
+def test_valid_unicode_has_no_note(body):
+    """Surrogate pairs, escaped backslashes, a byte order mark and large numbers are valid."""
     assert "" == decode(body)[1]
 
 
 @pytest.mark.parametrize("body", [b"", b"nope", b"[1e400]", b"[" * 5000, rb'"\ud83d', b"\xff", b'"\xff"', b"1" * 5000])
-def test_what_is_not_json_is_refused(body):
-    """With a ValueError."""
+def test_invalid_json_is_refused(body):
+    """Invalid JSON raises a ValueError."""
     with pytest.raises(ValueError, match=r"."):
         decode(body)
 
@@ -58,7 +58,7 @@ def test_what_is_not_json_is_refused(body):
     ("opens", "closes"), [("[", "]"), ('{"a[[":', "}"), ('[{"a":1},', ',[],"]"]'), ('["[",[],{"a":"}"},', "]")]
 )
 def test_too_many_levels_are_refused(levels, opens, closes):
-    """Brackets in text and next to each other do not count; more than 200 levels are refused."""
+    """Brackets in text and brackets next to each other do not count; more than 200 levels are refused."""
     body = (opens * levels + "[1]" + closes * levels).encode()
     if levels < 200:
         assert "" == decode(body)[1]
@@ -68,7 +68,7 @@ def test_too_many_levels_are_refused(levels, opens, closes):
 
 
 def test_escapes_in_any_order():
-    """As by a decoder from left to right."""
+    """Escapes are decoded from left to right."""
     dice = random.Random(1)
     for _ in range(5000):
         parts = dice.choices(
@@ -86,7 +86,7 @@ def _meant(match):
 
 
 def test_a_large_answer_costs_little():
-    """Linear in its length, whatever its content."""
+    """Decoding takes linear time, whatever the content."""
     for piece in (rb"\ud83d", rb"\\", b"\\\\\\", rb"\ud83d\ude00", b"\xff", rb"\ud83"):
         began = time.process_time()
         with suppress(ValueError):
@@ -95,8 +95,8 @@ def test_a_large_answer_costs_little():
         assert time.process_time() - began < 1.5
 
 
-def test_an_output_with_half_a_pair(server):
-    """The call returns it, and its log entry says what was replaced."""
+def test_an_output_with_half_a_surrogate_pair(server):
+    """The call returns the output, and its log entry says what was replaced."""
     server.default = Answer(200, rb'{"id": "p", "output": "ok \ud83d"}')
     policy = policy_of(config.load({}))
     with Session(lambda _: Client(token="r8_token-of-tests", base_url=server.url), policy) as session:
@@ -105,8 +105,8 @@ def test_an_output_with_half_a_pair(server):
     assert (f"ok {LOST}", NOTE) == (reply.data["output"], reply.entry.note)
 
 
-def test_an_error_with_half_a_pair(server):
-    """A problem document is decoded in the same way."""
+def test_an_error_with_half_a_surrogate_pair(server):
+    """A problem document is decoded in the same way as an output."""
     server.default = Answer(422, rb'{"detail": "bad \ud83d"}')
     with (
         Client(token="r8_token-of-tests", base_url=server.url) as client,

@@ -1,4 +1,4 @@
-"""Event streams in any pieces: nothing is lost, and the time is linear in the bytes."""
+"""Event streams are parsed in pieces of any size: nothing is lost, and the time is linear in the bytes."""
 
 import random
 import time
@@ -21,8 +21,8 @@ def cut(data, size):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
-def test_a_line_end_that_is_cut_in_two(end):
-    """It ends one line, also if the next piece begins with another line end."""
+def test_a_line_end_split_between_pieces(end):
+    """The two parts end one line, also if the next piece begins with another line end."""
     expected = [Event("message", "a", "")]
 
     assert expected == decoded(cut(f"data: a{end}{end}".encode(), 1))
@@ -31,8 +31,8 @@ def test_a_line_end_that_is_cut_in_two(end):
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_where_a_stream_is_cut_makes_no_difference(seed):
-    """Any pieces give the same events."""
+def test_pieces_make_no_difference(seed):
+    """Pieces of any size give the same events."""
     dice = random.Random(seed)
     data = ("\ufeff" * dice.randrange(2) + "".join(dice.choices(PARTS, k=20))).encode()
     whole = decoded([data])
@@ -53,7 +53,7 @@ def test_where_a_stream_is_cut_makes_no_difference(seed):
 )
 @pytest.mark.parametrize("size", [1000, 65536])
 def test_time_is_linear(data, size):
-    """Ten megabytes take a fraction of a second (a quadratic decoder takes six)."""
+    """Ten megabytes take a fraction of a second (a quadratic decoder takes six seconds)."""
     began = time.process_time()
     decoded(cut(data, size))
 
@@ -62,7 +62,7 @@ def test_time_is_linear(data, size):
 
 @pytest.mark.parametrize("line", [b"data: " + b"x" * 1000 + b"\n", b"x" * 1000])
 def test_an_event_is_bounded(line):
-    """An event without an end is given up, and its text goes no further."""
+    """Reading stops at an event without an end, and its text is not passed on."""
     decoder = Decoder()
 
     def feed():
@@ -76,7 +76,7 @@ def test_an_event_is_bounded(line):
 
 
 def test_a_long_name_is_ignored():
-    """A long id or type would be in every later event."""
+    """A long id or type is ignored, because it would be in every later event."""
     data = b"id: 1\nid: " + b"2" * 1000 + b"\nevent: " + b"e" * 1000 + b"\ndata: a\n\n"
 
     assert [Event("message", "a", "1")] == decoded([data])

@@ -1,4 +1,4 @@
-"""What is resent, what is not, and the messages. Errors here cost money."""
+"""Which failed requests are resent, and with which messages. Errors here cost money."""
 
 import json
 import socket
@@ -64,7 +64,7 @@ def request_length(client, name, arguments):
 
 
 def test_a_create_broken_at_every_byte_of_the_request(server, client):
-    """Wherever the connection breaks during a create, the server sees one connection."""
+    """If the connection breaks at any byte of a create request, the server sees only one connection."""
     length = request_length(client, *CREATE)
     assert 200 < length < 400
 
@@ -80,7 +80,9 @@ def test_a_create_broken_at_every_byte_of_the_request(server, client):
 
 
 def test_a_create_broken_at_every_byte_of_the_answer(server, client):
-    """Wherever the answer to a create breaks, the server sees one request, and the error says to look."""
+    """If the answer to a create breaks at any byte, the server sees one request, and the error says to check the
+    account.
+    """
     whole = Answer(status=201, body=b'{"id": "p", "status": "starting"}')
 
     for count in range(len(whole.encode())):
@@ -94,8 +96,8 @@ def test_a_create_broken_at_every_byte_of_the_answer(server, client):
         assert "list_predictions --created_after=20" in caught.value.hint
 
 
-def test_a_read_broken_at_every_byte_is_read_again(server, client):
-    """A broken GET is resent until its answer is complete; a truncated body is never taken as complete."""
+def test_a_read_broken_at_every_byte_is_retried(server, client):
+    """A broken GET is resent until its answer is complete; a truncated body is never treated as complete."""
     whole = Answer(body=b"12345678")
 
     for count in range(len(whole.encode())):
@@ -105,8 +107,8 @@ def test_a_read_broken_at_every_byte_is_read_again(server, client):
 
 
 @pytest.mark.parametrize("name", ["get_model_readme", "download_file"])
-def test_text_and_files_are_never_cut(server, client, name):
-    """An answer of unknown form is complete, or requested again."""
+def test_text_and_files_are_never_truncated(server, client, name):
+    """A text or a file is complete, or is requested again."""
     whole = Answer(body=b"some text", headers={"Content-Type": "text/plain"})
     model = {"model_owner": "a", "model_name": "b"}
     file = {"file_id": "f", "owner": "o", "expiry": 1, "signature": "s"}
@@ -116,8 +118,8 @@ def test_text_and_files_are_never_cut(server, client, name):
         assert send(client, name, file if name == "download_file" else model) in {"some text", b"some text"}
 
 
-def test_a_read_that_never_comes_whole(server, client):
-    """After the last attempt the failure is reported; nothing was changed."""
+def test_a_read_that_is_never_complete(server, client):
+    """The failure is reported after the last attempt; nothing was changed."""
     server.default = Answer(body=b"12345", cut=len(Answer(body=b"12345").encode()) - 2)
 
     with pytest.raises(TransportError, match="in the middle of its answer"):
@@ -125,8 +127,8 @@ def test_a_read_that_never_comes_whole(server, client):
     assert ATTEMPTS == len(server.requests)
 
 
-def test_nothing_listens(clock):
-    """Without a connection nothing was sent, and a create says so after its retries."""
+def test_no_server_listens(clock):
+    """Without a connection nothing was sent, and the error of a create says so after the retries."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
@@ -141,7 +143,7 @@ def test_nothing_listens(clock):
 
 
 def test_connections_that_the_server_has_closed_are_not_used(server, client):
-    """The next create uses a new connection and is sent once."""
+    """If the server has closed a connection, the next create uses a new one and is sent once."""
     send(client, *CREATE)
     server.hang_up()
     send(client, *CREATE)
@@ -161,8 +163,8 @@ def test_connections_that_the_server_has_closed_are_not_used(server, client):
     ids=["header", "body", "words", "words-about", "header-first"],
 )
 @pytest.mark.parametrize("call", [CREATE, GET], ids=["create", "get"])
-def test_429_is_waited_for(server, client, clock, answer, seconds, call):
-    """The request was not executed: any method is resent after the requested time."""
+def test_429_is_retried_after_the_requested_time(server, client, clock, answer, seconds, call):
+    """The server did not execute the request, so any method is resent after the requested time."""
     server.answers.append(answer)
 
     assert {"id": "made"} == send(client, *call)
@@ -173,7 +175,7 @@ def test_429_is_waited_for(server, client, clock, answer, seconds, call):
 
 
 def test_429_without_a_time_backs_off(server, client, clock):
-    """Each wait is longer than the one before, and attempts are limited."""
+    """Each wait is longer than the previous one, and the number of attempts is limited."""
     server.default = Answer(429, body=b"")
 
     with pytest.raises(ApiError) as caught:
@@ -185,8 +187,8 @@ def test_429_without_a_time_backs_off(server, client, clock):
     assert all(slept <= 8 for slept in clock.slept)
 
 
-def test_a_long_retry_after_is_not_waited_for(server, client, clock):
-    """For more than a minute the error has the requested time."""
+def test_a_long_retry_after_is_an_error(server, client, clock):
+    """If the server asks for more than a minute, the error has the requested time."""
     server.default = Answer(429, headers={"Retry-After": "3600"})
 
     with pytest.raises(ApiError) as caught:
@@ -212,7 +214,7 @@ def test_server_errors_are_retried_only_for_reads(server, client, status):
     assert 3 == len(server.requests)
 
 
-def test_a_blocking_create_is_not_cut_off():
+def test_a_blocking_create_is_not_interrupted():
     """The client waits longer than the API may delay the answer."""
     waits = {}
 
@@ -233,7 +235,7 @@ def test_a_blocking_create_is_not_cut_off():
 
 
 def test_an_interrupt_passes_through():
-    """Ctrl-C is not a network failure."""
+    """Ctrl-C is not reported as a network failure."""
 
     class Interrupted:
         def send(self, request):
@@ -252,7 +254,7 @@ def test_an_interrupt_passes_through():
     ("cancel_prediction", {"prediction_id": "p"}, "The API may have executed the call"),
 ])  # fmt: skip
 def test_possible_effects_are_named(server, client, name, arguments, words):
-    """The message names what may exist, the hint how to look."""
+    """The message names what may exist, and the hint says how to look for it."""
     server.answers.append(Answer(cut=5))
 
     with pytest.raises(UncertainError) as caught:
@@ -262,7 +264,7 @@ def test_possible_effects_are_named(server, client, name, arguments, words):
     assert caught.value.hint
 
 
-def test_a_create_answered_by_something_else(server, client):
+def test_a_create_with_an_answer_that_is_not_json(server, client):
     """A 201 without JSON is as uncertain as no answer."""
     server.answers.append(Answer(201, body=b"<html>login</html>", headers={"Content-Type": "text/html"}))
 
@@ -270,8 +272,8 @@ def test_a_create_answered_by_something_else(server, client):
         send(client, *CREATE)
 
 
-def test_json_of_the_answer_is_not_confused(server, client):
-    """An answer with a field called error is an answer."""
+def test_a_result_with_a_field_error(server, client):
+    """An answer with a field called error is a result, not an error."""
     server.answers.append(Answer(body=json.dumps({"error": "a field", "status": "failed"}).encode()))
 
     assert {"error": "a field", "status": "failed"} == send(client, *GET)

@@ -1,4 +1,6 @@
-"""Heads and bodies of HTTP/1.1 answers (RFC 9112) from a socket: accepted, refused, and kept."""
+"""Heads and bodies of HTTP/1.1 answers (RFC 9112) from a socket are accepted or refused, and connections are reused or
+closed.
+"""
 
 import socket
 import threading
@@ -20,11 +22,11 @@ def request(most=1000):
 
 
 def answered(*pieces):
-    """The head and body that a client reads when a server sends these pieces and closes."""
+    """The head and body that a client reads from a server that sends these pieces and closes."""
     ours, theirs = socket.socketpair()
 
     def serve():
-        with theirs, suppress(BrokenPipeError):  # the client may have seen enough
+        with theirs, suppress(BrokenPipeError):  # the client may already have closed the connection
             theirs.recv(100)
             for piece in pieces:
                 theirs.sendall(piece)
@@ -71,8 +73,8 @@ def in_bytes(*parts):
         (b"HTTP/1.1 100 Continue\r\n\r\n" + CHUNKED + b"2\r\n{}\r\n0\r\n\r\n", b"{}", True),
     ],
 )
-def test_answers_that_are_accepted(answer, body, keep):
-    """The body ends as in RFC 9112, section 6.3, at once or a byte at a time."""
+def test_accepted_answers(answer, body, keep):
+    """The body ends as in RFC 9112, section 6.3, whether it arrives at once or a byte at a time."""
     for pieces in ([answer], in_bytes(answer)):
         head, found = answered(*pieces)
 
@@ -127,16 +129,16 @@ def test_answers_that_are_accepted(answer, body, keep):
         (b"", "without an answer"),
     ],
 )
-def test_answers_that_are_refused(answer, words):
-    """An answer with an ambiguous end is refused like an invalid one."""
+def test_refused_answers(answer, words):
+    """An answer whose end is ambiguous is refused like an invalid one."""
     with pytest.raises(WireError, match=words) as caught:
         answered(answer)
 
     assert caught.value.sent
 
 
-def test_a_framing_that_is_refused_is_not_asked_for_again():
-    """The server would send the same; an incomplete head may be complete next time."""
+def test_invalid_framing_is_not_retried():
+    """The server would send the same framing again; an incomplete head may be complete next time."""
     for answer, final in ((OK + b"Transfer-Encoding: gzip\r\n\r\n", True), (OK + b"Content-Length: 3\r\n\r\n", False)):
         with pytest.raises(WireError) as caught:
             answered(answer)
@@ -145,14 +147,14 @@ def test_a_framing_that_is_refused_is_not_asked_for_again():
 
 
 def test_repeated_fields_are_joined():
-    """Names are in lower case; values of a repeated field are joined in order (RFC 9110, section 5.3)."""
+    """Field names are in lower case; the values of a repeated field are joined in order (RFC 9110, section 5.3)."""
     head = parse(OK + b"X-A: 1\r\nx-a:  2 \r\nB: \xe9\r\nContent-Length: 0\r\n\r\n")
 
     assert {"x-a": "1, 2", "b": "\xe9", "content-length": "0"} == head.headers
 
 
-def test_bytes_after_the_answer_end_the_connection():
-    """They would be read as the next answer."""
+def test_bytes_after_the_answer_close_the_connection():
+    """On an open connection these bytes would be read as the next answer."""
     ours, theirs = socket.socketpair()
     with theirs:
         theirs.sendall(OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 200 OK\r\n")
@@ -164,8 +166,8 @@ def test_bytes_after_the_answer_end_the_connection():
         connection.close()
 
 
-def test_chunks_that_carry_nothing_are_bounded():
-    """Extensions cannot make a small body endless."""
+def test_empty_chunks_are_limited():
+    """Chunk extensions cannot make a small body endless."""
 
     padded = b"1;" + b"x" * 60_000 + b"\r\n{\r\n"
 

@@ -1,4 +1,4 @@
-"""Hostile servers, proxies and settings: each gives an error, costs no time, and never gets the token."""
+"""Hostile servers, proxies and settings cause only quick errors, and never get the token."""
 
 import json
 import time
@@ -43,8 +43,8 @@ def fail(server, clock):
     ids=lambda body: body[:9].decode(),
 )
 @pytest.mark.parametrize("status", [200, 404])
-def test_a_body_costs_no_time(server, fail, status, body):
-    """No expression backtracks over it, and no depth crashes."""
+def test_a_hostile_body_costs_no_time(server, fail, status, body):
+    """No regular expression backtracks over the body, and no nesting depth causes a crash."""
     server.default = Answer(status, body)
     began = time.process_time()
     error = fail("get_account")
@@ -56,7 +56,7 @@ def test_a_body_costs_no_time(server, fail, status, body):
 
 @pytest.mark.parametrize("seconds", ["9" * 400, "1e400", "-1", "true", '"soon"'])
 def test_an_invalid_retry_after_is_ignored(server, fail, seconds):
-    """An impossible number is ignored; the call backs off by itself."""
+    """An impossible number is ignored, and the call uses its own backoff."""
     server.default = Answer(429, b'{"retry_after": %s}' % seconds.encode())
     error = fail("get_account")
 
@@ -64,7 +64,7 @@ def test_an_invalid_retry_after_is_ignored(server, fail, seconds):
 
 
 def test_an_echoed_token_is_in_no_field(server, fail):
-    """Not in the invalid fields and not in the request id."""
+    """The token is neither in the invalid fields nor in the request id."""
     fields = [{"field": TOKEN, "description": f"is {TOKEN}", TOKEN: 1}]
     document = {"title": TOKEN, "detail": f"token {TOKEN}!", "invalid_fields": fields}
     server.default = Answer(422, json.dumps(document).encode(), {"X-Request-Id": TOKEN})
@@ -85,7 +85,7 @@ def test_an_echoed_token_is_in_no_field(server, fail):
     ],
 )
 def test_a_token_echoed_in_a_header_is_in_no_message(server, fail, answer):
-    """Not in lower case either, as hosts and codings are compared."""
+    """The token does not appear in lower case either, in which hosts and codings are compared."""
     server.default = answer
 
     assert TOKEN.lower() not in str(fail("get_account").to_dict()).lower()
@@ -93,14 +93,14 @@ def test_a_token_echoed_in_a_header_is_in_no_message(server, fail, answer):
 
 @pytest.mark.parametrize("location", ["http://[", "http://a\u00ffb", "x", ""])
 def test_a_redirect_without_a_url(server, fail, location):
-    """It is a redirect that is not followed."""
+    """A redirect without a URL is an error and is not followed."""
     server.default = Answer(302, b"", {"Location": location})
 
     assert "the token is not sent there" in fail("get_account").message
 
 
 def test_an_invalid_page_link():
-    """It is refused like a link to another host."""
+    """An invalid page link is refused like a link to another host."""
     with pytest.raises(ApiError, match="is not a URL"):
         next_cursor({"next": "http://["}, "https://api.replicate.com/v1")
 
@@ -110,7 +110,7 @@ def test_an_invalid_page_link():
 
 @pytest.mark.parametrize("status", [500, 502, 504])
 def test_a_server_error_on_a_create_says_to_check_first(server, fail, status):
-    """A gateway's timeout does not stop the server behind it, so a retry could be paid twice."""
+    """A gateway's timeout does not stop the server behind it, so a retry might be paid for twice."""
     server.default = Answer(status, b"")
     error = fail("create_prediction")
 
@@ -119,8 +119,8 @@ def test_a_server_error_on_a_create_says_to_check_first(server, fail, status):
     assert "try again later" in fail("get_account").hint
 
 
-def test_an_uncertain_model_is_searched_by_its_name(server, fail):
-    """The list of models has neither private nor empty ones."""
+def test_an_uncertain_model_is_looked_up_by_its_name(server, fail):
+    """The list of models has neither private nor empty models, so it is not used."""
     server.default = Answer(201, b"", cut=0)
 
     assert "replicate.get_model --model_owner=… --model_name=…" in fail("create_model").hint
@@ -132,7 +132,7 @@ def test_an_uncertain_model_is_searched_by_its_name(server, fail):
 
 @pytest.mark.parametrize("name", ["get_account", "create_prediction"])
 def test_a_proxy_that_refuses(monkeypatch, clock, fail, name):
-    """The tunnel precedes the request: nothing was sent, and a retry would not help."""
+    """The tunnel comes before the request: nothing was sent, and a retry would not help."""
     proxy = RecordingServer()
     proxy.default = Answer(403, keep=False)
     monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
@@ -146,8 +146,8 @@ def test_a_proxy_that_refuses(monkeypatch, clock, fail, name):
 
 
 @pytest.mark.parametrize("proxy", ["socks5://user:s3cret@127.0.0.1:9", "ftp://user:s3cret@127.0.0.1:9"])
-def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
-    """It is a configuration error that does not show the password."""
+def test_an_invalid_proxy(monkeypatch, proxy):
+    """An invalid proxy is a configuration error, whose message does not show the password."""
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(ConfigurationError, match="proxy") as caught:
         Client(token=TOKEN)
@@ -157,7 +157,7 @@ def test_a_proxy_that_cannot_be_used(monkeypatch, proxy):
 
 
 def test_an_unknown_host_is_not_retried(clock, fail):
-    """A retry would not help. Without a network the resolver reports another error."""
+    """A retry would not help if the name is unknown. A missing network gives a different error of the resolver."""
     fail("get_account", "https://api.invalid")
 
     assert len(clock.slept) in {0, 4}
@@ -168,8 +168,8 @@ def test_an_unknown_host_is_not_retried(clock, fail):
     ["https://host\x00", "https://exa mple.com", "https://a..b", f"https://{'a' * 64}.com", "https://@host",
      "https://:s3cret@host", "https://user:s3cret@", "https://user:s3cret@host:99999", "https://[s3cret@::1"],
 )  # fmt: skip
-def test_a_url_that_no_request_could_go_to(url):
-    """It is refused before any attempt, and a password in it is not shown."""
+def test_an_invalid_url(url):
+    """An invalid URL is refused before any attempt, and the error does not show a password in it."""
     with pytest.raises(ConfigurationError, match="REPLICATE_URL") as caught:
         checked_url(url)
 
@@ -177,14 +177,14 @@ def test_a_url_that_no_request_could_go_to(url):
 
 
 def test_a_header_that_is_not_ascii(server, fail):
-    """It is read, since an error after a create would hide its result."""
+    """A header that is not ASCII is accepted, because an error after a create would hide the result."""
     server.default = Answer(404, b"", {"X-Request-Id": "\u00e9\u2028", "Server": "\u00e9"})
 
     assert fail("create_prediction").status == 404
 
 
-def test_an_upload_that_is_refused_before_its_end():
-    """The server's answer counts, not the broken pipe."""
+def test_an_upload_that_is_refused_early():
+    """The server's answer is reported, not the broken pipe."""
     refusing = RecordingServer()
     refusing._exchange = lambda connection, _reader: connection.sendall(Answer(413, b"").encode())
     operation = catalogue.find("create_file")
@@ -197,5 +197,5 @@ def test_an_upload_that_is_refused_before_its_end():
 
 
 def test_an_ipv6_address_without_a_port(fail):
-    """Its last group is not a port."""
+    """The last group of an IPv6 address is not taken for a port."""
     assert "Name or service not known" not in fail("get_account", "http://[::1]").message

@@ -1,4 +1,4 @@
-"""Inputs and outputs by a version's schema, in the forms that models have."""
+"""Inputs and outputs are checked against a version's schema, in the forms that models use."""
 
 import jsonschema
 import pytest
@@ -91,7 +91,7 @@ def check(more, document=document()):  # noqa: B008 - it is not changed
     ],
 )  # fmt: skip
 def test_invalid_inputs_are_reported(more, expected):
-    """An invalid value is reported with what was expected and found, and where."""
+    """The report has the place of each invalid value, and what was expected and found."""
     assert [expected] == check(more)
 
 
@@ -114,7 +114,7 @@ def test_invalid_inputs_are_reported(more, expected):
     ],
 )
 def test_possibly_valid_inputs_pass(more):
-    """An integer for a number, any URL for a file, null for an optional value, and open schemas."""
+    """An integer for a number, any URL for a file, null for an optional value, and any value for open schemas pass."""
     assert [] == check(more)
 
 
@@ -143,8 +143,8 @@ def test_possibly_valid_inputs_pass(more):
         ({"type": "object", "additionalProperties": False, "patternProperties": {"^x": {}}}, [{"b": 1}], [], ""),
     ],
 )  # fmt: skip
-def test_more_of_the_schema(schema, good, bad, expected):
-    """Bounds, patterns, repeated items, tuples and unnamed members; unsupported parts are open."""
+def test_more_keywords_of_schemas(schema, good, bad, expected):
+    """Bounds, patterns, repeated items, tuples and unnamed members are checked; unsupported parts accept any value."""
     inputs = inputs_of(document({"it": schema}, required=()))
 
     assert [[]] * len(good) == [inputs.wrong({"it": value}) for value in good]
@@ -152,7 +152,7 @@ def test_more_of_the_schema(schema, good, bad, expected):
     assert all(expected in inputs.wrong({"it": value})[0] for value in bad)
 
 
-def test_other_inputs_have_a_shape():
+def test_additional_inputs_are_checked():
     """Unnamed inputs are checked if the schema describes them."""
     inputs = inputs_of(document(required=(), additionalProperties={"type": "integer"}))
 
@@ -174,7 +174,7 @@ def test_all_problems_at_once():
     ]
 
 
-def test_a_bounded_list_of_problems():
+def test_the_number_of_problems_is_limited():
     """Of a thousand wrong items the first ten are reported."""
     with pytest.raises(ArgumentError) as caught:
         refuse(check({"frames": list(range(1000))}), "a/b")
@@ -184,8 +184,8 @@ def test_a_bounded_list_of_problems():
     assert MAX_PROBLEMS == len(caught.value.detail["problems"])
 
 
-def test_the_refusal():
-    """One error has all problems, for people and machines, and a hint."""
+def test_the_error_for_problems():
+    """One error has a hint and all problems, both for people and for machines."""
     with pytest.raises(ArgumentError) as caught:
         refuse(check({"num_outputs": 9, "steps": 3}), "owner/name")
 
@@ -199,21 +199,21 @@ def test_the_refusal():
     assert 2 == caught.value.exit_status
 
 
-def test_nothing_to_refuse():
+def test_no_problems():
     """An input without problems passes."""
     assert refuse([], "owner/name") is None
 
 
 @pytest.mark.parametrize("given", [[], "text", 5, None])
 def test_an_input_that_is_not_a_table(given):
-    """An input has names; Lua's empty table may arrive as a list."""
+    """An input needs names; Lua's empty table may arrive as a list."""
     expected = ["missing `prompt`"] if given == [] else [f"expected named inputs, got {given!r}"]
 
     assert [one.replace('"', "'").replace("null", "None") for one in inputs_of(document()).check(given)] == expected
 
 
-def test_fields_for_a_reader():
-    """In the schema's order, with type, default, bounds and description."""
+def test_the_description_of_inputs():
+    """The fields are in the schema's order, each with type, default, bounds and description."""
     fields = {field.name: field.to_dict() for field in inputs_of(document()).fields}
 
     assert list(fields)[:4] == ["prompt", "scheduler", "num_outputs", "guidance"]
@@ -246,8 +246,8 @@ def test_fields_for_a_reader():
         document(properties={}),
     ],
 )  # fmt: skip
-def test_a_schema_that_cannot_be_read(broken):
-    """It blocks nothing and describes nothing."""
+def test_an_unreadable_schema(broken):
+    """An unreadable schema refuses no input and describes none."""
     assert ([], ()) == (inputs_of(broken).check({"any": "thing"}), inputs_of(broken).fields)
     assert {"kind": "json", "files": []} == output_kind({"components": {"schemas": {"Output": 5}}})
 
@@ -262,15 +262,15 @@ def test_a_schema_that_cannot_be_read(broken):
         {"items": 5, "type": ["array", "integer"]}, {"format": 7}, {"if": {}, "then": {"type": "string"}}, True, None,
     ],
 )  # fmt: skip
-def test_unsupported_schemas_do_not_block(schema):
-    """An unsupported part of a schema leaves the value open."""
+def test_unsupported_schemas_refuse_nothing(schema):
+    """An unsupported part of a schema accepts any value."""
     assert [] == check({"odd": 7}, document({"prompt": {"type": "string"}, "odd": schema}))
 
 
 @pytest.mark.parametrize("more", [{"additionalProperties": True}, {"additionalProperties": {"type": "integer"}},
                                   {"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}])  # fmt: skip
-def test_schemas_that_take_other_names(more):
-    """With additional properties or alternatives no name is unknown."""
+def test_schemas_that_accept_other_names(more):
+    """With additional properties or alternatives, no name is unknown."""
     assert [] == check({"other": 1}, document(**more))
 
 
@@ -294,16 +294,16 @@ def test_inputs_in_parts(part):
     [{"allOf": [{"$ref": "https://elsewhere.example/x"}]}, {"$ref": 5}, {"allOf": ["odd"]},
      {"$ref": "#/components/schemas/nosuch"}, {"patternProperties": {"^x": {}}}],
 )  # fmt: skip
-def test_inputs_with_a_part_that_is_not_readable(part):
-    """It may have more names than can be read."""
+def test_inputs_with_an_unreadable_part(part):
+    """An unreadable part may have further names, so no name is unknown."""
     found = inputs_of(document({"prompt": {"type": "string"}}, required=["prompt"], **part))
 
     assert [] == found.check({"prompt": "x", "other": 1})
     assert ["missing `prompt`"] == found.check({"other": 1})
 
 
-def test_a_schema_that_never_ends():
-    """Cycles and trees that double at each level are read at once."""
+def test_an_endless_schema():
+    """Schemas with cycles, and trees that double at each level, are read at once."""
     schemas = {f"n{i}": {"allOf": [{"$ref": f"#/components/schemas/n{i + 1}"}] * 2} for i in range(60)}
     schemas["loop"] = {"type": "array", "items": {"$ref": "#/components/schemas/loop"}}
     properties = {"a": {"$ref": "#/components/schemas/n0"}, "b": {"$ref": "#/components/schemas/loop"}}
@@ -317,7 +317,7 @@ def test_a_schema_that_never_ends():
 
 
 def test_hostile_text_in_a_schema():
-    """A stranger's text in a schema cannot control the terminal or flood a message."""
+    """Text from a stranger's schema cannot control the terminal or flood a message."""
     name = "\x1b]0;x\x07" + "n" * 500
     properties = {name: {"type": "string", "enum": ["\x1b[2J" * 100] * 1000}, **{f"n{i}": {} for i in range(500)}}
     unknown, problem = check({name: 1, "nosuch": 1}, document({"prompt": {}, **properties}))
@@ -369,8 +369,8 @@ VALUES = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(schema=SCHEMAS, value=VALUES)
-def test_what_the_schema_takes_is_never_refused(schema, value):
-    """Everything that a JSON Schema validator accepts passes."""
+def test_valid_inputs_are_never_refused(schema, value):
+    """Every input that a JSON Schema validator accepts passes."""
     whole = document({"it": schema}, required=())
     validator = jsonschema.Draft202012Validator({**whole, **whole["components"]["schemas"]["Input"]})
 
@@ -392,7 +392,7 @@ ANYTHING = st.recursive(
 
 @settings(max_examples=400, deadline=None)
 @given(schema=ANYTHING, value=ANYTHING)
-def test_no_schema_breaks_the_reader(schema, value):
+def test_any_schema_gives_a_result(schema, value):
     """Any value instead of a schema or an input gives a result."""
     for whole in (document({"it": schema}, output=schema), {"components": {"schemas": {"Input": schema}}}):
         found = inputs_of(whole)
@@ -431,7 +431,7 @@ STREAM = {"type": "array", "items": {"type": "string"}, "x-cog-array-type": "ite
     ],
 )  # fmt: skip
 def test_outputs(schema, kind, files, words):
-    """How to show an output follows from its schema only, never from its text."""
+    """The form of an output depends only on its schema, never on its text."""
     made = document(output=schema or {"title": "Output"})
 
     assert {"kind": kind, "files": files} == output_kind(made)

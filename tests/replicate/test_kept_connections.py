@@ -1,4 +1,4 @@
-"""Connections that break on their second request, behind a proxy, or by silence: a write is sent once."""
+"""A write is sent once if a connection breaks on its second request, behind a proxy, or by silence."""
 
 import socket
 import threading
@@ -30,8 +30,8 @@ LONGEST = 400  # bytes; longer than any request here
 
 
 class BreakingServer:
-    """Answers the first request of a connection, then takes ``count`` bytes of the next and closes. ``reads`` has one
-    entry for every later request, on any connection.
+    """A server that answers the first request of a connection, then reads ``count`` bytes of the next one and closes.
+    ``reads`` has one entry for every later request, on any connection.
     """
 
     def __init__(self):
@@ -88,20 +88,20 @@ def breaking():
 
 
 def length_of(server, call):
-    """The number of bytes of a request with these lines."""
+    """The number of bytes in a request with these lines."""
     operation = catalogue.find(call[0])
     parts = build(operation, decode_arguments(operation, call[1]))
     host = server.url.removeprefix("http://").removesuffix("/v1")
     lines = [f"{parts.method} /v1{parts.target} HTTP/1.1", f"Host: {host}", "Authorization: Bearer r8_token"]
     lines += [f"{name}: {value}" for name, value in parts.headers]
     body = parts.body or b""
-    # A delete has no Content-Length; counting to the end of the shorter one is enough.
+    # A delete has no Content-Length; counting to the end of the shorter request is enough.
     return len("\r\n".join([*lines, "", ""])) + len(body)
 
 
 @pytest.mark.parametrize("call", WRITES.values(), ids=WRITES)
-def test_a_write_on_a_kept_connection_broken_at_every_byte(breaking, call):
-    """A write on a broken kept connection is not resent on a new one."""
+def test_a_write_on_a_reused_connection_broken_at_every_byte(breaking, call):
+    """A write on a reused connection that breaks is not resent on a new connection."""
     length = length_of(breaking, call)
     assert 100 < length < LONGEST
 
@@ -115,7 +115,7 @@ def test_a_write_on_a_kept_connection_broken_at_every_byte(breaking, call):
         assert [count] == [len(taken) for taken in breaking.reads], count
 
 
-def test_a_read_on_a_kept_connection_is_read_again(breaking):
+def test_a_read_on_a_reused_connection_is_retried(breaking):
     """The second attempt uses a new connection."""
     for count in (1, 10, 100):
         breaking.count, breaking.reads[:] = count, []
@@ -125,8 +125,8 @@ def test_a_read_on_a_kept_connection_is_read_again(breaking):
         assert [count] == [len(taken) for taken in breaking.reads], count
 
 
-def test_a_write_after_idle_connections_have_gone(server):
-    """However often the server closes connections, each write reaches it once."""
+def test_a_write_after_idle_connections_were_closed(server):
+    """However often the server closes connections, each write reaches the server once."""
     with Client(token="r8_token", base_url=server.url) as client:
         for name, arguments in WRITES.values():
             send(client, name, arguments)
@@ -136,7 +136,7 @@ def test_a_write_after_idle_connections_have_gone(server):
 
 
 def test_one_connection_serves_many_calls(server):
-    """After a completely read answer of any method and status the connection is reused."""
+    """A connection is reused after a complete answer with any method and status."""
     server.answers += [Answer(404), Answer(204, b""), Answer(), Answer(422)]
     with Client(token="r8_token", base_url=server.url) as client:
         for name, arguments in (GET, WRITES["delete"], CREATE, CREATE, GET):
@@ -162,7 +162,7 @@ def behind(clock):
 
 
 def test_a_create_through_a_proxy_broken_at_every_byte(proxy):
-    """The other transport has the same guarantee, for request and answer."""
+    """The transport for proxies gives the same guarantee for request and answer."""
     whole = Answer(201, b'{"id": "p"}')
     for count in range(len(whole.encode())):
         proxy.requests.clear()
@@ -187,7 +187,7 @@ def test_a_create_through_a_proxy_broken_at_every_byte(proxy):
 
 
 def test_an_unreachable_proxy(monkeypatch):
-    """Nothing was sent, so nothing is uncertain."""
+    """Nothing was sent, so the result is not uncertain."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         monkeypatch.setenv("http_proxy", f"127.0.0.1:{listener.getsockname()[1]}")
 
@@ -203,7 +203,7 @@ def test_an_unreachable_proxy(monkeypatch):
 
 @pytest.mark.parametrize("method", ["POST", "PATCH", "DELETE", "GET", "QUERY"])
 def test_a_silent_server(method):
-    """After the read timeout a write is uncertain and sent once; a read is retried."""
+    """After the read timeout a write is uncertain and is not resent; a read is retried."""
 
     clock = SleepRecorder()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -220,7 +220,7 @@ def test_a_silent_server(method):
 
 
 def test_the_message_for_a_silent_server(server):
-    """The message says that it took too long, and that a create may have been executed."""
+    """The message says that the server took too long, and that a create may have been executed."""
 
     class Silent(httpx.BaseTransport):
         def handle_request(self, request):
@@ -234,8 +234,8 @@ def test_the_message_for_a_silent_server(server):
         send(client, *GET)
 
 
-def test_the_notice_of_a_retry_is_one_clean_line(server):
-    """The notice is one line without the server's control characters."""
+def test_the_notice_of_a_retry_is_one_escaped_line(server):
+    """The notice is one line without control characters from the server."""
     told = []
 
     class Rude:

@@ -1,4 +1,4 @@
-"""Answers that no server should give: a create is uncertain and sent once, and the terminal stays clean."""
+"""If an answer is invalid a create is uncertain and is not resent, and the terminal output remains clean."""
 
 import pytest
 from recording_server import RecordingServer
@@ -16,7 +16,7 @@ OK = b"HTTP/1.1 201 Created\r\n"
 
 
 class Raw:
-    """An answer byte by byte, after which the connection closes."""
+    """A server that sends an answer byte by byte, and then closes the connection."""
 
     keep, cut = False, None
 
@@ -53,7 +53,7 @@ NO_HTTP = {
 
 @pytest.mark.parametrize("name", NO_HTTP)
 def test_invalid_http_leaves_a_create_uncertain(server, client, name):
-    """It may be half of a success: the create is not resent; a read is, unless the framing is wrong."""
+    """The answer may be half of a success: a create is not resent; a read is, unless the framing is invalid."""
     server.default = Raw(NO_HTTP[name])
     attempts = 1 if name == "two lengths" else ATTEMPTS
 
@@ -72,7 +72,7 @@ def test_invalid_http_leaves_a_create_uncertain(server, client, name):
     ids=["no gzip", "NaN", "not UTF-8", "space", "nothing"],
 )  # fmt: skip
 def test_an_unreadable_success_leaves_a_create_uncertain(server, client, data):
-    """The prediction probably exists, though its id is lost."""
+    """The prediction probably exists, although its id is lost."""
     server.default = Raw(data)
 
     with pytest.raises(UncertainError, match="may have been created"):
@@ -81,7 +81,7 @@ def test_an_unreadable_success_leaves_a_create_uncertain(server, client, data):
 
 
 def test_another_protocol_leaves_a_create_uncertain(server, client):
-    """Status 101 does not show the outcome, so it is not a refusal."""
+    """Status 101 does not show the outcome, so it is not treated as a refusal."""
     server.default = Raw(b"HTTP/1.1 101 Early\r\n\r\n" + OK + b"Content-Length: 2\r\n\r\n{}")
 
     with pytest.raises(UncertainError, match="101"):
@@ -90,7 +90,7 @@ def test_another_protocol_leaves_a_create_uncertain(server, client):
 
 
 def test_a_304_is_not_a_redirect(server, client):
-    """No request is conditional, so a cache on the way answered."""
+    """No request is conditional, so a 304 must come from a cache on the way."""
     server.default = Raw(b"HTTP/1.1 304 Same\r\nContent-Length: 40\r\n\r\n")
     server.default.keep = True
 
@@ -113,7 +113,7 @@ def test_informational_answers_are_skipped(server, client, early):
 
 
 def test_bytes_after_an_answer_are_discarded(server, client):
-    """They are discarded: the next call gets its own answer."""
+    """The extra bytes are discarded, and the next call gets its own answer."""
     extra = Raw(OK + b"Content-Length: 1\r\n\r\n1" + OK + b"Content-Length: 1\r\n\r\n2")
     extra.keep = True
     server.default = extra
@@ -129,7 +129,7 @@ def test_bytes_after_an_answer_are_discarded(server, client):
     ids=["status line", "content type"],
 )
 def test_text_of_a_server_is_escaped(server, client, call, data):
-    """A message is one bounded line, whatever it quotes."""
+    """A message is one line of limited length, whatever text it quotes."""
     server.default = Raw(data)
 
     with pytest.raises((ApiError, TransportError)) as caught:
@@ -140,8 +140,8 @@ def test_text_of_a_server_is_escaped(server, client, call, data):
 
 
 @pytest.mark.parametrize("field", ["title", "detail", "error"])
-def test_a_token_cut_in_its_middle_is_not_passed_on(server, client, field):
-    """If a long text is truncated within an echoed token, the token's beginning is hidden too."""
+def test_a_truncated_token_is_hidden(server, client, field):
+    """If a long text is truncated within a repeated token, the beginning of the token is hidden too."""
     for before in range(2000 - len(TOKEN), 2000):
         body = f'{{"{field}": "{"x" * before}{TOKEN}"}}'.encode()
         server.answers.append(Raw(b"HTTP/1.1 400 Bad\r\n\r\n" + body))

@@ -16,7 +16,7 @@ HELLO = {"version": "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf1
 
 
 class Requests:
-    """An emulator with a rate limit, its client, and the times of requests."""
+    """An emulator with a rate limit, its client, and the times of the requests."""
 
     def __init__(self, *faults):
         self.clock = ManualClock()
@@ -43,8 +43,8 @@ class Requests:
         return sum(status == 429 for _, _, status in self.came)
 
 
-def test_a_chain_on_an_account_with_little_credit():
-    """With six creates a minute, ten in a row succeed in little more than the minimum time."""
+def test_a_sequence_on_an_account_with_little_credit():
+    """With six creates a minute, ten in sequence succeed in little more than the minimum time."""
     requests = Requests("throttle:create:per_minute=6:burst=1")
     began = requests.clock.time()
     made = [requests.send("create_prediction", HELLO)["id"] for _ in range(10)]
@@ -54,7 +54,7 @@ def test_a_chain_on_an_account_with_little_credit():
     assert requests.refused() <= 9
 
 
-def test_many_at_once_on_such_an_account():
+def test_concurrent_creates_on_an_account_with_little_credit():
     """Each rejected call waits for its own turn."""
     requests = Requests("throttle:create:per_minute=60:burst=1")
     with ThreadPoolExecutor(16) as pool:
@@ -63,8 +63,8 @@ def test_many_at_once_on_such_an_account():
     assert 40 == len({*made})
 
 
-def test_reads_do_not_wait_for_creates():
-    """Rejected creates delay creates only."""
+def test_reads_are_not_delayed_by_creates():
+    """Rejected creates delay only creates."""
     requests = Requests("throttle:create:per_minute=6:burst=1")
     requests.send("create_prediction", HELLO)
     requests.send("create_prediction", HELLO)
@@ -75,15 +75,15 @@ def test_reads_do_not_wait_for_creates():
     assert before == requests.clock.time()
 
 
-def test_nothing_is_delayed_without_a_refusal():
-    """Without a rejection every turn is now."""
+def test_nothing_is_delayed_without_a_rejection():
+    """Without a rejection every call can be sent at once."""
     pace = Pace(lambda: 0.0)
 
     assert [0.0] * 1000 == [pace.turn().wait for _ in range(1000)]
 
 
-def test_refusals_of_one_burst_count_once():
-    """Requests sent before the first rejection was known do not change the interval again."""
+def test_rejections_of_one_burst_count_once():
+    """Requests that were sent before the first rejection was known do not change the interval again."""
     pace = Pace(lambda: 0.0)
     turns = [pace.turn() for _ in range(64)]
     for turn in turns:
@@ -93,7 +93,7 @@ def test_refusals_of_one_burst_count_once():
 
 
 def test_accepted_requests_shorten_the_interval():
-    """The interval shrinks with each accepted request, until it is forgotten."""
+    """The interval shrinks with each accepted request until it is dropped."""
     now = [0.0]
     pace = Pace(lambda: now[0])
     pace.refused(pace.turn(), 1.0)

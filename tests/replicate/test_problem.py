@@ -1,4 +1,4 @@
-"""Error answers of any form have one type."""
+"""Error answers in any form become one type of error."""
 
 import json
 
@@ -20,7 +20,7 @@ def error(status=422, body=b"", **headers):
 
 
 def test_a_problem_document():
-    """Title, detail and invalid fields are in the error and its message."""
+    """The error and its message have the title, the detail and the invalid fields."""
     found = error(422, PROBLEM, x_request_id="r1")
 
     assert "get_prediction: 422 Input validation failed: - input: text is required" == found.message
@@ -46,12 +46,12 @@ def test_a_problem_document():
     ],
 )  # fmt: skip
 def test_messages(status, body, message):
-    """Problem documents, other JSON, HTML and empty bodies become one readable line."""
+    """Problem documents, other JSON, HTML and empty bodies each give one readable line."""
     assert message == " ".join(error(status, body).message.split())
 
 
-def test_long_details_are_cut():
-    """A server cannot fill the terminal."""
+def test_long_details_are_truncated():
+    """A server cannot fill the terminal with a long detail."""
     assert len(error(400, {"detail": "x" * 10_000}).message) < 2200
 
 
@@ -62,7 +62,7 @@ def test_long_details_are_cut():
      (500, "server_error", 1), (503, "server_error", 1)],
 )  # fmt: skip
 def test_codes(status, code, exit_status):
-    """Each status has a stable code, and a rejected token exits like a missing one."""
+    """Each status has a stable code, and a rejected token gives the same exit status as a missing token."""
     found = error(status)
 
     assert (code, exit_status) == (found.code, found.exit_status)
@@ -84,7 +84,7 @@ def test_codes(status, code, exit_status):
     ],
 )
 def test_low_credit(status, document, code):
-    """It has its own code and the page to add credit; plain throttling keeps its code."""
+    """Low credit has a separate code and the page to add credit; ordinary throttling has its usual code."""
     found = error(status, document or b"")
 
     assert code == found.code
@@ -105,5 +105,7 @@ def test_low_credit(status, document, code):
     ],
 )
 def test_retry_after(headers, body, seconds):
-    """From the header in seconds or as a date, then the document, then its text; from nothing else."""
+    """The time comes from the header, in seconds or as a date, then from the document, then from its text, and from
+    nowhere else.
+    """
     assert seconds == problem.retry_after(headers, json.dumps(body).encode())

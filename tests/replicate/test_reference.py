@@ -1,4 +1,4 @@
-"""The reference of each function is true: schemas, pages, examples, answers, search."""
+"""The reference of each function is correct in schemas, pages, examples, answers and search."""
 
 import shlex
 from collections import deque
@@ -36,7 +36,7 @@ def accepted(operation, arguments):
 
 
 @every_operation
-def test_schema_is_json_schema_and_fits_the_example(operation):
+def test_a_schema_is_json_schema_and_accepts_the_example(operation):
     """A JSON Schema library accepts the schema, and the example is valid."""
     found = schema(operation)
 
@@ -48,7 +48,7 @@ def test_schema_is_json_schema_and_fits_the_example(operation):
 
 
 @every_operation
-def test_schema_survives_json(operation):
+def test_a_schema_is_unchanged_by_json(operation):
     """The printed schema equals the generated one."""
     found = schema(operation)
 
@@ -94,7 +94,7 @@ def test_schema_survives_json(operation):
     ],
 )  # fmt: skip
 def test_schema_and_call_agree(function, arguments, fits):
-    """The schema accepts and refuses the same as a call."""
+    """The schema and a call accept and refuse the same arguments."""
     operation = resolve(function)
 
     assert fits == Draft202012Validator(schema(operation)).is_valid(arguments)
@@ -125,8 +125,8 @@ def calls(draw):
 
 @settings(max_examples=400, deadline=None)
 @given(calls())
-def test_schema_and_call_agree_on_anything(call):
-    """After any change of a valid call, schema and call agree."""
+def test_schema_and_call_agree_on_changed_arguments(call):
+    """After any change to valid arguments, schema and call still agree."""
     operation, arguments = call
 
     assert Draft202012Validator(schema(operation)).is_valid(arguments) == accepted(operation, arguments)
@@ -136,8 +136,8 @@ def test_schema_and_call_agree_on_anything(call):
 
 
 @every_operation
-def test_page_names_everything(operation):
-    """Each form of the page names the function and every parameter, and only existing codes."""
+def test_a_page_names_all_parameters_and_codes(operation):
+    """Each form of the page names the function and every parameter, and only existing error codes."""
     found = page(operation)
     texts = [shown(found), markdown(found)]
 
@@ -152,8 +152,8 @@ def test_page_names_everything(operation):
 
 
 @every_operation
-def test_page_is_stable_and_json(operation):
-    """Pages of all functions have the same keys, and are valid JSON."""
+def test_pages_have_the_same_keys_and_are_json(operation):
+    """The pages of all functions have the same keys and are valid JSON."""
     found = page(operation)
 
     assert list(page(OPERATIONS[0])) == list(found)
@@ -163,15 +163,15 @@ def test_page_is_stable_and_json(operation):
 @every_operation
 @pytest.mark.parametrize("command", ["integrations:call", "integrations:replicate"])
 def test_help_of_a_function(command, operation):
-    """The help shows how to call it with this command, and every flag."""
+    """The help shows how to call the function with this command, and every flag."""
     text = brief(page(operation), command)
 
     assert text.startswith(f"usage: kosmo {command} ")
     assert all(f"--{parameter.name.replace('_', '-')} " in text for parameter in operation.parameters)
 
 
-def test_only_what_can_happen_is_listed():
-    """A read is never uncertain, and a function without names has no "not found"."""
+def test_only_possible_errors_are_listed():
+    """A read is never uncertain, and a function without names has no "not found" error."""
     codes = {name: {error["code"] for error in page(BY_NAME[name])["errors"]} for name in BY_NAME}
 
     assert "uncertain" in codes["create_prediction"]
@@ -195,8 +195,8 @@ def test_overview():
 
 @every_operation
 @pytest.mark.parametrize("door", ["call", "shortcut", "stdin"])
-def test_examples_for_a_shell_mean_the_example(door, operation):
-    """A printed command, split by a shell and parsed, is the catalogue's example."""
+def test_shell_examples_equal_the_example(door, operation):
+    """A printed command, split by a shell and parsed, equals the catalog's example."""
     left, _, line = examples(operation)[door].rpartition("| ")
     words = shlex.split(line)
     assert ["kosmo", "integrations:replicate" if door == "shortcut" else "integrations:call"] == words[:2]
@@ -212,8 +212,8 @@ def test_examples_for_a_shell_mean_the_example(door, operation):
 
 
 @every_operation
-def test_examples_in_lua_mean_the_example(operation):
-    """The Lua chunk loads, and calls the function with the catalogue's example."""
+def test_lua_examples_equal_the_example(operation):
+    """The Lua chunk can be loaded, and calls the function with the catalog's example."""
     from lupa.luajit21 import LuaRuntime
 
     lua = LuaRuntime()
@@ -241,7 +241,7 @@ def test_an_example_for_every_interface():
 
 @every_operation
 def test_every_answer_has_a_type(operation):
-    """A type, a sentence and, for JSON, a table of fields without duplicates."""
+    """Each answer has a type, a sentence and, for JSON, a table of fields without duplicates."""
     rows = [field.name for field in fields.fields(operation)]
 
     assert results.result_type(operation)
@@ -252,7 +252,7 @@ def test_every_answer_has_a_type(operation):
 
 @pytest.fixture(scope="module")
 def answers():
-    """The emulator's answers for each function, in an order in which each succeeds."""
+    """The emulator's answers for all functions, called in an order in which every call succeeds."""
     from kosmolua.emulator import Emulator, ManualClock
     from kosmolua.host.clients import EMULATOR_URL
     from kosmolua.replicate.client import Client
@@ -339,8 +339,8 @@ def writes(call, clock, account, release):
 
 
 @every_operation
-def test_answers_fit_their_type(operation, answers):
-    """The emulator's answers match the reference: typed values and no unknown fields."""
+def test_answers_match_their_type(operation, answers):
+    """The emulator's answers match the reference: values have the right types, and no field is unknown."""
     known = {field.name for field in fields.fields(operation)}
 
     assert answers[operation.name]
@@ -358,7 +358,7 @@ def top_names(operation, answer):
     return set(answer) | inner
 
 
-def test_a_wrong_answer_is_noticed():
+def test_a_wrong_answer_is_rejected():
     """The types reject a wrong answer."""
     with pytest.raises(msgspec.ValidationError, match="status"):
         msgspec.convert({"id": "a", "model": "a/b", "version": "v", "status": "done"}, results.Prediction)
@@ -369,7 +369,7 @@ def test_a_wrong_answer_is_noticed():
 
 @pytest.mark.parametrize("name", sorted(BY_NAME))
 def test_an_exact_name_comes_first(name):
-    """Each name finds its function first, with and without the provider, with separate or joined words."""
+    """A search for a name finds its function first, with or without the provider, in separate or joined words."""
     for query in (name, f"replicate.{name}", name.replace("_", " "), name.upper()):
         assert BY_NAME[name] is search(query)[0].operation
 
@@ -391,13 +391,13 @@ def test_an_exact_name_comes_first(name):
         ("getpredicton", "get_prediction"),
     ],
 )  # fmt: skip
-def test_search_finds_what_is_meant(query, first):
-    """A typo, a phrase, or words of the text find the function."""
+def test_search_finds_the_intended_function(query, first):
+    """A typo, a phrase, or words from the text find the function."""
     assert first in [hit.operation.name for hit in search(query)[:2]]
 
 
 def test_names_come_before_text():
-    """A word in a name counts more than in a description."""
+    """A word in a name has more weight than a word in a description."""
     kinds = [hit.match for hit in search("webhook")]
 
     assert ["words", "text"] == sorted(set(kinds), reverse=True)
@@ -406,19 +406,19 @@ def test_names_come_before_text():
 
 @pytest.mark.parametrize("query", ["Replicate", "replicate", "replcate"])
 def test_the_providers_name_finds_all(query):
-    """Also if it is mistyped."""
+    """The provider's name finds all functions, even if misspelled."""
     assert list(OPERATIONS) == [hit.operation for hit in search(query)]
 
 
 @pytest.mark.parametrize("query", ["", "???", "zzzzzz", "the of", "日本"])
-def test_nothing_to_find(query):
-    """Meaningless words find nothing, without an error."""
+def test_a_search_without_results(query):
+    """Meaningless words find nothing and cause no error."""
     assert [] == search(query)
 
 
 @given(st.text(max_size=30))
-def test_search_takes_any_text(query):
-    """Any text gives a stable list with each function once, best first."""
+def test_search_accepts_any_text(query):
+    """Any text gives a stable list that has each function once, best match first."""
     hits = search(query)
     scores = [hit.score for hit in hits]
 

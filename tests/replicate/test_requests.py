@@ -1,4 +1,4 @@
-"""All functions on the wire, against a table written from the API's documentation."""
+"""The requests of all functions equal a table that follows the API's documentation."""
 
 import json
 from urllib.parse import unquote
@@ -121,14 +121,14 @@ def send(client, name, arguments):
 
 
 def test_the_table_names_all_functions():
-    """Nothing is left out."""
+    """The table has every function."""
     assert 37 == len(EXPECTED)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["mapping", "msgpack"])
 @pytest.mark.parametrize("name", EXPECTED)
-def test_on_the_wire(client, server, name, packed):
-    """Method, path, query, headers and body are as documented, for every name of the function."""
+def test_each_request(client, server, name, packed):
+    """The method, path, query, headers and body are as documented, for every name of the function."""
     arguments, method, target, body, headers = EXPECTED[name]
 
     send(client, f"replicate_{name}" if packed else name, msgspec.msgpack.encode(arguments) if packed else arguments)
@@ -158,8 +158,8 @@ def check_body(name, request, body):
 
 
 @pytest.mark.parametrize("name", sorted(set(EXPECTED) - TEXT - BYTES - set(NO_BODY)))
-def test_answers_come_back_unchanged(client, server, name):
-    """Nulls, empty lists and objects, large integers and Unicode."""
+def test_answers_are_returned_unchanged(client, server, name):
+    """Nulls, empty lists and objects, large integers and Unicode text are unchanged."""
     value = {
         "id": "made",
         "next": None, "results": [], "map": {}, "n": 2**53 + 1, "big": 2**70, "f": 0.1, "t": "\u2028é😀\u0000",
@@ -172,7 +172,7 @@ def test_answers_come_back_unchanged(client, server, name):
 
 @pytest.mark.parametrize(("name", "status"), NO_BODY.items())
 def test_answers_without_a_body(client, server, name, status):
-    """204 and 202 without a body are not errors."""
+    """A 204 or 202 without a body is not an error."""
     server.default = Answer(status=status, body=b"", headers={"Content-Length": "0", "Content-Type": None})
 
     answer = send(client, name, EXPECTED[name][0])
@@ -181,7 +181,7 @@ def test_answers_without_a_body(client, server, name, status):
 
 
 def test_text_and_bytes(client, server):
-    """A README is text, a download is bytes."""
+    """A README is returned as text, and a download as bytes."""
     server.answers += [
         Answer(body="# Héllo\n".encode(), headers={"Content-Type": "text/plain; charset=utf-8"}),
         Answer(body=b"\x89PNG\r\n\x00\xff", headers={"Content-Type": "image/png"}),
@@ -192,7 +192,7 @@ def test_text_and_bytes(client, server):
 
 
 def test_a_large_page(client, server):
-    """Two megabytes of list arrive completely, over a reused connection."""
+    """A list of two megabytes arrives completely, over a reused connection."""
     page = {"id": "made", "next": None, "results": [{"id": str(i), "text": "é" * 100} for i in range(10_000)]}
     server.answers.append(Answer(body=json.dumps(page, ensure_ascii=False).encode()))
 
@@ -217,8 +217,8 @@ def test_chunked_answers(client, server):
         ("list_predictions", {"cursor": "x" * 100_000}),
     ],
 )
-def test_an_address_has_a_length(client, server, name, arguments):
-    """Too long a path is refused before sending, by its encoded length."""
+def test_the_length_of_an_address_is_limited(client, server, name, arguments):
+    """A path whose encoded length is too large is refused before sending."""
     with pytest.raises(ArgumentError, match="a path of at most 8000 characters"):
         send(client, name, arguments)
 
@@ -226,12 +226,12 @@ def test_an_address_has_a_length(client, server, name, arguments):
 
 
 @given(st.text(min_size=1))
-def test_a_segment_is_one_segment(text):
-    """Any identifier is one segment of the path and decodes to itself."""
+def test_an_identifier_is_one_path_segment(text):
+    """Any identifier becomes one path segment that decodes to the same identifier."""
     try:
         encoded = segment(text)
     except UnicodeEncodeError:
-        return  # a lone surrogate is refused before it comes here
+        return  # a lone surrogate is refused earlier
 
     assert text == unquote(encoded)
     assert not set(encoded) & set("/?#%20 ") - {"%", "2", "0"}
@@ -251,7 +251,7 @@ def parts_of(request):
 
 
 def test_a_file_keeps_its_name_and_type(client, server):
-    """The content part has filename and MIME type, the metadata part is JSON."""
+    """The part with the content has filename and MIME type, and the metadata part is JSON."""
     send(client, "create_file", {
         "content": "a,b\n", "filename": "tablé.csv", "type": "text/x-table", "metadata": {"id": 1},
     })  # fmt: skip
@@ -268,15 +268,15 @@ def test_a_file_keeps_its_name_and_type(client, server):
 @pytest.mark.parametrize(
     ("filename", "mime"), [("a.zip", "application/zip"), ("cat.png", "image/png"), ("x", "application/octet-stream")]
 )
-def test_a_files_type_is_guessed_from_its_name(client, server, filename, mime):
-    """Without a type the name decides; an unknown name means plain bytes."""
+def test_the_type_of_a_file_follows_from_its_name(client, server, filename, mime):
+    """Without a type the name decides; an unknown name gives the type for plain bytes."""
     send(client, "create_file", {"content": b"1", "filename": filename})
 
     assert f"Content-Type: {mime}" in parts_of(server.requests[0])["content"][0]
 
 
 def test_a_filename_cannot_leave_its_header(client, server):
-    """Quotes and line ends in a name stay in the name."""
+    """Quotes and line ends in a filename remain part of the filename."""
     send(client, "create_file", {"content": b"1", "filename": 'a"\r\nX-Evil: 1\r\n\r\n.txt'})
 
     assert b"\r\nX-Evil" not in server.requests[0].body
@@ -293,8 +293,8 @@ def test_a_filename_cannot_leave_its_header(client, server):
     ],
     ids=["size", "filename", "type", "content"],
 )
-def test_files_that_cannot_be_are_refused_before_sending(client, server, arguments, message):
-    """Files that the API would refuse after the upload."""
+def test_invalid_files_are_refused_before_sending(client, server, arguments, message):
+    """Files that the API would refuse after the upload are refused before it."""
     with pytest.raises(ArgumentError) as caught:
         send(client, "create_file", arguments)
 

@@ -1,4 +1,4 @@
-"""The API over TLS: kept connections, complete answers, and uncertain creates."""
+"""The API over TLS: reused connections, complete answers, and uncertain creates."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def client(secure):
 
 
 def test_one_connection_serves_many_calls(secure, client):
-    """Reads and writes, small and large answers; each has the token."""
+    """Reads and writes with small and large answers share one connection; each has the token."""
     large = {"id": "p", "output": ["x" * 1000] * 3000}
     secure.answers.extend(Answer(201, json.dumps(each).encode()) for each in ({"id": "a"}, large, {"id": "b"}))
 
@@ -55,7 +55,7 @@ def test_one_connection_serves_many_calls(secure, client):
 
 
 def test_a_create_is_uncertain_if_its_answer_is_truncated(secure, client):
-    """It is not resent, whether the server closes within the head or the body."""
+    """A create is not resent, whether the server closes within the head or within the body."""
     whole = Answer(201, b'{"id": "p1", "status": "starting"}')
     length = len(whole.encode())
     for cut in range(length):
@@ -68,8 +68,8 @@ def test_a_create_is_uncertain_if_its_answer_is_truncated(secure, client):
     assert "p1" == send(client, *CREATE)["id"]
 
 
-def test_a_read_is_read_again(secure, client):
-    """As over plain HTTP, on another connection."""
+def test_a_truncated_read_is_retried(secure, client):
+    """A read is resent on another connection, as over plain HTTP."""
     secure.answers.extend(Answer(200, b'{"id": "p"}', cut=cut) for cut in (30, 0, None))
 
     assert {"id": "p"} == send(client, *GET)
@@ -77,7 +77,7 @@ def test_a_read_is_read_again(secure, client):
     assert 3 == secure.connections
 
 
-def test_what_is_fetched_comes_in_pieces(secure, client):
+def test_a_file_is_fetched_in_pieces(secure, client):
     """A file of several megabytes is unchanged."""
     content = bytes(range(256)) * 20_000
     secure.answers.append(Answer(200, content, {"Content-Type": "image/png"}))
@@ -88,7 +88,7 @@ def test_what_is_fetched_comes_in_pieces(secure, client):
 
 
 def test_the_certificates_are_read_once(secure):
-    """Not for each connection, since the list takes 20 ms."""
+    """The certificates are not read for each connection, because that takes 20 ms."""
     read = []
 
     def context():
@@ -104,8 +104,8 @@ def test_the_certificates_are_read_once(secure):
     assert [1] == read
 
 
-def test_idle_connections_that_the_server_has_closed_are_not_used(secure, client):
-    """A write never uses one."""
+def test_idle_connections_that_the_server_closed_are_not_used(secure, client):
+    """A write never uses a connection that the server has closed."""
     for _ in range(5):
         send(client, *CREATE)
         secure.hang_up()
@@ -114,7 +114,7 @@ def test_idle_connections_that_the_server_has_closed_are_not_used(secure, client
 
 
 def test_a_certificate_for_another_name(secure, certificate):
-    """A certificate is valid for its host only."""
+    """A certificate is valid only for its own host."""
     with Client(token=TOKEN, base_url=secure.url.replace("localhost", "127.0.0.1"), clock=SleepRecorder()) as client:
         with pytest.raises(TransportError, match="certificate verify failed"):
             send(client, *GET)
@@ -128,8 +128,8 @@ def test_a_certificate_for_another_name(secure, certificate):
 
 @pytest.mark.parametrize("place", ["missing.pem", "empty.pem", "directory", "text.pem", "nul\0"])
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
-def test_certificates_that_cannot_be_used(monkeypatch, tmp_path, variable, place):
-    """The error names the variable, and how to unset it."""
+def test_invalid_certificates(monkeypatch, tmp_path, variable, place):
+    """The error names the variable and says how to unset it."""
     (tmp_path / "empty.pem").touch()
     (tmp_path / "text.pem").write_text("hello")
     (tmp_path / "directory").mkdir()
@@ -141,8 +141,8 @@ def test_certificates_that_cannot_be_used(monkeypatch, tmp_path, variable, place
 
 
 @pytest.mark.parametrize("door", ["call", "script", "doctor"])
-def test_every_door_says_which_variable_is_wrong(monkeypatch, capsys, door):
-    """With --json as one envelope, with the status of a missing configuration."""
+def test_every_interface_names_the_invalid_variable(monkeypatch, capsys, door):
+    """With --json the error is one envelope; the exit status is that of a missing configuration."""
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", "/missing.pem")
     monkeypatch.setenv("REPLICATE_API_KEY", TOKEN)
@@ -173,7 +173,7 @@ def test_the_hint_for_an_untrusted_certificate(secure, monkeypatch, tmp_path_fac
 
 
 def test_a_directory_of_certificates(certificate, monkeypatch, tmp_path):
-    """Certificates named as by OpenSSL are trusted."""
+    """Certificates with names in OpenSSL's form are trusted."""
     hashed = subprocess.run(
         ["openssl", "x509", "-hash", "-noout", "-in", certificate[0]], check=True, capture_output=True, text=True
     )
@@ -210,7 +210,7 @@ def test_the_store_of_the_system(secure, monkeypatch):
     ],
     ids=["not installed", "another value"],
 )
-def test_the_store_of_the_system_cannot_be_used(value, before, words):
+def test_the_store_of_the_system_is_unavailable(value, before, words):
     """The error names the package to install, or the expected value."""
     program = f"""{before}
 from kosmolua.replicate import certificates

@@ -1,4 +1,4 @@
-"""A version's schema is read through the gate once, and then from disk."""
+"""A version's schema is read once through the gate, and later from disk."""
 
 import os
 import threading
@@ -24,7 +24,7 @@ SCHEMA = {"components": {"schemas": {"Input": {"properties": {"text": {"type": "
 
 @pytest.fixture
 def session():
-    """A session with the emulator; its log has the calls."""
+    """A session with the emulator, whose log has the calls."""
     emulator = Emulator(seed="versions")
 
     def connect(_):
@@ -58,7 +58,7 @@ def asked(session):
     ],
 )
 def test_references(text, expected):
-    """A model, a version of it, a version alone, or a deployment."""
+    """A reference names a model, a version of a model, a version alone, or a deployment."""
     assert expected == parse(text)
 
 
@@ -68,13 +68,13 @@ def test_references(text, expected):
      f"deployments/a/b:{HELLO}", "https://replicate.com/a/b"],
 )  # fmt: skip
 def test_invalid_references_are_refused(text):
-    """Other text is refused before it becomes part of a path."""
+    """Invalid text is refused before it becomes part of a path."""
     with pytest.raises(UsageError, match="expected owner/name or owner/name:version, got "):
         parse(text)
 
 
 def test_a_token_given_as_a_reference():
-    """The error does not repeat it."""
+    """The error does not repeat the token."""
     with pytest.raises(UsageError, match="got what looks like a token"):
         parse("r8_secret")
 
@@ -88,7 +88,7 @@ def test_a_token_given_as_a_reference():
     ],
 )
 def test_finding_a_version(reference, version, calls, session):
-    """The schema is read through the session, so gate and log have the call."""
+    """The schema is read through the session, so the gate and the log see the call."""
     found = over(session).find(reference)
 
     assert version == found.id
@@ -97,8 +97,8 @@ def test_finding_a_version(reference, version, calls, session):
     assert calls == asked(session)
 
 
-def test_a_name_is_asked_once(session):
-    """Of many threads that need a version at once, one asks."""
+def test_a_version_is_requested_once(session):
+    """Of many threads that need a version at once, one requests it."""
     known = over(session)
     threads = [threading.Thread(target=known.find, args=["replicate/hello-world"]) for _ in range(8)]
     for thread in threads:
@@ -110,7 +110,7 @@ def test_a_name_is_asked_once(session):
 
 
 def test_a_version_without_its_model(session, cache):
-    """It cannot be requested, but is known if its schema is on disk."""
+    """A bare version cannot be requested, but is known if its schema is on disk."""
     reference = f"replicate/hello-world:{HELLO}"
 
     assert over(session, cache).find(HELLO) is None
@@ -119,12 +119,12 @@ def test_a_version_without_its_model(session, cache):
 
 
 def test_a_model_without_a_version(session):
-    """There is no schema to check against."""
+    """A model without a version has no schema to check against."""
     assert over(session).find("emulator/my-sdxl") is None
 
 
 def test_unknown_versions_give_none(session):
-    """An unknown model, an invalid name or a denial gives None when prefetching."""
+    """For an unknown model, an invalid name or a denied call, prefetching gives None."""
     denied = Session(session._client, policy_of(config.load({}, read="deny")))
 
     assert over(session).known("nobody/nothing") is None
@@ -137,11 +137,11 @@ def test_unknown_versions_give_none(session):
 @pytest.mark.parametrize("answer", [None, [], {}, {"latest_version": 5}, {"latest_version": {"id": 7}},
                                     {"latest_version": {"openapi_schema": {}}}, "text"])  # fmt: skip
 def test_odd_answers(answer):
-    """An answer without a version means that there is none."""
+    """An answer without a version means that the model has none."""
     assert Versions(lambda *_: answer).find("a/b") is None
 
 
-def test_an_unreadable_schema_is_found_and_not_kept(cache):
+def test_an_unreadable_schema_is_not_cached(cache):
     """A version may have no schema, or an invalid one."""
     found = Versions(lambda *_: {"latest_version": {"id": HELLO, "openapi_schema": "odd"}}, cache).find("a/b")
 
@@ -152,7 +152,7 @@ def test_an_unreadable_schema_is_found_and_not_kept(cache):
 
 
 def test_a_version_is_cached_on_disk(session, cache):
-    """The next process has it on disk."""
+    """The next process reads the version from disk."""
     first = over(session, cache).find(f"replicate/hello-world:{HELLO}")
     second = over(session, cache).find(f"replicate/hello-world:{HELLO}")
 
@@ -161,7 +161,7 @@ def test_a_version_is_cached_on_disk(session, cache):
 
 
 def test_only_the_owner_can_read_the_directory(cache, tmp_path):
-    """It has schemas of private models."""
+    """The directory is private because it has schemas of private models."""
     cache.put(HELLO, SCHEMA)
 
     (file,) = (tmp_path / "cache" / "versions").iterdir()
@@ -171,7 +171,7 @@ def test_only_the_owner_can_read_the_directory(cache, tmp_path):
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b"\xff", b"null", b"[" * 100_000, b" " * 2_000_000 + b"{}"])
 def test_a_damaged_file(damage, cache, tmp_path):
-    """It counts as missing, and is rewritten."""
+    """A damaged file counts as missing and is rewritten."""
     cache.put(HELLO, SCHEMA)
     file = tmp_path / "cache" / "versions" / f"{HELLO}.json"
     file.write_bytes(damage)
@@ -182,7 +182,7 @@ def test_a_damaged_file(damage, cache, tmp_path):
 
 
 @pytest.mark.parametrize("version", ["", "..", "../" + HELLO, HELLO.upper(), HELLO + "\n", "hidden", HELLO[1:]])
-def test_unusual_ids_are_not_file_names(version, cache, tmp_path):
+def test_unusual_ids_are_not_used_as_file_names(version, cache, tmp_path):
     """Only ids in the API's form become file names."""
     cache.put(version, SCHEMA)
 
@@ -190,7 +190,7 @@ def test_unusual_ids_are_not_file_names(version, cache, tmp_path):
 
 
 def test_a_link_is_not_followed(cache, tmp_path):
-    """Another file is neither read as a schema nor written."""
+    """A linked file is neither read as a schema nor written."""
     cache.put(HELLO, SCHEMA)
     file, other = tmp_path / "cache" / "versions" / f"{HELLO}.json", tmp_path / "other.json"
     other.write_text('{"mine": true}')
@@ -203,7 +203,7 @@ def test_a_link_is_not_followed(cache, tmp_path):
 
 
 def test_an_unwritable_disk_is_ignored(tmp_path):
-    """If the disk cannot be written, nothing is kept and nothing fails."""
+    """If the disk is not writable, nothing is cached and nothing fails."""
     (tmp_path / "file").write_text("in the way")
     cache = Cache(str(tmp_path / "file" / "versions"))
     cache.put(HELLO, SCHEMA)
@@ -211,7 +211,7 @@ def test_an_unwritable_disk_is_ignored(tmp_path):
     assert cache.get(HELLO) is None
 
 
-def test_what_is_too_large_is_not_kept(cache, tmp_path):
+def test_a_large_schema_is_not_cached(cache, tmp_path):
     """A schema above a megabyte is requested each time."""
     cache.put(HELLO, {"big": "x" * schemas.MAX_SCHEMA})
 
@@ -219,7 +219,7 @@ def test_what_is_too_large_is_not_kept(cache, tmp_path):
 
 
 def test_the_least_recently_used_files_are_deleted(cache, tmp_path):
-    """Above the limit, the least recently used are deleted."""
+    """Above the limit, the least recently used files are deleted."""
     directory = tmp_path / "cache" / "versions"
     for number in range(schemas.MAX_FILES):
         cache.put(f"{number:064x}", SCHEMA)
@@ -233,7 +233,7 @@ def test_the_least_recently_used_files_are_deleted(cache, tmp_path):
     assert f"{1:064x}.json" not in names
 
 
-def test_the_size_of_all_is_bounded(cache, tmp_path):
+def test_the_total_size_is_limited(cache, tmp_path):
     """Large schemas replace one another."""
     large = {"big": "x" * (schemas.MAX_SCHEMA - 20)}
     for number in range(40):

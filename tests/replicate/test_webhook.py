@@ -1,4 +1,4 @@
-"""Signatures of webhooks, made by hand: accepted, or refused with a reason."""
+"""Signatures of webhooks, computed by hand, are accepted, or refused with a reason."""
 
 import base64
 import hmac
@@ -64,7 +64,9 @@ def test_a_known_signature():
     ],
 )
 def test_valid_webhooks_are_accepted(given):
-    """With names in any case, from any library, and next to other signatures: the id is returned."""
+    """Header names in any case, headers from any library, and further signatures are accepted; the check returns the
+    id.
+    """
     assert "msg_1" == verify(given)
 
 
@@ -100,17 +102,17 @@ def test_bytes_of_any_kind(kind):
     ],
 )
 def test_invalid_webhooks_are_refused(given, expected):
-    """A missing, unreadable or wrong header is refused with its reason."""
+    """A missing, unreadable or wrong header is refused, and the error gives the reason."""
     assert expected == refusal(given)
 
 
 @pytest.mark.parametrize("body", [b"", BODY + b"\n", BODY[:-1], BODY.replace(b"succeeded", b"failed")])
 def test_a_changed_body(body):
-    """One byte more, less or different is refused."""
+    """A body with one byte more, fewer or different is refused."""
     assert "signature" == refusal(headers(), body=body)
 
 
-def test_another_secret():
+def test_another_accounts_webhook():
     """A valid webhook of another account is refused."""
     other = "whsec_" + base64.b64encode(b"of another account......").decode()
 
@@ -121,8 +123,8 @@ def test_another_secret():
     ("now", "expected"),
     [(NOW + 300, None), (NOW - 300, None), (NOW + 301, "old"), (NOW - 301, "future"), (NOW + 1e9, "old")],
 )
-def test_age(now, expected):
-    """Five minutes are tolerated, before and after."""
+def test_the_age_of_a_webhook(now, expected):
+    """The time may differ by up to five minutes in both directions."""
     assert expected == (refusal(headers(), now=now) if expected else verify(headers(), now=now) and None)
 
 
@@ -133,25 +135,25 @@ def test_tolerance():
 
 
 def test_the_age_of_an_unsigned_body_is_not_revealed():
-    """The age of an unsigned message is not revealed."""
+    """The age of a message without a valid signature is not revealed."""
     assert "signature" == refusal(headers(signature=signature(key=b"another")), now=NOW + 10_000)
 
 
-def test_the_clock_is_the_machines_own():
+def test_the_default_clock():
     """Without `now` the current time is used."""
     assert "old" == refusal(headers(), now=None)
 
 
 @pytest.mark.parametrize("body", ["text", BODY.decode(), None, {"id": 1}])
-def test_a_body_that_was_decoded(body):
-    """Text and objects are refused, since their bytes are unknown."""
+def test_a_decoded_body(body):
+    """Text and objects are refused, because their original bytes are unknown."""
     with pytest.raises(ArgumentError, match="expected the body as bytes, as it was received, got "):
         verify(headers(), body)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", SECRET[6:], "whsec_not base64", "whsec_ünicode", "whsec_AAA"])
 def test_an_invalid_secret(secret):
-    """The error does not show it."""
+    """The error for an invalid secret does not show it."""
     with pytest.raises(CredentialError, match="it is not shown here") as caught:
         verify(headers(), secret=secret)
 
@@ -159,7 +161,7 @@ def test_an_invalid_secret(secret):
 
 
 def test_space_around_a_secret():
-    """White space from a file or variable is removed."""
+    """White space around a secret from a file or variable is removed."""
     assert "msg_1" == verify(headers(), secret=f" {SECRET}\n")
 
 
@@ -182,7 +184,7 @@ def test_a_webhook_is_accepted_once():
 
 
 def test_a_forged_webhook_is_not_remembered():
-    """Otherwise anyone could block a real one."""
+    """If a forged webhook were remembered, anyone could block a real one."""
     kept = []
 
     class Store:

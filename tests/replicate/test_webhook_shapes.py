@@ -1,4 +1,4 @@
-"""The forms in which web frameworks have headers."""
+"""The check accepts headers in the forms that web frameworks use."""
 
 import base64
 import hmac
@@ -20,7 +20,7 @@ import kosmolua
     ids=["mapping", "pairs", "ASGI", "iterator", "WSGI"],
 )
 def test_shapes_of_headers(shape):
-    """Headers are accepted in the forms of frameworks."""
+    """Headers are accepted in the form of each framework."""
     key, body, stamp = b"0123456789abcdef", b"{}", "1700000000"
     secret = "whsec_" + base64.b64encode(key).decode()
     signature = base64.b64encode(hmac.digest(key, f"msg_1.{stamp}.".encode() + body, "sha256")).decode()
@@ -32,7 +32,7 @@ def test_shapes_of_headers(shape):
 
 @pytest.mark.parametrize("headers", [None, 1, "text", [1, 2]])
 def test_invalid_headers(headers):
-    """Other values are an error, and so is a missing secret."""
+    """Headers in other forms are an error, and so is a missing secret."""
     with pytest.raises(kosmolua.ArgumentError, match="expected headers as a mapping or as pairs"):
         kosmolua.verify_webhook(headers, b"{}", "whsec_MDEyMw==")
     with pytest.raises(kosmolua.CredentialError):

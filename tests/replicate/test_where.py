@@ -1,4 +1,4 @@
-"""The destinations of requests and of the token."""
+"""Requests and the token are sent only to allowed destinations."""
 
 import socket
 import subprocess
@@ -36,7 +36,7 @@ def get_account(client):
     ],
 )
 def test_base_urls(given, used):
-    """A base URL may leave out the path, and end with a slash."""
+    """A base URL may omit the path, and may end with a slash."""
     assert used == checked_url(given)
 
 
@@ -55,7 +55,7 @@ def test_base_urls(given, used):
     ],
 )
 def test_invalid_base_urls(given, message):
-    """The error has the problem and the variable; a password is not repeated."""
+    """The error names the problem and the variable, and does not repeat a password."""
     with pytest.raises(ConfigurationError) as caught:
         checked_url(given)
 
@@ -65,7 +65,7 @@ def test_invalid_base_urls(given, message):
 
 
 def test_plain_http_needs_an_option():
-    """With the option the token may be sent unencrypted."""
+    """With this option the token may be sent unencrypted."""
     assert "http://host.example/v1" == checked_url("http://host.example", insecure_http=True)
 
 
@@ -78,8 +78,8 @@ def test_invalid_tokens(token):
     assert not token.strip() or token not in str(caught.value)
 
 
-def test_whitespace_around_a_token_is_dropped(server):
-    """A pasted line end has no effect."""
+def test_whitespace_around_a_token_is_removed(server):
+    """A line end that was pasted with a token has no effect."""
     with Client(token=f" {TOKEN}\n", base_url=server.url) as client:
         get_account(client)
 
@@ -87,7 +87,7 @@ def test_whitespace_around_a_token_is_dropped(server):
 
 
 def test_a_redirect_is_not_followed(server):
-    """The token is not sent to the target."""
+    """The token is not sent to the target of a redirect."""
     other = RecordingServer()
     server.default = Answer(302, headers={"Location": f"{other.url}/account"})
     with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError, match="redirects to http"):
@@ -99,7 +99,7 @@ def test_a_redirect_is_not_followed(server):
 
 
 def test_an_echoed_token_is_not_passed_on(server):
-    """If an error repeats the token, ours does not."""
+    """If the API's error repeats the token, the client's error does not."""
     server.default = Answer(400, body=f'{{"title": "{TOKEN}", "detail": "you sent {TOKEN}"}}'.encode())
     with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError) as caught:
         get_account(client)
@@ -109,14 +109,14 @@ def test_an_echoed_token_is_not_passed_on(server):
 
 
 def test_an_answer_that_is_not_json(server):
-    """A captive portal's page with status 200 is an error that names it."""
+    """A captive portal's page with status 200 gives an error that names the content type."""
     server.default = Answer(body=b"<html>", headers={"Content-Type": "text/html; charset=utf-8"})
     with Client(token=TOKEN, base_url=server.url) as client, pytest.raises(ApiError, match=r"is not JSON \(text/html"):
         get_account(client)
 
 
 def test_proxies_of_the_environment(monkeypatch, server):
-    """A proxy is used for https and other hosts, never for loopback."""
+    """A proxy is used for https and for other hosts, never for loopback."""
     proxy = RecordingServer()
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
@@ -145,8 +145,8 @@ def test_proxies_of_the_environment(monkeypatch, server):
     ("status", "hint"),
     [(407, "export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT"), (403, "export NO_PROXY=api.invalid")],
 )
-def test_a_proxy_that_refuses(monkeypatch, status, hint):
-    """The message names the proxy without its password and is not retried; the hint says what to set."""
+def test_a_proxy_that_refuses_the_request(monkeypatch, status, hint):
+    """The call is not retried. The message names the proxy without its password, and the hint says what to set."""
     proxy = RecordingServer()
     proxy.default = Answer(status, keep=False)
     monkeypatch.setenv("HTTPS_PROXY", f"http://name:marked-password@127.0.0.1:{proxy.port}")
@@ -161,7 +161,7 @@ def test_a_proxy_that_refuses(monkeypatch, status, hint):
 
 
 def test_an_unreachable_proxy(monkeypatch):
-    """A refused connection is the proxy's, not the API's."""
+    """The error for a refused connection names the proxy, not the API."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
@@ -173,7 +173,7 @@ def test_an_unreachable_proxy(monkeypatch):
 
 
 def test_an_untrusted_certificate(tmp_path):
-    """An https server without a trusted certificate gets nothing, with the reason."""
+    """Nothing is sent to an https server without a trusted certificate, and the error gives the reason."""
     import ssl
     import threading
 
@@ -223,7 +223,7 @@ def test_an_untrusted_certificate(tmp_path):
     ],
 )
 def test_cursors(link, cursor):
-    """Only the cursor of a link is used; "null" ends a list, and http on our host is our host."""
+    """Only the cursor of a link is used; "null" ends a list, and an http link to the API's host is accepted."""
     assert cursor == next_cursor({"next": link}, "https://api.replicate.com/v1")
 
 
@@ -238,7 +238,7 @@ def test_cursors(link, cursor):
     ],
 )
 def test_invalid_cursors(link, message):
-    """A link to another host, or an invalid one, ends the pages with an error."""
+    """A link to another host, or an invalid link, ends the pages with an error."""
     with pytest.raises(ApiError, match=message):
         next_cursor({"next": link}, "https://api.replicate.com/v1")
 
@@ -248,7 +248,7 @@ def test_invalid_cursors(link, message):
     ["a" * 70 + ".", ".", "a..", "xn--.", "a." * 200, "a b.", "\u00fc.", "%72."],
 )
 def test_invalid_hosts(host):
-    """The URL is refused before a look-up."""
+    """A URL with an invalid host is refused before a DNS lookup."""
     base = httpx.URL("https://api.replicate.com/v1")
     with pytest.raises(UsageError, match="expected a URL"):
         place(f"https://{host}/x.png", base, function="download")
@@ -258,14 +258,14 @@ def test_invalid_hosts(host):
     "host", ["replicate.delivery", "a" * 63 + ".replicate.delivery", "pbxt_1-a.replicate.delivery"]
 )
 def test_hosts_of_outputs(host):
-    """URLs that the API may return are fetched, with the token."""
+    """URLs in the API's answers are fetched with the token."""
     base = httpx.URL("https://api.replicate.com/v1")
 
     assert place(f"https://{host}/x.png", base, function="download")[1]
 
 
-def test_links_that_a_gateway_passes_on():
-    """The API's links name its own host, not the gateway's; only their cursor is used."""
+def test_page_links_behind_a_gateway():
+    """The API's links name the API's host, not the gateway's; only their cursor is used."""
     link = {"next": "https://api.replicate.com/v1/predictions?cursor=x"}
 
     assert "x" == next_cursor(link, "https://gateway.example/v1/account/name/replicate")
@@ -284,7 +284,7 @@ def test_links_that_a_gateway_passes_on():
     ],
 )
 def test_paths_of_a_gateway(base, url, with_token):
-    """Other paths of a gateway may belong to others: nothing is fetched there, and they never get the token."""
+    """Other paths of a gateway may belong to other parties: nothing is fetched there, and they never get the token."""
     if with_token is None:
         with pytest.raises(UsageError, match="is not an address of Replicate"):
             place(url, httpx.URL(base), function="download")

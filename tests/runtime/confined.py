@@ -1,4 +1,4 @@
-"""Python in a child that is confined like one that runs a script: what code outside Lua could do."""
+"""Python code in a child that is confined like a script's child, to show what code outside of Lua could do."""
 
 import os
 import platform
@@ -41,7 +41,7 @@ layers = confine.available()
 
 
 def needs(*names):
-    """Skips a test if this machine lacks a layer, with the reason."""
+    """Skip a test, with the reason, if this machine lacks a layer."""
     missing = [f"{name}: {layers[name]}" for name in names if layers[name] is not True]
     return pytest.mark.skipif(bool(missing), reason="; ".join(missing) or "all there")
 
@@ -55,7 +55,7 @@ def child_for(code, mode="standard", *, without=(), limits=None):
 
 
 def serve(child, host):
-    """Run the child to its end like a real run; raises how it died."""
+    """Run the child to its end like a real run, and raise the error that says how it died."""
     port = Port(host, host, limits=child.limits)
     with Watchdog(child.limits, port, child):
         child.run(START, port)
@@ -71,7 +71,7 @@ def memory_of(pid):
                 memory.seek(begin)
                 pieces.append(memory.read(end - begin))
             except (OSError, OverflowError):
-                continue  # not to be read: the vDSO's neighbours
+                continue  # not readable: the mappings next to the vDSO
     return b"".join(pieces)
 
 
@@ -81,7 +81,7 @@ def gone(pid):
 
 
 def alive(pid):
-    """Whether a process runs; a zombie counts as ended."""
+    """Whether a process is running; a zombie counts as ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:

@@ -9,7 +9,7 @@ from kosmolua.runtime.run import Script, run
 
 
 class Recorder:
-    """An output and a handler: records prints and calls, and answers from a table."""
+    """An output and a call handler that records prints and calls, and answers from a table."""
 
     def __init__(self) -> None:
         self.printed = b""
@@ -56,7 +56,7 @@ def isolation(request):
 
 @pytest.fixture
 def lua(host, isolation):
-    """Runs Lua text in either isolation and returns the result."""
+    """Run Lua text in either isolation and return the result."""
 
     def execute(source, *, args=(), limits=None, clock=None, name="flow.lua", accounts=()):
         script = Script(

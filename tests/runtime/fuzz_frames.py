@@ -1,4 +1,4 @@
-"""Feeds a run's host with random, mutated and mischievous frames, and counts how each was taken.
+"""Feed a run's host with random, mutated and misleading frames, and count how each frame was processed.
 
     python tests/runtime/fuzz_frames.py [--frames N] [--seed N]
 
@@ -38,7 +38,7 @@ GOOD = [
 
 
 class Host:
-    """Receives the frames that pass; checks their types."""
+    """A host that receives the valid frames and checks their types."""
 
     def __init__(self):
         self.calls = 0
@@ -62,7 +62,7 @@ class Host:
 
 
 def frame(dice):
-    """One frame: random bytes, odd values instead of valid ones, or a damaged valid frame."""
+    """Make one frame: random bytes, odd values instead of valid ones, or a damaged valid frame."""
     kind = dice.randrange(8)
     if kind == 0:
         return dice.randbytes(dice.randrange(64))
@@ -109,7 +109,7 @@ def mutated(data, dice):
 
 
 def take(data):
-    """Give a new run one frame; returns how it was processed."""
+    """Give one frame to a new run, and return how it was processed."""
     host = Host()
     port = Port(host, host, host, LIMITS)
     try:
@@ -123,7 +123,7 @@ def take(data):
 
 
 def end(port):
-    """A successful run can be shown to machines and people."""
+    """Check that a successful run can be shown to machines and people."""
     values, error = _outcome(port, LIMITS)
     msgspec.json.encode([values, error and error.to_dict(), int(port.done.memory), error and error.exit_status])
     return "ended with an error" if error else "ended with results"

@@ -1,5 +1,4 @@
-"""Runs script after script in one process, and shows that nothing is left of them: no memory, descriptor, process
-or thread.
+"""Run script after script in one process, and show that they leave behind no memory, descriptor, process or thread.
 
     python tests/runtime/soak.py [--runs N] [--prepared] [--isolation standard|strict|none]
 
@@ -22,11 +21,11 @@ from kosmolua.runtime.run import Script, run
 sys.path[:0] = [str(Path(__file__).parent.parent)]
 from waiting import stays, wait_until  # noqa: E402 - found by the line above
 
-# One in twenty each: an error, a limit, a crash of the process. A limit of CPU time would make this a long wait.
+# One run in twenty each: an error, a limit, a crash of the process. A limit of CPU time would take too long here.
 KINDS = [b"local t = {} for i = 1, 100 do t[i] = integrations.replicate.echo{ i = i } end print(#t) return t"] * 17
 KINDS += [b"error('x')", b"print(('x'):rep(9e5))", b"integrations.replicate.crash{}"]
 LIMITS = Limits(output=100_000)
-SETTLED = 500  # runs after which caches are full
+SETTLED = 500  # runs until the caches are full
 
 
 def resident():
@@ -82,7 +81,7 @@ def main():
         took += time.perf_counter() - began
         if number in (0, SETTLED) or (number + 1) % 2000 == 0:
             gc.collect()
-            wait_until(lambda: stays(threading.active_count, 0.2))  # the last watchdog's thread ends by itself
+            wait_until(lambda: stays(threading.active_count, 0.2))  # the thread of the last watchdog ends by itself
             print(number + 1, figures(), flush=True)
     if prepared:
         prepared.close()

@@ -1,4 +1,4 @@
-"""The bell that wakes the thread of a child, also after the child has ended."""
+"""A bell wakes the thread of a child, also after the child has ended."""
 
 import os
 import select
@@ -30,7 +30,7 @@ def bell():
 
 
 def test_one_read_takes_all_rings(bell):
-    """One read takes all rings."""
+    """A single read clears all rings."""
     before = is_rung(bell.descriptor)
     bell.ring()
     bell.ring()
@@ -42,7 +42,7 @@ def test_one_read_takes_all_rings(bell):
 
 
 def test_a_full_bell_rings(bell):
-    """Ringing never blocks."""
+    """Ringing a full bell does not block."""
     for _ in range(100_000):
         bell.ring()
 
@@ -50,7 +50,7 @@ def test_a_full_bell_rings(bell):
 
 
 def test_a_ring_after_closing_is_ignored():
-    """After closing, its descriptors may be other files, which are not written to."""
+    """After closing, the bell's descriptors may belong to other files, so nothing is written to them."""
     bell = Bell()
     bell.close()
     pipes = [os.pipe() for _ in range(4)]
@@ -64,7 +64,7 @@ def test_a_ring_after_closing_is_ignored():
 
 
 def test_rings_while_it_closes():
-    """Threads that ring during the close find no closed descriptor."""
+    """Threads that ring during the close never use a closed descriptor."""
     with ThreadPoolExecutor(4) as pool:
         for _ in range(200):
             bell = Bell()
@@ -75,7 +75,7 @@ def test_rings_while_it_closes():
 
 
 def test_a_late_watchdog_is_harmless(host):
-    """A watchdog that ends an ended run writes into no file opened since."""
+    """A watchdog that ends after its run does not write into a file opened since then."""
     child, port = Child(Limits()), Port(host, host)
     child.run(marshal.encode(Start(source=SEVERAL, name=b"x", provider="replicate", functions=[("echo",)])), port)
     pipes = [os.pipe() for _ in range(8)]

@@ -1,4 +1,6 @@
-"""The modules of ``lua/`` as bytecode on disk: used only if no other user can have written it."""
+"""The modules of ``lua/`` are cached as bytecode on disk, and the cache is used only if no other user can have written
+it.
+"""
 
 import os
 import stat
@@ -19,7 +21,7 @@ def cache(tmp_path):
 
 @pytest.fixture
 def result_of(host, cache):
-    """Runs a script in a child with the cache."""
+    """Run a script in a child with the cache."""
 
     def made(source=b"return #json.encode{ 1 }"):
         return run(Script(source=source, name="x"), host, host, cache=str(cache))
@@ -37,8 +39,8 @@ def identity(path):
     return found.st_ino, found.st_mtime_ns
 
 
-def test_the_first_run_makes_the_file(result_of, cache):
-    """Only the owner can enter the directory or read the file; a second run does not change it."""
+def test_the_first_run_creates_the_file(result_of, cache):
+    """Only the owner can enter the directory or read the file; a second run does not change the file."""
     first = result_of()
     made = identity(file_in(cache))
     second = result_of()
@@ -49,7 +51,7 @@ def test_the_first_run_makes_the_file(result_of, cache):
 
 
 def test_the_file_is_used(result_of, cache):
-    """The file has bytecode of every module for this engine and these texts."""
+    """The file has the bytecode of every module for this engine and these sources."""
     result_of()
     text = Modules.read()
     engine = State(modules=text).run_module_text(b"return jit.version").decode()
@@ -71,19 +73,19 @@ def test_the_file_is_used(result_of, cache):
     ids=["truncated", "one bit", "empty", "another format"],
 )
 def test_a_damaged_file_is_replaced(result_of, cache, damage):
-    """The run uses the text of the modules and rewrites the file."""
+    """The run loads the source of the modules and rewrites the file."""
     result_of()
     file = file_in(cache)
     content = file.read_bytes()
     file.write_bytes(damage(content))
 
     assert [3] == result_of().results
-    assert unpacked(file_in(cache).read_bytes(), content[20:52])  # the key follows the name of the format
+    assert unpacked(file_in(cache).read_bytes(), content[20:52])  # the key comes after the name of the format
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o755])
 def test_a_directory_that_others_could_enter_is_emptied(result_of, cache, mode):
-    """Files that others could have written are deleted, and the directory is closed."""
+    """Files that others could have written are deleted, and the directory is made private."""
     result_of()
     file_in(cache).write_bytes(b"written by somebody else")
     (cache / "lua").chmod(mode)
@@ -96,7 +98,7 @@ def test_a_directory_that_others_could_enter_is_emptied(result_of, cache, mode):
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o640])
 def test_a_file_that_others_could_write_or_read_is_replaced(result_of, cache, mode):
-    """The mode of the file must be unchanged."""
+    """A file whose mode lets others write or read it is replaced."""
     result_of()
     file_in(cache).chmod(mode)
 
@@ -106,7 +108,7 @@ def test_a_file_that_others_could_write_or_read_is_replaced(result_of, cache, mo
 
 
 def test_links_are_not_followed(result_of, cache, tmp_path):
-    """Symbolic links, second names and pipes are not accepted; a linked directory is ignored."""
+    """Symbolic links, hard links and pipes are refused; a linked directory is ignored."""
     result_of()
     file, elsewhere = file_in(cache), tmp_path / "elsewhere"
     os.link(file, elsewhere)
@@ -127,7 +129,7 @@ def test_links_are_not_followed(result_of, cache, tmp_path):
 
 @by_superuser
 def test_a_directory_of_another_user_is_ignored(result_of, cache):
-    """Nothing in it is read or written."""
+    """Nothing in such a directory is read or written."""
     result_of()
     os.chown(cache / "lua", 12345, 12345)
     made = identity(file_in(cache))
@@ -138,13 +140,13 @@ def test_a_directory_of_another_user_is_ignored(result_of, cache):
 
 
 def test_an_unusable_cache_is_ignored(result_of, cache):
-    """With a file in its place the run uses the text."""
+    """If a file is in the place of the directory, the run loads the source."""
     cache.write_bytes(b"")
 
     assert [3] == result_of().results
 
 
-def test_few_files_are_kept(result_of, cache):
+def test_few_files_are_stored(result_of, cache):
     """Files of removed installations are deleted."""
     (cache / "lua").mkdir(mode=0o700, parents=True)
     for number in range(20):
@@ -155,8 +157,8 @@ def test_few_files_are_kept(result_of, cache):
     assert BytecodeFile(str(cache)).open() is not None
 
 
-def test_other_texts_and_engines_have_other_keys():
-    """With one changed letter, a moved line or another engine, the bytecode is rejected."""
+def test_other_sources_and_engines_have_other_keys():
+    """After a changed letter, a moved line or with another engine, the bytecode is rejected."""
     texts = {"json": b"return {}", "values": b"return 1"}
     State(modules=Modules.read())
     key = key_of("LuaJIT 2.1.1", texts)
@@ -172,8 +174,8 @@ def test_other_texts_and_engines_have_other_keys():
     assert 4 == len({key, *others})
 
 
-def test_another_engine_takes_the_text(cache):
-    """Lua 5.4 bytecode is never loaded."""
+def test_another_engine_loads_the_source(cache):
+    """Lua 5.4 never loads the bytecode."""
     child = Cached("make")
 
     assert b"t" == child.modules("Lua 5.4").mode
@@ -181,7 +183,7 @@ def test_another_engine_takes_the_text(cache):
 
 
 def test_the_child_closes_the_descriptor(tmp_path):
-    """Before there is a script."""
+    """The child closes the cache's descriptor before a script runs."""
     (tmp_path / "file").write_bytes(b"x")
     descriptor = os.open(tmp_path / "file", os.O_RDONLY)
     Cached(str(descriptor))
@@ -191,7 +193,7 @@ def test_the_child_closes_the_descriptor(tmp_path):
 
 
 def test_errors_in_our_own_files_name_the_same_line(result_of):
-    """Messages are equal from text and bytecode."""
+    """Error messages in the modules are the same whether loaded from source or bytecode."""
     script = b"return tostring(select(2, pcall(json.decode, '[1,')))"
 
     assert result_of(script).results == result_of(script).results

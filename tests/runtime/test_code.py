@@ -1,4 +1,4 @@
-"""Text that a script loads: load, loadstring, require and package."""
+"""Code that a script loads with load, loadstring, require and package."""
 
 import pytest
 
@@ -30,14 +30,14 @@ from kosmolua.runtime.run import Script, run
     ],
 )  # fmt: skip
 def test_load_compiles_text_as_stock_lua_does(lua, source, results):
-    """Chunks as text or from a reader, with name, mode and environment."""
+    """load accepts text or a reader function, with name, mode and environment."""
     found = lua(source)
 
     assert results == [each.removeprefix("flow.lua:1: ") if isinstance(each, str) else each for each in found.results]
 
 
 def test_an_error_in_a_loaded_chunk_names_its_line(lua):
-    """With the chunk's own name, like a file."""
+    """The error in a loaded chunk has the chunk's own name, as for a file."""
     error = lua("local f = load('local a = 1\\nerror(\"oops\")', '@part.lua')\nf()").error
 
     assert ("oops", "part.lua:2") == (error.message, error.where)
@@ -49,7 +49,7 @@ def test_an_error_in_a_loaded_chunk_names_its_line(lua):
     ["string", "table", "math", "os", "io", "coroutine", "bit", "package", "json", "regex", "docs", "replicate", "_G"],
 )
 def test_require_gives_the_libraries(lua, name):
-    """Those of stock Lua's package.loaded, and this product's tables."""
+    """require returns the libraries in stock Lua's package.loaded, and this product's tables."""
     assert [True] == lua(f"return rawequal(require('{name}'), _G['{name}'])").results
 
 
@@ -58,7 +58,7 @@ def test_require_gives_the_libraries(lua, name):
     [(b"count = (count or 0) + 1 return count", 1), (b"", True), (b"package.loaded[...] = 'own'", "own")],
 )
 def test_a_module_is_loaded_once(lua, host, module, value):
-    """Its value is in package.loaded; a chunk without a value gives true, or what it stored there."""
+    """The module's value is in package.loaded; for a chunk without a value, true or what it stored there."""
     host.answers["host.require"] = {"source": module, "file": "m.lua"}
 
     assert [value, value, value] == lua("return require('m'), require('m'), package.loaded.m").results
@@ -66,13 +66,13 @@ def test_a_module_is_loaded_once(lua, host, module, value):
 
 
 def test_package_preload(lua):
-    """package.preload has loader functions."""
+    """A loader function in package.preload provides the module."""
     assert ["made x"] == lua(
         "package.preload.x = function(name) return 'made ' .. name end return require('x')"
     ).results
 
 
-def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
+def test_a_syntax_error_in_a_module_names_the_module(lua, host):
     """The error has the module's file and line."""
     host.answers["host.require"] = {"source": b"local a = 1\nlocal b = = 2", "file": "lib/bad.lua"}
     error = lua("local ok = 1\nrequire('lib.bad')").error
@@ -82,12 +82,12 @@ def test_a_syntax_error_in_a_module_is_placed_there(lua, host):
 
 @pytest.mark.parametrize("name", ["ffi"])
 def test_missing_libraries_are_reported(lua, name):
-    """No file of that name is searched."""
+    """The error names the library, and no file with that name is looked for."""
     assert f"require: scripts have no library {name}" == lua(f"require('{name}')").error.message
 
 
 def test_the_path_is_sent_if_the_script_changed_it(lua, host):
-    """Templates as in stock Lua; the host searches there within its rules."""
+    """The path has templates as in stock Lua; the host searches the directories within its rules."""
     host.answers["host.require"] = UsageError("no")
     lua("pcall(require, 'x') package.path = 'lib/?.lua;' .. package.path require('y')")
 
@@ -97,7 +97,7 @@ def test_the_path_is_sent_if_the_script_changed_it(lua, host):
 
 @pytest.mark.parametrize(("code", "status"), [("", 0), ("0", 0), ("true", 0), ("3", 3), ("false", 1), ("255", 255)])
 def test_exit_ends_the_run(lua, host, code, status):
-    """At once, even inside pcall."""
+    """exit ends the run at once, even inside pcall."""
     for name in ("exit", "os.exit"):
         result = lua(f"print('a') pcall(function() {name}({code}) end) print('b')")
 
@@ -107,14 +107,14 @@ def test_exit_ends_the_run(lua, host, code, status):
 
 
 def test_exit_ends_a_run_from_a_task(lua):
-    """Other tasks are not waited for."""
+    """The run ends without waiting for other tasks."""
     result = lua("spawn(function() sleep(60) end) spawn(function() coroutine.wrap(exit)(4) end) sleep(60)")
 
     assert ("exited", 4) == (result.error.code, result.error.exit_status)
 
 
-def test_exit_wherever_the_limits_are_checked(host):
-    """In a shared process limits are checked every 1,000 instructions; each of these is once the first after exit."""
+def test_exit_at_any_instruction_count(host):
+    """In a shared process limits are checked every 1,000 instructions; exit works at each distance to such a check."""
     for padding in range(1000):
         script = Script(source=f"for i = 1, {padding} do end exit(4)".encode(), name="flow.lua")
         error = run(script, host, host, limits=Limits(cpu=5.0), isolation="none").error
@@ -123,12 +123,12 @@ def test_exit_wherever_the_limits_are_checked(host):
 
 @pytest.mark.parametrize("code", ["-1", "256", "1.5", "'x'", "{}"])
 def test_exit_takes_a_status(lua, code):
-    """From 0 to 255, or a boolean."""
+    """exit accepts a status from 0 to 255, or a boolean."""
     assert "exit: expected a status from 0 to 255, true or false, got" in lua(f"exit({code})").error.message
 
 
 def test_write_adds_nothing(lua, host):
-    """Neither newline nor tabs; io.write and the streams are the same."""
+    """write adds neither newline nor tabs, and io.write and the streams behave the same."""
     lua("write('a', 1, nil, true) io.write('b'):write('c') io.stdout:write('d\\n') io.stderr:write('e')")
 
     assert (b"a1niltruebcd\n", b"e") == (host.printed, host.logged)
@@ -144,7 +144,7 @@ def test_collectgarbage_only_reports(lua):
 
 @pytest.mark.parametrize("source", ["f()", "pcall(f) f()", "local co = coroutine.wrap(f) co()", "spawn(f) sleep(0)"])
 def test_a_stack_overflow_names_a_line(lua, source):
-    """With any remaining stack, and with a hint."""
+    """The error has a line and a hint, however much stack is left."""
     error = lua(f"function f(n)\n  return 1 + f(n)\nend\n{source}").error
 
     assert ("stack overflow", "flow.lua:2") == (error.message, error.where)
@@ -153,7 +153,7 @@ def test_a_stack_overflow_names_a_line(lua, source):
 
 @pytest.mark.parametrize("length", [10, 55, 59, 60, 61, 120])
 def test_errors_in_scripts_with_long_names_have_a_line(lua, length):
-    """Lua shortens names from 60 characters on."""
+    """An error has a line even though Lua shortens names with 60 or more characters."""
     name = "x" * (length - 4) + ".lua"
     raised = lua("\nlocal function f() error('oops') end f()", name=name).error
     syntax = lua("\nx x", name=name).error
@@ -175,5 +175,5 @@ def test_errors_in_scripts_with_long_names_have_a_line(lua, length):
     ],
 )  # fmt: skip
 def test_errors_name_no_file_of_the_host(lua, source, text):
-    """Positions are the script's, and every error has its text."""
+    """Positions refer to the script, and every error has a message."""
     assert [False, text] == lua(source).results[:2]

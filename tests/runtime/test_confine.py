@@ -1,4 +1,4 @@
-"""What native code in the child can do: a real process makes each attempt and fails."""
+"""A real process attempts what native code in the child might do, and each attempt fails."""
 
 import os
 import signal
@@ -60,7 +60,7 @@ ATTACKS = {
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("code", ATTACKS.values(), ids=ATTACKS)
 def test_an_unneeded_system_call_ends_the_process(host, code, mode):
-    """An unneeded system call ends the child, and is reported as a possible attack."""
+    """The system call ends the child, and is reported as a possible attack."""
     if layers["landlock"] is not True and mode == "strict":
         pytest.skip(f"strict needs Landlock; {layers['landlock']}")
     with pytest.raises(ScriptError, match="forbidden system call") as caught:
@@ -73,7 +73,7 @@ def test_an_unneeded_system_call_ends_the_process(host, code, mode):
     "name", ["tcp socket", "read a file", "list files", "fork", "kill the host", "executable memory"]
 )
 def test_the_attempts_succeed_without_confinement(host, name):
-    """A failing attempt without confinement would prove nothing."""
+    """The same attempts succeed without confinement; otherwise their failure would prove nothing."""
     with pytest.raises(ScriptError, match="it was not refused"):
         serve(child_for(ATTACKS[name], without=["seccomp", "landlock", "rlimits"]), host)
 
@@ -87,14 +87,14 @@ FILES_AND_PROCESSES = [
 @needs("landlock")
 @pytest.mark.parametrize("name", FILES_AND_PROCESSES)
 def test_landlock_alone_refuses_files_and_the_host(host, name):
-    """Without seccomp and descriptor limits, Landlock protects files and the host."""
+    """Without seccomp and descriptor limits, Landlock still protects files and the host."""
     with pytest.raises(ScriptError, match="PermissionError"):
         serve(child_for(ATTACKS[name], without=["seccomp", "rlimits"]), host)
 
 
 @needs("landlock")
 def test_landlock_alone_refuses_tcp(host):
-    """Without seccomp, connections are refused before a packet is sent (kernels since 6.7)."""
+    """Without seccomp, Landlock refuses a connection before a packet is sent (kernels since 6.7)."""
     if confine.Kernel(confine._host_call)("landlock_create_ruleset", 0, 0, confine.LANDLOCK_VERSION) < 4:
         pytest.skip("this kernel's Landlock knows no TCP")
     with pytest.raises(ScriptError, match="PermissionError"):
@@ -103,7 +103,7 @@ def test_landlock_alone_refuses_tcp(host):
 
 @pytest.mark.parametrize("name", ["tcp socket", "read a file", "pipe", "duplicate a descriptor"])
 def test_limits_alone_leave_no_descriptor(host, name):
-    """On a kernel without layers the child still gets no descriptor besides its three pipes."""
+    """On a kernel without the layers, the child still gets no descriptor except its three pipes."""
     with pytest.raises(ScriptError, match="OSError"):
         serve(child_for(ATTACKS[name], without=["seccomp", "landlock"]), host)
 
@@ -122,8 +122,8 @@ OLD_GETPID = "b814000000cd80c3"  # mov eax, 20; int 0x80; ret: a system call by 
 
 @needs("seccomp")
 @on_x86_64
-def test_standard_lets_the_compiler_work_and_no_more(host):
-    """Written memory may become executable for the JIT, but not while it is writable."""
+def test_standard_allows_only_the_compiler_executable_memory(host):
+    """The JIT may make written memory executable, but not while the memory is writable."""
     with pytest.raises(ScriptError, match="answered 42"):
         serve(child_for(CALL_CODE.format(code=RETURN_42, protection=5)), host)
     with pytest.raises(ScriptError, match="forbidden system call"):
@@ -140,8 +140,8 @@ def test_strict_has_no_executable_memory(host):
 
 @needs("seccomp")
 @on_x86_64
-def test_other_tables_of_system_calls_are_closed(host):
-    """System calls of 32-bit programs and of x32 do not bypass the filter."""
+def test_other_system_call_tables_are_blocked(host):
+    """System calls for 32-bit programs and for x32 do not bypass the filter."""
     with pytest.raises(ScriptError, match="forbidden system call"):
         serve(child_for(CALL_CODE.format(code=OLD_GETPID, protection=5)), host)
     with pytest.raises(ScriptError, match="forbidden system call"):
@@ -149,7 +149,7 @@ def test_other_tables_of_system_calls_are_closed(host):
 
 
 def test_the_layers_are_reported(host):
-    """A run reports the applied layers, and names the missing ones."""
+    """A run reports the layers that were applied, and names missing layers."""
     result = run(Script(source=b"return 1", name="x"), host, host)
 
     expected = [name for name in confine.LAYERS if layers[name] is True]
@@ -160,7 +160,7 @@ def test_the_layers_are_reported(host):
     }
 
 
-def test_inline_claims_no_layer(host):
+def test_inline_reports_no_layer(host):
     """A run in this process reports no confinement."""
     result = run(Script(source=b"return 1", name="x"), host, host, isolation="none")
 
@@ -169,7 +169,7 @@ def test_inline_claims_no_layer(host):
 
 @pytest.mark.parametrize("layer", ["landlock", "seccomp"])
 def test_strict_refuses_to_run_without_a_layer(host, layer):
-    """If the kernel lacks a layer of strict, nothing runs, with the reason."""
+    """If the kernel lacks a layer of strict, nothing runs, and the error gives the reason."""
     child = child_for("send(b'\\xc1')", "strict", without=[layer])
     with pytest.raises(ConfigurationError, match=layer) as caught:
         serve(child, host)
@@ -180,7 +180,7 @@ def test_strict_refuses_to_run_without_a_layer(host, layer):
 
 @needs("landlock", "seccomp")
 def test_strict_names_the_line_of_a_timeout(host):
-    """Interpreted code checks the clock, so the limit names its line."""
+    """Interpreted code checks the clock, so the error of a time limit names a line."""
     source = b"local x = 0\nwhile true do x = x + 1 end"
     result = run(Script(source=source, name="x.lua"), host, host, limits=Limits(cpu=0.2), isolation="strict")
 
@@ -190,7 +190,7 @@ def test_strict_names_the_line_of_a_timeout(host):
 
 @needs("landlock", "seccomp")
 def test_strict_runs_scripts(host):
-    """Calls, output, errors and memory limits are the same without a compiler."""
+    """Calls, output, errors and memory limits work the same without a compiler."""
     script = Script(source=b"print(1) return integrations.replicate.echo{}", name="x", functions=[("echo",)])
     result = run(script, host, host, isolation="strict")
     greedy = Script(source=b"local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end", name="x")
@@ -203,7 +203,7 @@ def test_strict_runs_scripts(host):
 
 @by_superuser
 def test_a_secret_of_the_host_is_not_in_the_child(host, monkeypatch):
-    """The child's whole memory and environment have no byte of the token."""
+    """Neither the child's memory nor its environment contains a byte of the token."""
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_MarkedTokenOfTheHost")
     seen = {}
 
@@ -221,7 +221,7 @@ def test_a_secret_of_the_host_is_not_in_the_child(host, monkeypatch):
 
 
 def test_the_host_hides_itself(host):
-    """Before a script starts, the host's memory is closed to other processes of the user."""
+    """Before a script starts, the host's memory becomes unreadable for other processes of the user."""
     code = (
         "import ctypes; from kosmolua.runtime.run import Script, run;"
         "run(Script(source=b'', name='x'), None, None); print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))"
@@ -258,8 +258,8 @@ def test_a_hidden_host_cannot_be_read():
     assert "0 1\n" == told
 
 
-def test_available_applies_nothing():
-    """The query does not change the process."""
+def test_the_query_for_layers_applies_nothing():
+    """The query for available layers does not change the process."""
     before = Path("/proc/self/status").read_text()
     found = confine.available()
     after = Path("/proc/self/status").read_text()
@@ -286,7 +286,7 @@ run(Script(source=sys.argv[1].encode(), name="x"), None, Output(), limits=child.
 @pytest.mark.parametrize("source", ["print(1) while true do end", "print(1) sleep(1000)"], ids=["computes", "waits"])
 @pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
 def test_a_killed_host_leaves_no_child(source, stopped):
-    """SIGKILL to the host also ends the child, whatever they were doing."""
+    """SIGKILL to the host also ends the child, whatever the two are doing."""
     if layers["process"] is not True:
         pytest.skip(layers["process"])
     host = subprocess.Popen([sys.executable, "-c", HOST, source], stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A hostile child: the host never crashes, hangs, or does something that no script could request."""
+"""A hostile child cannot make the host crash, hang, or do anything that no script could request."""
 
 import os
 import random
@@ -32,19 +32,19 @@ spoken = st.lists(plain, max_size=6).flatmap(lambda fields: tags.map(lambda tag:
 
 @given(st.binary(max_size=200))
 def test_random_bytes(data):
-    """Invalid bytes are refused with a `KosmoError`, or happen to be valid."""
+    """Random bytes are refused with a `KosmoError`, unless they happen to be valid."""
     assert fuzz_frames.take(data)
 
 
 @given(spoken.map(fuzz_frames.encode))
 def test_values_of_the_wrong_kind(data):
-    """Well-formed frames with any values are carried out with valid types, or refused."""
+    """Well-formed frames with any values are carried out with valid types, or are refused."""
     assert fuzz_frames.take(data)
 
 
 @given(st.integers())
 def test_damaged_frames(seed):
-    """Valid frames with a few bytes changed do no harm."""
+    """A valid frame with a few changed bytes does no harm."""
     assert fuzz_frames.take(fuzz_frames.frame(random.Random(seed)))
 
 
@@ -65,7 +65,9 @@ def test_damaged_frames(seed):
     ids=repr,
 )
 def test_a_malformed_call_is_refused(host, call):
-    """Function and account are text and the number of fields is fixed; nothing else reaches the handler."""
+    """A call has a function and an account as text and a fixed number of fields; otherwise it does not reach the
+    handler.
+    """
     with pytest.raises(ScriptError, match="an invalid frame"):
         Port(host, host).submit(msgspec.msgpack.encode(call))
 
@@ -82,18 +84,18 @@ DONE = b"\x95\xa4done\xc3%s\xcb\x41\x2e\x84\x80\0\0\0\0\xa1L"
     ids=["map", "number", "number as name", "extension", "map as name", "no text", "deep"],
 )
 def test_results_that_are_not_plain_data(value):
-    """Values without a JSON form are not results."""
+    """A value without a JSON form is refused as a result."""
     assert "refused: script_crashed" == fuzz_frames.take(DONE % value)
 
 
 @pytest.mark.parametrize("memory", [float("nan"), float("inf"), -1.0], ids=str)
 def test_invalid_figures_are_replaced(host, memory):
-    """Figures for people are valid numbers."""
+    """Figures that are shown to people are always valid numbers."""
     with pytest.raises(ScriptError, match=r"\$\[3\]"):
         Port(host, host).submit(msgspec.msgpack.encode(["done", True, [], memory, "LuaJIT"]))
 
 
-def test_endless_texts_are_cut(host):
+def test_endless_texts_are_truncated(host):
     """A hostile error does not fill the terminal."""
     port = Port(host, host)
     report = {"message": "m" * 10_000_000, "hint": "h" * 10_000_000, "traceback": "t" * 10_000_000}
@@ -106,7 +108,7 @@ def test_endless_texts_are_cut(host):
 # Whole children --------------------------------------------------------------------------------------------------
 
 
-def test_real_children_that_speak_nonsense(host):
+def test_real_children_that_send_damaged_frames(host):
     """A confined process that sends damaged frames ends its run with an error, in time."""
     limits = Limits(cpu=1.0, silence=0.3, output=10_000)
     for seed in range(15):
@@ -114,7 +116,7 @@ def test_real_children_that_speak_nonsense(host):
         frames = [fuzz_frames.mutated(fuzz_frames.encode(dice.choice(fuzz_frames.GOOD)), dice) for _ in range(20)]
         child = child_for(f"for frame in {frames!r}: send(frame)\nos._exit(0)", limits=limits)
         began = time.monotonic()
-        with suppress(KosmoError):  # some damaged frames are valid ends
+        with suppress(KosmoError):  # some damaged frames are valid end frames
             serve(child, host)
 
         assert time.monotonic() - began < scaled(2)
@@ -132,21 +134,21 @@ def test_real_children_that_speak_nonsense(host):
     ],
     ids=["huge", "too large", "cut off", "empty", "nothing", "binary last words"],
 )
-def test_frames_cut_and_stretched(host, code, words):
-    """A wrong length gives an error, and costs no memory."""
+def test_frames_with_a_wrong_length(host, code, words):
+    """A wrong length gives an error and uses no memory."""
     with pytest.raises(KosmoError, match=words):
         serve(child_for(code), host)
 
 
 def test_unread_answers_are_limited(host):
-    """Unread answers are limited, as are spawned sleeps."""
+    """The number of unread answers is limited, and so is that of spawned sleeps."""
     ask = "while True: send(bytes.fromhex('93a474696d6501c3'))"
     with pytest.raises(LimitError, match="unread answers"):
         serve(child_for(ask, limits=Limits(cpu=None)), host)
 
 
-def test_values_by_the_million(host):
-    """One byte may become an object of eighty: too many values are refused before one is decoded."""
+def test_millions_of_values_are_refused(host):
+    """One byte may become an object of eighty bytes, so too many values are refused before one is decoded."""
     many = b"\xdd\x01\x00\x00\x00" + b"\x80" * (1 << 24)
     call = b"\x96\xa4call\x01\xc3\xa0\xa4echo"
     answer = msgspec.msgpack.decode(Port(host, host).submit(call + b"\x81\xa1x" + many))
@@ -158,8 +160,8 @@ def test_values_by_the_million(host):
 
 
 @given(plain, st.integers(0, 30))
-def test_values_are_counted(value, most):
-    """Names count as values; one below the number is too few."""
+def test_the_number_of_values_is_limited(value, most):
+    """Names count as values, and data with more values than the limit is recognized."""
     data, count = msgspec.msgpack.encode(value), counted(value)
 
     assert (len(data) > most and count > most) == marshal.holds_more(data, most)
@@ -174,8 +176,8 @@ def counted(value):
 
 
 @pytest.mark.parametrize("place", [3, 4], ids=["account", "function"])
-def test_names_have_a_length(host, place):
-    """Long names are refused, since searching similar names would take long."""
+def test_the_length_of_names_is_limited(host, place):
+    """Long names are refused, because searching for similar names would take long."""
     call = ["call", 1, True, "", "echo", {}]
     call[place] = "x" * 201
     with pytest.raises(ScriptError, match="an invalid frame"):
@@ -183,14 +185,14 @@ def test_names_have_a_length(host, place):
 
 
 def test_empty_prints_are_counted(host):
-    """Empty prints are counted too."""
+    """An empty print counts towards the output limit."""
     port = Port(host, host)
     port.lines = port_.MAX_LINES
     with pytest.raises(LimitError, match="printed 1000000 times"):
         port.submit(msgspec.msgpack.encode(["print", 1, b""]))
 
 
-def test_results_are_output(host):
+def test_results_count_as_output(host):
     """Returned values count like printed ones."""
     script = Script(source=b"print(('x'):rep(600)) return ('x'):rep(600)", name="x")
     result = run(script, host, host, limits=Limits(output=1_000))
@@ -199,7 +201,7 @@ def test_results_are_output(host):
 
 
 def test_a_flood_of_output(host):
-    """A child that prints endlessly is stopped at the limit, and its output is cut there."""
+    """A child that prints endlessly is stopped at the limit, and its output is truncated there."""
     code = "frame = bytes.fromhex('93a57072696e7401c4ff') + b'x' * 255\nwhile True: send(frame)"
     with pytest.raises(LimitError) as caught:
         serve(child_for(code, limits=Limits(output=5_000)), host)
@@ -209,8 +211,8 @@ def test_a_flood_of_output(host):
 
 
 @needs("seccomp")
-def test_a_second_greeting_changes_nothing(host):
-    """The layers are reported once, before a script; later it is an invalid frame."""
+def test_a_second_greeting_is_invalid(host):
+    """The layers are reported once, before a script; a later report is an invalid frame."""
     child = child_for("send(b'ready process rlimits')")
     with pytest.raises(ScriptError, match="an invalid frame"):
         serve(child, host)
@@ -220,14 +222,14 @@ def test_a_second_greeting_changes_nothing(host):
 
 @pytest.mark.parametrize("greeting", [b"", b"ready2 seccomp", b"\x93\xa5print\x01\xc4\x00", b"\xff\xff"])
 def test_a_child_without_a_greeting_is_an_error(host, greeting):
-    """The first frame of a child reports the layers; any other means that it did not start correctly."""
+    """The first frame of a child reports the layers; any other frame means that it did not start correctly."""
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r}); os.read(0, 100)"
     with pytest.raises(ScriptError, match="did not start correctly"):
         serve(Child(Limits(), boot=boot), host)
 
 
 def test_unknown_layers_are_ignored(host):
-    """Only known names of a greeting are used."""
+    """Only known layers in a greeting are used."""
     greeting = b"ready seccomp seccomp2 \xff\x1b[2J landlockseccomp"
     boot = f"import os; os.write(1, {len(greeting).to_bytes(4) + greeting!r})"
     child = Child(Limits(), boot=boot)
@@ -238,7 +240,7 @@ def test_unknown_layers_are_ignored(host):
 
 
 def test_a_host_continues_after_hostile_children(host):
-    """Later runs work: no descriptor, process or state of the others is left."""
+    """Later runs work, and no descriptor, process or state of earlier runs is left."""
     before = set(os.listdir("/proc/self/fd"))
     for code in ("send(b'\\xc1')", "os.write(1, b'\\xff' * 8)", "os.kill(host, 0)"):
         with pytest.raises(KosmoError):

@@ -1,4 +1,4 @@
-"""A state that takes one input after another: what persists, what an interrupt ends, and what is lost."""
+"""A state accepts one input after another: what persists, what an interrupt ends, and what is lost."""
 
 import os
 import signal
@@ -20,7 +20,7 @@ FUNCTIONS = [("echo",), ("fail",), ("slow",), ("spend",)]
 
 @pytest.fixture
 def release():
-    """Lets the calls of `slow` continue."""
+    """Let the calls of `slow` continue."""
     event = threading.Event()
     yield event
     event.set()
@@ -44,7 +44,7 @@ def state(host, release):
 
 @pytest.fixture
 def interrupted(state):
-    """Evaluates an input that is interrupted once it runs."""
+    """Evaluate an input, and interrupt it once it is running."""
 
     def evaluate(source, after=0.2):
         interrupts = []
@@ -66,7 +66,7 @@ def interrupted(state):
 
 
 def values(state, *sources):
-    """The values of the last input."""
+    """The values returned by the last input."""
     for source in sources:
         found = state.evaluate(source)
         assert found.error is None, found.error
@@ -110,13 +110,13 @@ def values(state, *sources):
          [149]),
     ],
 )  # fmt: skip
-def test_what_persists_between_inputs(state, sources, expected):
-    """Inputs are like one long chunk: top-level locals persist, shared with their closures."""
+def test_locals_and_globals_persist_between_inputs(state, sources, expected):
+    """Inputs work like one long chunk: top-level locals persist, and closures share them."""
     assert expected == values(state, *sources)
 
 
-def test_more_locals_than_a_function_takes(state):
-    """Lua's limit of 200 locals applies to one input, not to all."""
+def test_more_than_200_locals(state):
+    """Lua's limit of 200 locals applies to each input, not to all inputs together."""
     for number in range(300):
         values(state, f"local v{number} = {number}")
 
@@ -124,7 +124,7 @@ def test_more_locals_than_a_function_takes(state):
 
 
 def test_an_error_keeps_the_state(state):
-    """It names the line of its input; assigned globals stay, its own locals do not."""
+    """The error names the line in its input; assigned globals persist, but the input's own locals do not."""
     values(state, "local kept = 1")
     found = state.evaluate("a = 1\nlocal lost = 2\nerror('wrong')")
 
@@ -137,7 +137,7 @@ def test_an_error_keeps_the_state(state):
     [("x.y", "in[1]:1"), ("x.y -- a comment", "in[1]:2"), ("1 +\nx.y", "in[1]:2")],
 )
 def test_a_failing_expression_names_its_line(state, source, where):
-    """The code around an expression does not move its error, unless a comment ends it."""
+    """The code added around an expression does not move the line of its error, unless a comment ends the expression."""
     found = state.evaluate(source)
 
     assert ("attempt to index global 'x' (a nil value)", where) == (found.error.message, found.error.where)
@@ -153,14 +153,14 @@ def test_a_failing_expression_names_its_line(state, source, where):
     ],
 )
 def test_a_syntax_error(state, source, message, where):
-    """The message is the parser's for the input as typed."""
+    """The message is that of the parser for the text as typed."""
     found = state.evaluate(source)
 
     assert ("syntax_error", message, where) == (found.error.code, found.error.message, found.error.where)
 
 
 def test_calls_and_output(state, host):
-    """An input calls its host and prints like a script, and API errors keep their code."""
+    """An input calls its host and prints like a script, and API errors have their codes."""
     assert [["table", False, 1, [b"ok", True]]] == values(state, "print('said') return integrations.replicate.echo{}")
     assert b"said\n" == host.printed
     assert "not_found" == state.evaluate("integrations.replicate.fail{}").error.code
@@ -182,7 +182,7 @@ def test_calls_and_output(state, host):
     ],
 )
 def test_an_interrupt_keeps_the_state(state, interrupted, source):
-    """Whether Lua computes, sleeps or waits for its host, the prompt is back at once with its state."""
+    """Whether Lua computes, sleeps or waits for its host, the prompt returns at once with its state."""
     values(state, "local kept = 'here'")
 
     found, took = interrupted(source)
@@ -193,7 +193,7 @@ def test_an_interrupt_keeps_the_state(state, interrupted, source):
 
 
 def test_an_interrupted_call_completes(state, interrupted, host, release):
-    """A sent request may cost money and completes; its late answer is for no later input."""
+    """A request that was sent may cost money, so it is completed; its late answer reaches no later input."""
     found, _ = interrupted("integrations.replicate.slow{}")
     assert "interrupted" == found.error.code
     threading.Timer(0.1, release.set).start()
@@ -202,15 +202,15 @@ def test_an_interrupted_call_completes(state, interrupted, host, release):
     assert ["slow", "echo"] == [name for name, _, _ in host.calls]
 
 
-def test_an_interrupt_begins_no_call(state, interrupted, host):
+def test_an_interrupted_input_starts_no_call(state, interrupted, host):
     """Calls after the interrupt are refused."""
     interrupted("pcall(sleep, 1000) pcall(integrations.replicate.echo, {})")
 
     assert [] == host.calls
 
 
-def test_an_interrupt_inside_of_c(state, interrupted):
-    """A process that does not react is ended after a grace period, and the lost state is reported."""
+def test_an_interrupt_inside_c_code(state, interrupted):
+    """A process that does not react is ended after a grace period, and the loss of its state is reported."""
     values(state, "local kept = 1")
     stopping = threading.Timer(0.1, lambda: os.kill(state._child.pid, signal.SIGSTOP))
     stopping.start()
@@ -224,7 +224,7 @@ def test_an_interrupt_inside_of_c(state, interrupted):
 
 
 def test_an_interrupt_between_inputs_is_ignored(state):
-    """It applies to the running input, not to the next one."""
+    """Such an interrupt does not affect the next input."""
     values(state, "x = 1")
     state.interrupt()
     wait_until(lambda: not any(isinstance(thread, threading.Timer) for thread in threading.enumerate()))
@@ -233,14 +233,14 @@ def test_an_interrupt_between_inputs_is_ignored(state):
 
 
 def test_a_budget_ends_only_the_input(state):
-    """A budget limit is an ordinary error here: the state stays, and the budget can be raised."""
+    """A budget limit is an ordinary error here: the state is kept, and the budget can be raised."""
     values(state, "x = 1")
 
     assert "limit_reached" == state.evaluate("integrations.replicate.spend{}").error.code
     assert [1] == values(state, "x")
 
 
-def test_memory_that_runs_out(state):
+def test_an_input_that_runs_out_of_memory(state):
     """The input fails with the limit's message, and its memory is freed."""
     found = state.evaluate("local t = {} while true do t[#t + 1] = ('x'):rep(1e6) .. #t end")
 
@@ -249,7 +249,7 @@ def test_memory_that_runs_out(state):
 
 
 def test_a_child_that_dies(state):
-    """The next input reports it, and the one after has a new state."""
+    """The next input reports the death, and the input after that has a new state."""
     values(state, "x = 1")
     os.kill(state._child.pid, signal.SIGKILL)
 
@@ -259,7 +259,7 @@ def test_a_child_that_dies(state):
 
 
 def test_queries_after_the_child_died_return_nothing(state):
-    """Completion returns nothing; the next input reports it."""
+    """Completion returns nothing, and the next input reports the death."""
     values(state, "x = 1")
     os.kill(state._child.pid, signal.SIGKILL)
     assert gone(state._child.pid)
@@ -269,8 +269,8 @@ def test_queries_after_the_child_died_return_nothing(state):
     assert [None] == values(state, "x")
 
 
-def test_reset(state):
-    """The new state continues counting."""
+def test_a_reset_continues_the_count(state):
+    """The new state continues the count of inputs."""
     values(state, "x = 1")
     state.reset()
 
@@ -278,8 +278,8 @@ def test_reset(state):
     assert 2 == state.number
 
 
-def test_names(state):
-    """Names in scope and fields of a value with their types, by raw access only."""
+def test_names_for_completion(state):
+    """The names in scope and the fields of a value are listed with their types, by raw access only."""
     values(state, "local mine = { a = 1, ['not a name'] = 2, [3] = 3, deep = { f = print } }")
     values(state, "trap = setmetatable({}, { __index = function() error('called') end })")
 
@@ -296,8 +296,8 @@ def test_names(state):
     assert ("rep", "function") in state.names("text")
 
 
-def test_what_the_parser_says(state):
-    """For an expression and for a chunk; None is valid."""
+def test_the_message_of_the_parser(state):
+    """The parser reports on an expression or on a chunk; None means valid."""
     expression, chunk = state.check("x = {")
 
     assert "'<eof>' expected near '='" in expression
@@ -306,13 +306,13 @@ def test_what_the_parser_says(state):
 
 
 def test_a_script_cannot_reach_the_function_that_passes_locals(state):
-    """The source cannot contain the name that passes locals."""
+    """The source cannot contain the name of the function that passes locals."""
     assert [b"nil"] == values(state, "local a = 1 return type(_keep)")
     assert [b"nil"] == values(state, "local a = 1 return type(_keep_)")
 
 
 def test_a_preview_is_small_and_in_order(state):
-    """Of any value only the beginning crosses: sorted names, full counts and lengths."""
+    """Of any value only the beginning is transferred: sorted names, with full counts and lengths."""
     values(state, "big = {} for i = 1, 50000 do big[i] = i; big[('k%06d'):format(50000 - i)] = i end")
     ((kind, is_list, count, items),) = values(state, "big")
     assert ("table", False, 100000, 200) == (kind, is_list, count, len(items))
@@ -326,8 +326,8 @@ def test_a_preview_is_small_and_in_order(state):
     assert ("text", 1_000_000, True) == (kind, length, len(text) < 100_000)
 
 
-def test_a_preview_of_values_that_are_not_data(state):
-    """Functions with their place, cycles, null, infinity, and a value's own text."""
+def test_a_preview_of_values_that_are_not_plain_data(state):
+    """The preview shows functions with their place, cycles, null, infinity, and a value's own text."""
     values(state, "function f() end loop = {} loop.self = loop")
     shown = values(
         state,
@@ -347,8 +347,8 @@ def test_a_preview_of_values_that_are_not_data(state):
     ] == shown
 
 
-def test_the_interactive_child_is_confined_as_any(state):
-    """It has the same layers as the child of a script."""
+def test_the_interactive_child_is_confined_like_any_other(state):
+    """The interactive child has the same layers as the child of a script."""
     values(state, "1")
     child = Child(Limits())
     run(Script(source=b"return 1", name="x"), None, None, child=child)

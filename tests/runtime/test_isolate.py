@@ -1,4 +1,4 @@
-"""The child: its content, its end, and the cleanup."""
+"""The child's content, its end, and the cleanup."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ def open_descriptors():
 
 
 def test_the_child_holds_no_client_no_keyring_no_gate():
-    """A new interpreter proves what the worker imports."""
+    """A new interpreter shows that the worker imports none of these."""
     code = "import sys, kosmolua.runtime.worker, lupa.luajit21; print('\\n'.join(sys.modules))"
     loaded = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
@@ -50,7 +50,7 @@ def test_the_child_holds_no_client_no_keyring_no_gate():
 
 @by_superuser
 def test_the_child_sees_no_environment_and_no_files_of_the_host(host, monkeypatch):
-    """The child has no variable and no descriptor of the host except the three pipes."""
+    """The child has no environment variable and no descriptor from the host, except its three pipes."""
     monkeypatch.setenv("REPLICATE_API_KEY", "r8_marked")
     seen = {}
 
@@ -89,7 +89,7 @@ def test_nothing_is_left_over(host):
 
 
 def test_a_crash_is_reported_as_one(host):
-    """A child killed by a signal is a script that crashed the interpreter, not an internal error."""
+    """If a signal kills the child, the error says that the script crashed the interpreter, not that there is a bug."""
     child = Child(Limits())
 
     def handler(*_):
@@ -103,7 +103,7 @@ def test_a_crash_is_reported_as_one(host):
 
 
 def test_a_child_killed_from_outside_is_reported(host):
-    """A SIGKILL from outside is named with its likely cause."""
+    """The error for a SIGKILL from outside names its likely cause."""
     child = Child(Limits())
 
     def handler(*_):
@@ -126,7 +126,7 @@ def test_a_child_killed_from_outside_is_reported(host):
     ],
     ids=["empty", "invalid", "short", "stream", "tag", "type"],
 )
-def test_garbage_ends_the_run(host, frame):
+def test_an_invalid_frame_ends_the_run(host, frame):
     """An invalid frame is refused before it is processed."""
     with pytest.raises(ScriptError, match="an invalid frame") as caught:
         Port(host, host).submit(frame)
@@ -136,7 +136,7 @@ def test_garbage_ends_the_run(host, frame):
 
 
 def test_a_frame_after_the_end_is_refused(host):
-    """After the end of a run its state can do nothing."""
+    """After its end a run cannot cause anything."""
     port = Port(host, host)
     port.stop()
 
@@ -146,8 +146,8 @@ def test_a_frame_after_the_end_is_refused(host):
     assert b"" == host.printed
 
 
-def test_the_plain_lua_engine_speaks_over_pipes_too(host):
-    """Without LuaJIT the worker serves the same frames through Python."""
+def test_the_plain_lua_engine_also_uses_pipes(host):
+    """Without LuaJIT the worker processes the same frames in Python."""
     code = (
         "from kosmolua.runtime import worker, state; import sys;"
         "s = state.State(memory_limit=64 << 20, engine='lua54'); assert not s.has_ffi; worker.serve(s, 0, 1)"

@@ -1,4 +1,4 @@
-"""Plain data crosses to Lua and back unchanged, or is refused with its path."""
+"""Plain data is transferred to Lua and back unchanged, or is refused with its path."""
 
 import math
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kosmolua.runtime.run import Script, run
 
 FUNCTIONS = [("give",), ("take",)]
-EXACT = 2**53  # beyond it a Lua number would not hold every integer
+EXACT = 2**53  # beyond this, a Lua number does not represent every integer
 
 text = st.text(max_size=20)
 keys = st.text(st.characters(codec="utf-8"), max_size=8)
@@ -23,7 +23,7 @@ data = st.recursive(
 
 
 class Host:
-    """Passes a value to the script and keeps its result."""
+    """A host that passes a value to the script and keeps the script's result."""
 
     def __init__(self, value):
         self.value = value
@@ -46,7 +46,7 @@ def through_lua(value, source, isolation="none"):
 
 
 def as_lua_has_it(value):
-    """Differences by design: an absent field for null, digits for large integers, 1 for 1.0."""
+    """The value with the intended differences: an absent field for null, digits for large integers, 1 for 1.0."""
     match value:
         case bool() | None | str():
             return value
@@ -62,7 +62,7 @@ def as_lua_has_it(value):
 @settings(max_examples=200, deadline=None)
 @given(data)
 def test_values_return_unchanged(value):
-    """As an argument of a call and as the script's result."""
+    """Values are unchanged as an argument of a call and as the script's result."""
     host, result = through_lua(value, "local v = integrations.replicate.give{}.value"
                                       " integrations.replicate.take{ value = v } return v")  # fmt: skip
     expected = as_lua_has_it(value)
@@ -72,8 +72,8 @@ def test_values_return_unchanged(value):
     assert ({} if expected is None else {"value": expected}) == host.taken
 
 
-def test_the_same_in_a_child():
-    """Through pipes as in this process."""
+def test_values_return_unchanged_from_a_child():
+    """Values are also unchanged if they are transferred through pipes."""
     value = {"a": [1, 2.5, None, "x\0é", {"b": []}, {}, 2**60, -(2**63), 2**64, True], "": {"c": 1e308}}
     host, result = through_lua(
         value,
@@ -105,8 +105,8 @@ SOURCE = """
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.from_regex(r"[a-z]{1,6}", fullmatch=True) | st.just(1), max_size=6), st.sampled_from(sorted(BAD)))
-def test_values_that_are_not_data_are_refused_with_their_path(path, bad):
-    """Before anything is sent, with its path."""
+def test_values_that_are_not_plain_data_are_refused_with_their_path(path, bad):
+    """The error has the path of the value, and nothing is sent."""
     host, result = through_lua(path, SOURCE % (bad, "integrations.replicate.take{ value = value }"))
     assert host.taken is None
     assert "invalid_arguments" == result.error.code
@@ -121,7 +121,7 @@ def test_values_that_are_not_data_are_refused_with_their_path(path, bad):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_numbers_without_a_json_form(value):
-    """An API cannot send one; from a host the script gets the value."""
+    """An API cannot send such a number; if a host sends it, the script gets it."""
     _, result = through_lua(value, "local v = integrations.replicate.give{}.value return tostring(v)")
 
     assert result.results[0].lstrip("-") in {"nan", "inf"}

@@ -1,4 +1,4 @@
-"""The CPU time that the host spends on a run is measured by thread, and counts against its limit."""
+"""The CPU time that the host spends on a run is measured per thread, and counts towards the run's limit."""
 
 import threading
 import time
@@ -10,7 +10,7 @@ from kosmolua.runtime.limits import Limits
 from kosmolua.runtime.meter import Meter
 from kosmolua.runtime.run import Script, run
 
-GRACE = 0.6  # seconds beyond a limit after which a run is over for certain
+GRACE = 0.6  # seconds after a limit, at which a run has certainly ended
 
 
 def spin(seconds):
@@ -20,7 +20,7 @@ def spin(seconds):
 
 
 def test_threads_are_counted_while_they_work():
-    """From another thread, and only while they work."""
+    """Only time in which a thread works for the run counts, also if another thread reads the total."""
     meter, go, done = Meter(), threading.Event(), threading.Event()
 
     def work():
@@ -43,7 +43,7 @@ def test_threads_are_counted_while_they_work():
 
 
 def test_shared_work_is_not_counted():
-    """Also nested, and without work for the run."""
+    """Exempt work does not count, also in nested blocks; an exemption outside of work has no effect."""
     meter = Meter()
     with meter.exempt(), meter.working():
         with meter.exempt(), meter.exempt():
@@ -62,8 +62,8 @@ def test_shared_work_is_not_counted():
      "parallel({ 1, 2, 3, 4 }, function() while true do integrations.replicate.work {} end end)"],
     ids=["alone", "on threads"],
 )  # fmt: skip
-def test_the_hosts_work_counts_against_the_limit(host, isolation, source):
-    """A script that computes little is ended for the host's work."""
+def test_work_of_the_host_counts_towards_the_limit(host, isolation, source):
+    """A script that computes little is ended because of the host's work."""
     script = Script(source=source.encode(), name="x", functions=[("work",)])
     began = time.process_time()
     result = run(script, lambda *_: spin(0.01), host, limits=Limits(cpu=1.0), isolation=isolation)
@@ -73,8 +73,8 @@ def test_the_hosts_work_counts_against_the_limit(host, isolation, source):
     assert result.host_cpu > 0.5
 
 
-def test_a_run_that_waits_costs_nothing(host):
-    """Waiting time of a call is not counted."""
+def test_waiting_does_not_count(host):
+    """The time in which a call waits does not count."""
     script = Script(source=b"for _ = 1, 3 do integrations.replicate.work {} end", name="x", functions=[("work",)])
     result = run(script, lambda *_: let_pass(0.2), host, limits=Limits(cpu=0.5))
 

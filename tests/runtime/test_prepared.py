@@ -1,4 +1,4 @@
-"""Children forked from a prepared process: equal to others, faster to start, and ended as reliably."""
+"""Children forked from a prepared process behave like others, start faster, and end as reliably."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ from kosmolua.runtime.watchdog import Watchdog
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere there is no prepared process")
 
-# Python in the forked child, confined as one that runs a script: its first frame is a program.
+# Python in the forked child, confined like a script's child: its first frame is a program.
 BOOT = """
 import sys
 sys.path += sys.argv[2 : 2 + int(sys.argv[1])]
@@ -42,7 +42,7 @@ def run(*_):
     raise SystemExit('it was not refused')
 zygote.main(run)
 """
-# The real main program, whose child tells what it has imported instead of running a script.
+# The real main program, whose child reports its imports instead of running a script.
 TELLING = """
 import sys
 sys.path += sys.argv[2 : 2 + int(sys.argv[1])]
@@ -56,7 +56,7 @@ zygote.main(run)
 """
 
 
-# Answers each request with a process id and no descriptor, as when the host cannot receive one.
+# Answers each request with a process id but no descriptor, as if the host could not receive one.
 WITHOUT_DESCRIPTOR = """
 import socket
 host = socket.socket(fileno=3)
@@ -84,7 +84,7 @@ def script(source, name="x"):
 
 
 def killing(host, child):
-    """A host that sends its child a crash signal on request."""
+    """A host that, on request, sends its child a signal for a crash."""
 
     def handle(function, account, arguments):
         if b"crash" in arguments:
@@ -95,7 +95,7 @@ def killing(host, child):
 
 
 def attempt(prepared, host, code, mode="standard", limits=None):
-    """Run a program in a forked child to its end; raises how it died."""
+    """Run a program in a forked child to its end, and raise the error that says how it died."""
     limits = limits or Limits(cpu=5.0)
     child = Child(limits, mode, prepared=prepared)
     assert isinstance(child._process, Forked)
@@ -120,8 +120,8 @@ SCRIPTS = {
 }
 
 
-def test_each_memory_limit_has_a_state_of_its_own(prepared, host):
-    """Runs with many limits, some too low to start, follow each other; no run sees another's data."""
+def test_each_memory_limit_has_its_own_state(prepared, host):
+    """Runs with many limits, some too low to start, follow one another; no run sees another's data."""
     code = "local before = rawget(_G, 'left') rawset(_G, 'left', true) string.left = true return before"
 
     def told(memory):
@@ -138,8 +138,8 @@ def test_each_memory_limit_has_a_state_of_its_own(prepared, host):
 
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
-    """Results, errors, limits and layers are equal."""
+def test_a_forked_child_runs_like_a_spawned_one(prepared, host, name, mode):
+    """Results, errors, limits and layers are the same as in a spawned child."""
     if mode == "strict" and any(layers[layer] is not True for layer in ("landlock", "seccomp")):
         pytest.skip("strict needs Landlock and seccomp")
     limits = Limits(cpu=0.2, memory=16 << 20, output=10_000)
@@ -163,7 +163,7 @@ def test_a_forked_child_runs_as_a_spawned_one(prepared, host, name, mode):
 
 @pytest.mark.parametrize("mebibytes", [12, 16, 20, 24, 28, 32])
 def test_a_crash_without_memory_is_the_memory_limit(prepared, host, mebibytes):
-    """The engine may crash when memory runs out; the run's error is the limit."""
+    """The engine may crash when memory runs out; the run's error is then the limit."""
     size = (mebibytes << 20) - (2 << 20)
     source = f"kept = ('x'):rep({size}) integrations.replicate.echo{{ crash = true }}"
     limits = Limits(memory=mebibytes << 20)
@@ -174,7 +174,7 @@ def test_a_crash_without_memory_is_the_memory_limit(prepared, host, mebibytes):
 
 
 def test_children_are_forked(prepared, host):
-    """Each is a separate child of the prepared process."""
+    """Each run gets a separate child of the prepared process."""
     pids = []
     for _ in range(3):
         child = Child(Limits(), prepared=prepared)
@@ -195,8 +195,8 @@ def test_runs_share_no_data(prepared, host):
     assert [True, "xx", True] == result.results
 
 
-def test_many_at_once(prepared):
-    """From any thread, each gets the answers of its own run."""
+def test_many_concurrent_runs(prepared):
+    """Runs in many threads each get their own answers."""
 
     def one(number):
         class Host:
@@ -219,12 +219,12 @@ def test_many_at_once(prepared):
 
 
 def begun_since(before):
-    """The names of this package's threads that were started since then."""
+    """The names of this package's threads that were started since the given snapshot."""
     return [thread.name for thread in threading.enumerate() if thread not in before and "kosmolua" in thread.name]
 
 
 def test_nothing_is_left_over(host):
-    """After all kinds of children and the end of the process there is nothing more than before."""
+    """After all kinds of children and the end of the process, nothing more is left than before."""
     before, threads = set(os.listdir("/proc/self/fd")), set(threading.enumerate())
     with Prepared() as prepared:
         for source in ("return 1", "error('x')", "while true do end", "print(('x'):rep(9999))"):
@@ -252,8 +252,8 @@ def test_a_process_that_died_is_replaced(host):
         assert gone(first)
 
 
-def test_a_process_that_dies_takes_its_children_along(host):
-    """Active runs end with a reason, and the next run works."""
+def test_children_die_with_their_process(host):
+    """If the prepared process dies, its active runs end with a reason, and the next run works."""
     with Prepared() as prepared:
         child = Child(Limits(), prepared=prepared)
         killer = lambda *_: os.kill(prepared._process._pid, signal.SIGKILL)  # noqa: E731 - the handler of one call
@@ -266,14 +266,14 @@ def test_a_process_that_dies_takes_its_children_along(host):
 
 
 def test_a_process_that_never_starts(host):
-    """If it dies at once, children are started without it."""
+    """If the process dies at once, children are started without it."""
     with Prepared(boot="raise SystemExit(1)") as prepared:
         result = run(script("return 1"), host, host, child=prepared)
 
     assert [1] == result.results
 
 
-def test_no_descriptor_is_left_to_receive_the_child(host):
+def test_no_descriptor_is_available_to_receive_the_child(host):
     """A second child does not get the same pipes, which would mix the frames of two scripts."""
     with Prepared(boot=WITHOUT_DESCRIPTOR) as prepared:
         error = run(script("return 1"), host, host, child=prepared).error
@@ -282,7 +282,7 @@ def test_no_descriptor_is_left_to_receive_the_child(host):
 
 
 def test_closing_ends_active_runs(host):
-    """A closed process forks no more, but later runs still work."""
+    """Closing ends active runs and prevents further forks, but later runs still work."""
     prepared = Prepared()
     child = Child(Limits(), prepared=prepared)
     result = run(
@@ -297,8 +297,8 @@ def test_closing_ends_active_runs(host):
     assert prepared.fork((), ()) is None
 
 
-def test_the_end_comes_in_time(prepared, host):
-    """A forked child is killed within half a second of its limit, with its CPU counted."""
+def test_a_forked_child_is_killed_in_time(prepared, host):
+    """A forked child is killed within half a second of its limit, and its CPU time is counted."""
     began = time.monotonic()
     wall = run(script("while true do end"), host, host, limits=Limits(time=0.3), child=prepared)
     took = time.monotonic() - began
@@ -345,8 +345,8 @@ def test_a_killed_host_leaves_nothing(source, stopped):
 
 @by_superuser
 @pytest.mark.parametrize("mode", ["standard", "strict"])
-def test_no_secret_of_the_host_is_in_it(host, monkeypatch, mode):
-    """The memory of child and process has no byte of the token or the environment."""
+def test_no_secret_of_the_host_is_in_the_process(host, monkeypatch, mode):
+    """The memory of the process and of its child contains no byte of the token or the environment."""
     if mode == "strict" and any(layers[layer] is not True for layer in ("landlock", "seccomp")):
         pytest.skip("strict needs Landlock and seccomp")
     with Prepared() as prepared:
@@ -374,7 +374,7 @@ def test_no_secret_of_the_host_is_in_it(host, monkeypatch, mode):
 
 
 def test_modules_of_a_forked_child(host):
-    """No client, keyring or gate. `_socket`, which passes descriptors, is useless under seccomp."""
+    """A forked child has no client, keyring or gate. `_socket`, which passes descriptors, is useless under seccomp."""
     with Prepared(boot=TELLING) as prepared, pytest.raises(ScriptError, match="ended with status 0"):
         attempt(prepared, host, "")
     loaded = set(host.printed.decode().split())
@@ -412,7 +412,7 @@ ON_ITS_PARENT = {
 @pytest.mark.parametrize("mode", ["standard", "strict"])
 @pytest.mark.parametrize("code", [*ATTACKS.values(), *ON_ITS_PARENT.values()], ids=[*ATTACKS, *ON_ITS_PARENT])
 def test_an_unneeded_system_call_ends_the_child(breaking, host, code, mode):
-    """Native code in a forked child can do no more than in others, to its host or its parent."""
+    """Native code in a forked child has no more access to its host or parent process than in other children."""
     if layers["landlock"] is not True and mode == "strict":
         pytest.skip(f"strict needs Landlock; {layers['landlock']}")
     with pytest.raises(ScriptError, match="forbidden system call") as caught:
@@ -421,8 +421,8 @@ def test_an_unneeded_system_call_ends_the_child(breaking, host, code, mode):
     assert "script_crashed" == caught.value.code
 
 
-def test_the_process_serves_on_after_attacks(breaking, host):
-    """After any child's behaviour the same process forks the next one."""
+def test_the_process_works_after_attacks(breaking, host):
+    """After any action of a child, the same process forks the next one."""
     attempt_quietly(breaking, host, "os.kill(os.getpid(), 9)")
     before = breaking._process._pid
     for code in ("os.kill(parent, 9)", "os.write(1, b'\\xff' * 8)", "os._exit(7)", "1 / 0", "while True: pass"):
@@ -438,8 +438,8 @@ def attempt_quietly(prepared, host, code):
         attempt(prepared, host, code, limits=Limits(cpu=0.1))
 
 
-def test_the_process_is_confined_itself(prepared, host):
-    """It gains no privileges, and has its own process group."""
+def test_the_process_is_confined(prepared, host):
+    """A prepared process cannot gain privileges, and has its own process group."""
     run(script(""), host, host, child=prepared)
     pid = prepared._process._pid
     status = Path(f"/proc/{pid}/status").read_text()

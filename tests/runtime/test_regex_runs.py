@@ -1,11 +1,11 @@
-"""`regex` in a run: errors, callbacks and limits are like those of other functions."""
+"""`regex` in a run has errors, callbacks and limits like other functions."""
 
 import pytest
 
 from kosmolua.runtime.limits import Limits
 
 
-def test_a_mistake_in_a_pattern_has_the_scripts_line(lua):
+def test_an_invalid_pattern_has_the_scripts_line(lua):
     """The error table has the position in the pattern, and the line of the call."""
     error = lua("local text = 'a'\nregex.match(text, '(a')\nreturn 1").error
 
@@ -15,15 +15,15 @@ def test_a_mistake_in_a_pattern_has_the_scripts_line(lua):
     assert "flow.lua:2" == error.where
 
 
-def test_a_mistake_can_be_caught(lua):
-    """By its code, like that of any call."""
+def test_an_error_can_be_caught(lua):
+    """A script can catch the error by its code, like the error of any call."""
     result = lua("local ok, e = pcall(regex.gsub, 'a', 'a', '$9') return ok, e.code, e['function']")
 
     assert [False, "invalid_arguments", "regex.gsub"] == result.results
 
 
 def test_a_match_can_be_returned(lua):
-    """A match is plain data."""
+    """A match can be returned because it is plain data."""
     result = lua("local m = regex.match('x=1', [[(?<name>\\w)=(\\d)(!)?]]) return m, regex.match_all('', 'a')")
 
     assert [
@@ -33,7 +33,7 @@ def test_a_match_can_be_returned(lua):
 
 
 def test_a_replacement_calls_its_host(lua, host):
-    """In concurrent tasks, each keeps its place in its own text."""
+    """The callback may call the host: in concurrent tasks each search keeps the place in its own text."""
     result = lua("""
       local function ask(m)
         integrations.replicate.echo { text = m.text }
@@ -47,7 +47,7 @@ def test_a_replacement_calls_its_host(lua, host):
 
 
 def test_an_error_in_a_replacement_is_passed_on(lua):
-    """It is the script's own error with its line."""
+    """The script gets its own error with its line."""
     error = lua("local f = function() error('no luck') end\nregex.gsub('a', 'a', f)\nreturn 1").error
 
     assert ("script_error", "no luck", "flow.lua:1") == (error.code, error.message, error.where)
@@ -55,7 +55,7 @@ def test_an_error_in_a_replacement_is_passed_on(lua):
 
 @pytest.mark.parametrize("pattern", ["(?:a?){200}a{200}b", "((a|aa){1,30}){1,30}$"])
 def test_a_cpu_limit_ends_a_long_search(lua, pattern):
-    """A search of a long text is subject to the limit of the run."""
+    """The run's CPU limit ends the search of a long text."""
     source = f"local m = regex.match(('a'):rep(20000000) .. '!', '{pattern}') return m"
     error = lua(source, limits=Limits(cpu=0.5)).error
 
@@ -63,7 +63,7 @@ def test_a_cpu_limit_ends_a_long_search(lua, pattern):
 
 
 def test_a_script_cannot_reach_into_a_search(lua):
-    """Changed libraries do not affect `regex`."""
+    """A script that changes its libraries does not affect `regex`."""
     result = lua("""
       string.find, string.byte, string.sub, table.concat, table.sort = nil, nil, nil, nil, nil
       regex.match = regex.match

@@ -1,4 +1,4 @@
-"""The script's view and the host's results, equal in a child and in this process."""
+"""A script's environment and the host's results are the same in a child and in this process."""
 
 import threading
 import time
@@ -15,7 +15,7 @@ from kosmolua.runtime.run import Script, run
 
 
 class StillClock:
-    """Time advances only during sleeps."""
+    """A clock that advances only during sleeps."""
 
     def __init__(self):
         self.now = 1_700_000_000.25
@@ -27,7 +27,7 @@ class StillClock:
         self.now += seconds
 
 
-def test_returned_values_come_back_in_order(lua):
+def test_returned_values_are_in_order(lua):
     """All returned values are results, including nil."""
     result = lua('return 1, "two", nil, { 3 }, { four = 4 }, {}, json.array{}, true')
 
@@ -35,8 +35,8 @@ def test_returned_values_come_back_in_order(lua):
     assert result.error is None
 
 
-def test_output_is_kept_in_order(lua, host):
-    """print joins with tabs and ends the line; log is separate; dump shows tables."""
+def test_output_is_in_order(lua, host):
+    """print joins values with tabs and ends the line; log is separate; dump shows tables."""
     lua('print("a", 1, nil, true) log("to the log") dump({ 1, x = "y" }) print()')
 
     assert b'a\t1\tnil\ttrue\n{ 1, x = "y" }\n\n' == host.printed
@@ -44,7 +44,7 @@ def test_output_is_kept_in_order(lua, host):
 
 
 def test_print_streams(lua, host):
-    """A line reaches the host before the script continues."""
+    """A printed line reaches the host before the script continues."""
     seen = []
     host.answers["echo"] = {}
     original = host.__class__.__call__
@@ -75,7 +75,7 @@ def test_print_streams(lua, host):
     ],
 )
 def test_every_name_reaches_the_same_function(lua, host, path):
-    """Short, prefixed and API names, with and without `app` and `default`."""
+    """Short, prefixed and API names call the same function, with and without `app` and `default`."""
     result = lua(f"return {path}{{ a = 1 }}")
 
     assert [{"ok": True}] == result.results
@@ -83,14 +83,14 @@ def test_every_name_reaches_the_same_function(lua, host, path):
 
 
 def test_named_accounts(lua, host):
-    """`integrations.replicate.work` calls with that account."""
+    """`integrations.replicate.work` calls with the account work."""
     lua("integrations.replicate.work.echo{}", accounts=["work"])
 
     assert [("echo", "work", {})] == host.calls
 
 
-def test_values_go_out_as_they_are(lua, host):
-    """Numbers, text, nested lists and objects, marks and nulls reach the host unchanged."""
+def test_arguments_are_sent_unchanged(lua, host):
+    """Numbers, text, nested lists and objects, marked tables and nulls reach the host unchanged."""
     lua("""integrations.replicate.echo{
       whole = 7, large = 2^53, fraction = 0.5, text = "é\\0x", no = false, list = { 1, { 2 } }, empty = {},
       none = json.array{}, hole = { 1, json.null, 3 }, object = json.object{ "a" },
@@ -103,8 +103,8 @@ def test_values_go_out_as_they_are(lua, host):
     } == arguments  # fmt: skip
 
 
-def test_values_come_in_as_documented(lua, host):
-    """Null fields are absent, null items json.null, large integers digits; empty lists stay lists."""
+def test_answers_are_converted_as_documented(lua, host):
+    """A null field is absent, a null item is json.null, a large integer is text, and an empty list remains a list."""
     host.answers["echo"] = {
         "error": None, "list": [], "map": {}, "items": [1, None], "big": 2**53 + 1, "huge": 2**80, "text": "\u2028é",
         "bytes": b"\xff\x00",
@@ -122,7 +122,7 @@ def test_values_come_in_as_documented(lua, host):
     ] == result.results
 
 
-def test_a_large_page_arrives_whole(lua, host):
+def test_a_large_page_is_unchanged(lua, host):
     """Two megabytes of list cross in both directions unchanged."""
     page = {"next": None, "results": [{"id": f"id{i}", "text": "x" * 150, "n": i, "f": i / 7} for i in range(10_000)]}
     host.answers["echo"] = page
@@ -132,8 +132,8 @@ def test_a_large_page_arrives_whole(lua, host):
     assert page["results"] == result.results[0]
 
 
-def test_errors_are_tables_that_read_well(lua):
-    """A failed call raises a table with code, status and hint; as text it is the message."""
+def test_errors_are_tables_with_a_message(lua):
+    """A failed call raises a table with code, status and hint; converted to text it is the message."""
     result = lua("""
       local ok, e = pcall(integrations.replicate.fail, {})
       return ok, tostring(e), "because " .. e, e .. "!", e.code, e.status, e.hint, e["function"], type(e)
@@ -146,7 +146,7 @@ def test_errors_are_tables_that_read_well(lua):
 
 
 def test_an_uncaught_call_error_keeps_its_code(lua):
-    """The run ends with the host's error, and names the script's line."""
+    """The run ends with the host's error, which names the script's line."""
     result = lua("local function go()\n  local p = integrations.replicate.fail{}\n  return p\nend\nlocal x = go()")
 
     assert "not_found" == result.error.code
@@ -220,7 +220,7 @@ def test_failures_have_a_message_and_a_line(lua, source, code, message, where):
     ],
 )
 def test_an_unknown_account(lua, accounts, hint):
-    """An unknown function may be meant as an account: the error lists them, or how to add one."""
+    """An unknown function may be meant as an account: the error lists the accounts, or says how to add one."""
     error = lua("integrations.replicate.wrok.echo{}", accounts=accounts).error
 
     assert ("unknown_function", hint) == (error.code, error.hint)
@@ -264,25 +264,25 @@ def test_an_unknown_account(lua, accounts, hint):
     ],
 )
 def test_errors_about_nil_have_a_hint(lua, source, hint):
-    """Lua's error names what was nil; the hint has the intended name or an alternative."""
+    """Lua's error names what was nil; the hint suggests the intended name or an alternative."""
     error = lua(source).error
 
     assert (hint or "") == (error.hint or "")[: len(hint or "")]
     assert (hint is None) == (error.hint is None)
 
 
-def test_arguments(lua):
-    """The arguments of the command line are in `args` and `...`."""
+def test_the_arguments_of_a_script(lua):
+    """The arguments from the command line are in `args` and `...`."""
     assert [["a", "b c"], "a", "b c"] == lua("return args, ...", args=["a", "b c"]).results
 
 
-def test_arguments_as_the_lua_command_gives_them(lua):
-    """`arg` is a copy of its own, with the script's name as item 0."""
+def test_arguments_as_in_the_lua_command(lua):
+    """`arg` is a separate table with the script's name as item 0."""
     source = "args[1] = 'changed' return arg[0], arg[1], arg[-1] == nil, #arg"
     assert ["flow.lua", "a", True, 2] == lua(source, args=["a", "b c"]).results
 
 
-def test_time_is_the_hosts(lua):
+def test_time_comes_from_the_host(lua):
     """time and sleep use the host's clock."""
     result = lua("local t = time() sleep(1.5) return t, time() - t", clock=StillClock())
 
@@ -290,19 +290,19 @@ def test_time_is_the_hosts(lua):
 
 
 def test_a_shebang_and_a_byte_order_mark_are_skipped(lua):
-    """Line numbers stay those of an editor."""
+    """Line numbers remain the same as in an editor."""
     assert [1] == lua("\ufeffreturn 1").results
     assert "flow.lua:2" == lua("#!/usr/bin/env kosmo\nlocal x = nil .. 'a'").error.where
 
 
 def test_bytecode_is_refused(lua):
-    """LuaJIT does not verify bytecode, so none is loaded, with or without a shebang."""
+    """LuaJIT does not verify bytecode, so no bytecode is loaded, with or without a shebang."""
     assert "bytecode" in lua(b"\x1bLJ\x02\x00").error.message
     assert "syntax_error" == lua(b"#!x\n\x1bLJ\x02\x00").error.code
 
 
 def test_calls_work_in_coroutines_and_callbacks(lua, host):
-    """In coroutines, pcall, sort comparators and gsub callbacks."""
+    """Calls work in coroutines, pcall, sort comparators and gsub callbacks."""
     result = lua("""
       local echo = integrations.replicate.echo
       local co = coroutine.wrap(function() coroutine.yield(echo{}.ok) end)
@@ -318,7 +318,7 @@ def test_calls_work_in_coroutines_and_callbacks(lua, host):
     assert len(host.calls) >= 4
 
 
-def test_host_functions_outlive_what_a_script_overwrites(lua, host):
+def test_host_functions_work_after_globals_are_overwritten(lua, host):
     """A script that overwrites all globals and libraries can still print, call and fail."""
     result = lua("""
       local echo, print_, table_ = integrations.replicate.echo, print, table
@@ -337,7 +337,7 @@ def test_host_functions_outlive_what_a_script_overwrites(lua, host):
 
 
 def test_a_cpu_limit_ends_the_run(lua):
-    """An endless loop ends with the limit's error, and a hint to raise it."""
+    """An endless loop ends with the limit's error, and the hint says how to raise the limit."""
     error = lua("while true do end", limits=Limits(cpu=0.2)).error
 
     assert isinstance(error, LimitError)
@@ -360,7 +360,7 @@ def test_a_cpu_limit_ends_the_run(lua):
     ids=["loop", "lines", "tail call", "coroutine", "task", "pcall", "library", "C function"],
 )
 def test_a_cpu_limit_names_the_line(lua, source, line):
-    """In compiled code, coroutines, tasks and library calls; at the caller if it is not Lua's."""
+    """The error names the line in compiled code, coroutines and tasks; in a library call, the caller's line."""
     where = lua(source, limits=Limits(cpu=0.2)).error.where
     lines = [line] if line else range(2, 6)
 
@@ -376,8 +376,8 @@ def test_a_cpu_limit_inside_one_long_call(lua):
     assert "the line is unknown because one call" in error.hint
 
 
-def test_a_cpu_limit_is_not_caught(lua):
-    """pcall and coroutines cannot catch it."""
+def test_a_cpu_limit_cannot_be_caught(lua):
+    """pcall and coroutines cannot catch the error."""
     source = """
       while true do
         pcall(function() while true do end end)
@@ -398,7 +398,7 @@ def test_a_cpu_limit_is_not_caught(lua):
     ids=["rep", "table", "concat"],
 )
 def test_a_memory_limit_ends_the_run(lua, source):
-    """Any use of memory ends with the memory limit and its size."""
+    """Any use of memory over the limit ends with an error that names the limit and its size."""
     error = lua(source, limits=Limits(cpu=20.0, memory=32 * 1024 * 1024)).error
 
     assert isinstance(error, LimitError)
@@ -406,14 +406,14 @@ def test_a_memory_limit_ends_the_run(lua, source):
 
 
 def test_a_script_can_catch_the_memory_error(lua):
-    """Running out of memory is an ordinary error within the same limit."""
+    """Running out of memory is an ordinary error, and the same limit still applies."""
     result = lua("local ok = pcall(string.rep, 'x', 2^26) return ok", limits=Limits(memory=32 * 1024 * 1024))
 
     assert [False] == result.results
 
 
 def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
-    """An answer larger than the remaining memory neither blocks nor kills the host."""
+    """An answer that is larger than the remaining memory neither blocks nor kills the host."""
     host.answers["echo"] = {"text": "x" * (40 * 1024 * 1024)}
 
     error = lua("return #integrations.replicate.echo{}.text", limits=Limits(memory=32 * 1024 * 1024)).error
@@ -421,8 +421,10 @@ def test_an_answer_that_does_not_fit_is_a_memory_error(lua, host):
     assert "limit_reached" == error.code
 
 
-def test_a_canceled_wait_polls_no_more(host):
-    """The host drops the poll, and other sleeps continue. In this process, where nothing runs while the clock moves."""
+def test_a_canceled_wait_stops_polling(host):
+    """The host drops the poll, and other sleeps continue. The run is in this process, so nothing runs while the clock
+    moves.
+    """
     host.answers["get_prediction"] = {"id": "p", "status": "starting", "urls": {}}
     source = b"""
       local waiting = spawn(wait, { id = "p", status = "starting", urls = {} })
@@ -438,8 +440,8 @@ def test_a_canceled_wait_polls_no_more(host):
     assert (["end"], []) == (result.results, host.calls)
 
 
-def test_a_delayed_call_is_carried_out_or_canceled_once(host):
-    """Each request gets one answer: its own, or that it was canceled."""
+def test_a_delayed_call_is_executed_or_canceled_once(host):
+    """Each request gets one answer: its result, or that it was canceled."""
     clock, answered = StillClock(), threading.Event()
     port = Port(host, host, clock)
     port.pending.wake = answered.set
@@ -461,7 +463,7 @@ def test_a_delayed_call_is_carried_out_or_canceled_once(host):
 
 
 def test_a_time_limit_ends_a_sleep(lua):
-    """Wall time passes during sleeps, and the run ends at its limit."""
+    """Wall-clock time passes during sleeps, and the run ends at its limit."""
     began = time.monotonic()
     error = lua("sleep(60)", limits=Limits(time=0.3)).error
 
@@ -469,7 +471,7 @@ def test_a_time_limit_ends_a_sleep(lua):
     assert time.monotonic() - began < scaled(5)
 
 
-def test_the_port_can_end_a_run(lua, host):
+def test_the_output_can_end_a_run(lua, host):
     """An output that refuses more ends the run with its error, even if the script catches errors."""
 
     def full(stream, text):
@@ -482,7 +484,7 @@ def test_the_port_can_end_a_run(lua, host):
     assert [] == result.results
 
 
-def test_bugs_of_the_host_are_not_swallowed(lua, host):
+def test_bugs_of_the_host_are_raised(lua, host):
     """Exceptions other than KosmoError reach the caller of run."""
     host.answers["echo"] = ZeroDivisionError("a bug")
 
@@ -490,8 +492,8 @@ def test_bugs_of_the_host_are_not_swallowed(lua, host):
         lua("pcall(integrations.replicate.echo, {})")
 
 
-def test_error_of_host_without_status(lua, host):
-    """Unset fields are absent from the error table."""
+def test_an_error_of_the_host_without_a_status(lua, host):
+    """Fields that are not set are absent from the error table."""
     host.answers["echo"] = ApiError("oh", status=500)
 
     assert [500, None] == lua("local _, e = pcall(integrations.replicate.echo) return e.status, e.hint").results

@@ -1,4 +1,4 @@
-"""The exact environment of a script."""
+"""A script's environment has exactly these names."""
 
 import pytest
 
@@ -40,19 +40,19 @@ def names_of(lua, expression):
 
 
 def test_the_environment_is_the_allow_list(lua):
-    """It has exactly the names on the list."""
+    """The environment has exactly the names on the list."""
     assert sorted(ENVIRONMENT.split()) == names_of(lua, "_G")
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_each_library_is_the_allow_list(lua, library):
-    """Each has exactly the names on the list."""
+    """Each library has exactly the names on the list."""
     assert sorted(LIBRARIES[library].split()) == names_of(lua, library)
 
 
 @pytest.mark.parametrize("name", REFUSED.split())
-def test_refused(lua, name):
-    """Excluded names are nil."""
+def test_excluded_names_are_nil(lua, name):
+    """Names that scripts must not have are nil."""
     assert [True] == lua(f"return {name} == nil").results
 
 
@@ -77,7 +77,7 @@ def test_attacks_fail(lua, attack):
 
 
 def test_no_python_object_is_reachable(lua):
-    """Every value reachable from the globals is plain Lua: no userdata, no cdata."""
+    """Every value that can be reached from the globals is plain Lua: no userdata, no cdata."""
     result = lua("""
       local seen, kinds = {}, {}
       local function walk(v)

@@ -1,4 +1,4 @@
-"""Stand-ins for modules disappear after their import, and become the real module when used."""
+"""Stand-ins for modules disappear after the import, and become the real module when used."""
 
 import json
 import subprocess
@@ -11,7 +11,7 @@ def told(code):
 
 
 def test_the_real_modules_are_found_afterwards():
-    """A later import gives the real module, with the types that msgspec uses."""
+    """A later import returns the real module, with the types that msgspec uses."""
     found = told(
         "import sys\n"
         "from kosmolua.cli import _import_libraries\n"
@@ -27,7 +27,7 @@ def test_the_real_modules_are_found_afterwards():
 
 
 def test_a_used_stand_in_becomes_the_real_module():
-    """msgspec uses textwrap for schemas of types with a docstring."""
+    """msgspec uses textwrap for the schemas of types with a docstring, which loads the real module."""
     found = told(
         "import json, sys\n"
         "from kosmolua.cli import _import_libraries\n"
@@ -43,8 +43,8 @@ def test_a_used_stand_in_becomes_the_real_module():
     assert found.startswith("A point.")
 
 
-def test_modules_that_are_loaded_stay():
-    """Modules imported before are not replaced."""
+def test_loaded_modules_are_not_replaced():
+    """Modules that were imported before are not replaced."""
     found = told(
         "import argparse, datetime, json, platform, sys\n"
         "from kosmolua.runtime.standins import StandIn, StandingIn\n"
@@ -59,7 +59,7 @@ def test_modules_that_are_loaded_stay():
 
 
 def test_a_child_needs_no_package_of_the_engine():
-    """The engine is imported alone and works, also in an interpreter with more modules loaded."""
+    """The engine can be imported alone and works, also in an interpreter that has loaded more modules."""
     code = (
         "import json, sys\n"
         "from kosmolua.runtime.state import State, import_alone\n"

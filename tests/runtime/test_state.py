@@ -1,4 +1,4 @@
-"""Lua states: modules as text and bytecode, and their release."""
+"""Lua states load modules from source and bytecode, and are released."""
 
 import gc
 
@@ -21,7 +21,7 @@ def test_compiled_modules_are_bytecode_for_this_engine():
 
 
 def test_compiled_modules_keep_names_and_lines():
-    """An error in a module names the same line, loaded either way."""
+    """An error in a module names the same line, whether loaded from source or from bytecode."""
     source = b"""
     local use = ...
     local told = {}
@@ -45,14 +45,14 @@ def test_compiled_modules_keep_names_and_lines():
 
 
 def test_a_compiled_set_is_not_compiled_again():
-    """Bytecode is unchanged."""
+    """Compiling a set of compiled modules returns the same set."""
     text = Modules.read()
     compiled = State(modules=text).compiled(text)
 
     assert compiled is State(modules=compiled).compiled(compiled)
 
 
-def test_a_script_loads_no_bytecode():
+def test_a_script_cannot_load_bytecode():
     """Only the host may load bytecode."""
     with Host(emulate=True) as host:
         result = host.run("return load(args[1])", ["\x1bLJ\x02"])
@@ -64,7 +64,7 @@ def test_a_script_loads_no_bytecode():
     "source", ["return 1", "error('x')", "local t = {} for i = 1, 9 do t[i] = { i } end return t", "print('x')"]
 )
 def test_a_state_is_freed_with_its_run(source):
-    """No state waits for a garbage collection, which is slow in a large process."""
+    """No state remains until a garbage collection, which is slow in a large process."""
     with Host(isolation="none", emulate=True) as host:
         gc.collect()
         gc.disable()

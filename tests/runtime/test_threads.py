@@ -1,4 +1,4 @@
-"""A run without a thread."""
+"""A run whose thread cannot be started."""
 
 import subprocess
 import sys
@@ -18,8 +18,8 @@ with Host(prepare=False) as host:
 """
 
 
-def test_a_failed_thread_start_is_a_plain_error():
-    """The run fails with the system's reason, nothing is left, and the next one works."""
+def test_a_failed_thread_start_is_an_ordinary_error():
+    """The run fails with the system's reason, nothing is left, and the next run works."""
     ran = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
 
     assert "system_error cannot start a thread: can't start new thread\n1\n" == ran.stdout

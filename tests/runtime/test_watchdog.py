@@ -1,4 +1,4 @@
-"""The watchdog over a child without its own limits: when it kills, and the error."""
+"""The watchdog of a child without its own limits kills at the right time, with the right error."""
 
 import os
 import signal
@@ -21,13 +21,13 @@ from kosmolua.runtime.port import Port
 from kosmolua.runtime.run import Script, run
 from kosmolua.runtime.watchdog import Watchdog
 
-LATE = 0.5  # seconds after a limit in which the child is dead for certain
+LATE = 0.5  # seconds after a limit, at which the child is certainly dead
 SPIN = "while True: pass"
 UNLIMITED = ["seccomp", "landlock", "rlimits"]
 
 
 def ends(child, host):
-    """Runs a child to its end; returns the error and the time, and checks that nothing is left."""
+    """Run a child to its end, check that nothing is left, and return the error and the time."""
     began = time.monotonic()
     with pytest.raises((LimitError, ScriptError)) as caught:
         serve(child, host)
@@ -37,8 +37,8 @@ def ends(child, host):
     return caught.value, took
 
 
-def test_cpu(host):
-    """A child that removed its own timer is killed for its CPU time."""
+def test_a_cpu_limit_without_the_childs_timer(host):
+    """A child that has removed its own timer is killed for its CPU time."""
     limits = Limits(cpu=0.3)
     child = child_for(SPIN, without=UNLIMITED, limits=limits)
     error, _ = ends(child, host)
@@ -47,8 +47,8 @@ def test_cpu(host):
     assert child.cpu_seconds < limits.cpu + LATE
 
 
-def test_cpu_by_the_childs_own_timer(host):
-    """A confined child that does not report its line is ended by the kernel, within a timer tick."""
+def test_a_cpu_limit_by_the_childs_timer(host):
+    """The kernel ends a confined child that does not report its line, within a timer tick."""
     child = child_for(SPIN, limits=Limits(cpu=0.3))
     error, _ = ends(child, host)
 
@@ -56,7 +56,7 @@ def test_cpu_by_the_childs_own_timer(host):
     assert child.cpu_seconds < 0.3 + GRACE + 0.15
 
 
-def test_wall_time(host):
+def test_a_wall_clock_limit(host):
     """A computing child is killed when its time is over."""
     error, took = ends(child_for(SPIN, limits=Limits(cpu=None, time=0.3)), host)
 
@@ -64,7 +64,7 @@ def test_wall_time(host):
     assert 0.3 <= took < 0.3 + scaled(LATE)
 
 
-def test_wall_time_while_a_call_is_pending(host):
+def test_a_wall_clock_limit_during_a_call(host):
     """The limit does not wait for an open call: the child ends before the call."""
     pending, over = threading.Event(), threading.Event()
 
@@ -94,7 +94,7 @@ def test_wall_time_while_a_call_is_pending(host):
     assert seen[0] < 0.3 + scaled(LATE)
 
 
-def test_a_run_waits_for_no_call_beyond_its_time(isolation):
+def test_a_run_waits_only_briefly_for_a_call_after_its_time(isolation):
     """An open call gets a short time to end."""
     over, limits = threading.Event(), Limits(time=0.2)
     script = Script(source=b"integrations.replicate.echo{}", name="x", functions=[("echo",)])
@@ -107,8 +107,8 @@ def test_a_run_waits_for_no_call_beyond_its_time(isolation):
     assert took < 0.2 + PATIENCE + scaled(LATE)
 
 
-def test_memory(host):
-    """A child without a memory limit is killed for its memory."""
+def test_a_memory_limit(host):
+    """A child without a memory limit of its own is killed for its memory."""
     code = "held = []\nwhile True: held.append(bytearray(b'x') * (16 << 20)); time.sleep(0.002)"
     error, took = ends(child_for(code, without=UNLIMITED, limits=Limits(memory=1 << 20)), host)
 
@@ -116,7 +116,7 @@ def test_memory(host):
     assert took < scaled(5)
 
 
-def test_output(host):
+def test_an_output_limit(host):
     """The host counts printed bytes, whatever receives them."""
     script = Script(source=b"while true do print(('x'):rep(1000)) end", name="x")
     result = run(script, host, host, limits=Limits(output=10_000))
@@ -131,7 +131,7 @@ def test_output(host):
     ["receive()", "os.write(1, b'\\0\\0'); receive()", "os.kill(os.getpid(), signal.SIGSTOP)", "signal.pause()"],
     ids=["reads", "half a frame", "stopped", "sleeps"],
 )
-def test_silence(host, code):
+def test_a_silent_child(host, code):
     """A child that neither computes nor answers when it should is killed."""
     error, took = ends(child_for(code, without=["seccomp"], limits=Limits(silence=0.4)), host)
 
@@ -140,7 +140,7 @@ def test_silence(host, code):
     assert 0.3 <= took < 0.4 + scaled(LATE)
 
 
-def test_silence_of_one_that_does_not_read(host):
+def test_a_child_that_does_not_read(host):
     """A child that does not read its answer does not block its host."""
     host.answers["echo"] = "x" * (1 << 22)
     ask = "send(bytes.fromhex('96a463616c6c01c3a0a46563686f80'))\n"
@@ -150,8 +150,8 @@ def test_silence_of_one_that_does_not_read(host):
     assert took < 0.4 + scaled(LATE)
 
 
-def test_a_stopped_script_is_not_waited_for(host):
-    """A stopped child is killed, confined or not."""
+def test_a_suspended_script_is_killed(host):
+    """A child that was suspended with SIGSTOP is killed, whether confined or not."""
     limits = Limits(silence=0.4)
     child = Child(limits)
     script = Script(source=b"integrations.replicate.echo{}", name="x", functions=[("echo",)])
@@ -161,7 +161,7 @@ def test_a_stopped_script_is_not_waited_for(host):
 
 
 def test_a_waiting_script_is_not_killed(host):
-    """A script that sleeps, waits for a slow answer, or computes for long is not killed."""
+    """A script that sleeps, waits for a slow answer, or computes for some time is not killed."""
 
     def slowly(*_):
         let_pass(0.5)
@@ -175,7 +175,7 @@ def test_a_waiting_script_is_not_killed(host):
 
 
 def test_descendants_do_not_delay_the_end(host):
-    """If a child's child keeps its pipes open, the run still ends in time."""
+    """If a process that the child started keeps the pipes open, the run still ends in time."""
     code = "os.fork() or os.setsid()\nsignal.alarm(3)\nsignal.pause()"
     child = child_for(code, without=UNLIMITED, limits=Limits(time=0.4))
     error, took = ends(child, host)
@@ -184,8 +184,8 @@ def test_descendants_do_not_delay_the_end(host):
     assert took < 0.4 + scaled(LATE)
 
 
-def test_processes_of_a_child_end_with_it(host):
-    """Without a layer against forks, children are killed with the group."""
+def test_processes_of_a_child_are_killed_with_it(host):
+    """Without a layer against forks, processes that a child started are killed with its process group."""
     code = "pid = os.fork()\nif pid: send(b'\\x93\\xa5print\\x01\\xc4' + bytes([len(str(pid))]) + str(pid).encode())\n"
     child = child_for(code + "signal.pause()", without=UNLIMITED, limits=Limits(time=scaled(0.4)))
     ends(child, host)

@@ -1,4 +1,4 @@
-"""The corpus of attacks: what a script attempts, and exactly how it is refused, through the real command line.
+"""Each attack script in the corpus is refused exactly as expected, through the real command line.
 
 ``attacks/<chapter>/<name>.lua`` is the attempt. Comments ``-- flags:`` at its top go to the command line after those
 below. ``<name>.expect`` next to it has a line for each expectation: ``exit`` and ``code``; words of ``error``,
@@ -32,8 +32,8 @@ FLAGS = [
     "--emulate",
     *(word for name, value in LIMITS.items() for word in (f"--{name}-limit", value)),
 ]
-WALL = 20.0  # seconds; the time limit is 15, and an attack that is ended by it was not ended by the intended limit
-MOST_SHOWN = 2_500_000  # bytes: the limit of output, each of them escaped, and a log of 10,000 calls
+WALL = 20.0  # seconds; the time limit is 15, so an attack that reaches it was not ended by the intended limit
+MOST_SHOWN = 2_500_000  # bytes: the output limit, with every byte escaped, and a log of 10,000 calls
 TOKEN = "r8_MarkedTokenOfTheHost"
 SECRET = "MarkedTextOfAFile"
 MODES = ("standard", "strict")
@@ -51,7 +51,7 @@ def flags_of(source):
 
 @pytest.fixture
 def ground(tmp_path):
-    """A directory with an open one, and secrets next to it and linked from it."""
+    """A directory that is open to the script, with secrets next to it and linked from it."""
     for name in ("open", "openly", "home"):
         (tmp_path / name).mkdir()
     for name in ("secret.txt", "openly/secret.txt", "secret.lua"):
@@ -81,7 +81,7 @@ def ground(tmp_path):
 
 @pytest.fixture(scope="module")
 def warm():
-    """For each isolation a process that starts command lines, with the host's token in its environment."""
+    """For each isolation level, a process that starts command lines, with the host's token in its environment."""
     environment = {"PATH": os.environ["PATH"], "REPLICATE_API_KEY": TOKEN}
     made = {mode: Warm(environment) for mode in MODES}
     yield made
@@ -91,7 +91,7 @@ def warm():
 
 @pytest.fixture
 def attack(ground, warm):
-    """Runs a script through the command line in one isolation."""
+    """Run a script through the command line with one isolation level."""
 
     def execute(source, mode):
         argv = ["integrations:lua", *FLAGS, *flags_of(source.decode()), "--isolation", mode, "attack.lua"]
@@ -106,8 +106,10 @@ def attack(ground, warm):
 
 @pytest.mark.skipif(bool(MISSING), reason=f"strict needs all layers: {'; '.join(MISSING)}")
 @pytest.mark.parametrize("name", ATTACKS)
-def test_the_attempt_is_refused(attack, ground, name):
-    """In each isolation: as expected, in time, in one envelope, without a secret or a control character."""
+def test_an_attack_is_refused(attack, ground, name):
+    """Each isolation level refuses the attack as expected, in time, in one envelope, without secrets or control
+    characters.
+    """
     source = ATTACKS[name].read_bytes()
     (ground / "attack.lua").write_bytes(source)
     with ThreadPoolExecutor(len(MODES)) as threads:
@@ -147,8 +149,8 @@ def hold_to(expected, process):
     assert len(shown) < MOST_SHOWN
 
 
-def test_every_attempt_has_its_expectation():
-    """And every expectation its attempt, with at least the end of the run."""
+def test_every_attack_has_its_expectation():
+    """Every attack has an expectation with at least the run's ending, and every expectation has an attack."""
     assert len(ATTACKS) > 90
     assert [*ATTACKS.values()] == sorted(path.with_suffix(".lua") for path in HERE.rglob("*.expect"))
     for path in ATTACKS.values():
@@ -157,8 +159,8 @@ def test_every_attempt_has_its_expectation():
         assert keys & {"error", "results"}
 
 
-def test_the_host_answers_the_next_call():
-    """After each attack one host still runs an honest script."""
+def test_the_host_works_after_an_attack():
+    """After each attack the same host still runs an honest script."""
     limits = Limits(cpu=0.1, memory=32 << 20, output=10_000, time=10.0)
     honest = Script(source=b"return integrations.replicate.get_account{}.n", name="x", functions=[("get_account",)])
     before = set(os.listdir("/proc/self/fd"))
@@ -177,7 +179,7 @@ def test_the_host_answers_the_next_call():
 
 
 class Host:
-    """Answers every call with its number, and discards output."""
+    """A host that answers every call with its number and discards output."""
 
     def __init__(self, number):
         self.number = number

@@ -1,4 +1,4 @@
-"""Who may decide approvals: the configuration, and the lists that narrow it."""
+"""The configuration, and the lists that narrow it, determine who may decide approvals."""
 
 import getpass
 import grp
@@ -30,7 +30,7 @@ GROUPS = {"finance": ["bo", "cy"], "oncall": ["cy", "dora"]}
         ([], [["ana"]], []),
     ],
 )
-def test_lists_only_narrow_each_other(configured, narrowed, expected):
+def test_lists_only_narrow(configured, narrowed, expected):
     """The names that remain are those that every list allows."""
     rules = Rules(Approving(approvers=configured, groups=GROUPS), tuple(narrowed))
 
@@ -42,8 +42,8 @@ def test_lists_only_narrow_each_other(configured, narrowed, expected):
         assert allowed == (rules.objection(each, "sam") is None)
 
 
-def test_no_person_is_a_group():
-    """A person who calls themselves like a group is not in it, nor is one whose name it contains."""
+def test_a_person_with_the_name_of_a_group():
+    """A person with a group's name is not in that group, nor is a person whose name contains a group name."""
     rules = Rules(Approving(approvers=["group:finance", "@oncall"], groups=GROUPS))
 
     assert [] == [
@@ -63,12 +63,12 @@ def test_no_person_is_a_group():
     ],
 )
 def test_whether_nobody_may_decide(settings, submitter, expected):
-    """A submitter does not count, unless the configuration allows it."""
+    """The submitter does not count as an approver, unless the configuration allows it."""
     assert expected == Rules(settings).nobody(submitter)
 
 
 def test_the_names_of_the_flag():
-    """Names and groups of the configuration, once each; without configured approvers also those of the machine."""
+    """The flag accepts each configured name and group once; without configured approvers, also those of the machine."""
     user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
     listed = Approving(approvers=["ana", "group:finance"], groups=GROUPS)
 
@@ -92,8 +92,8 @@ def test_the_names_of_the_flag():
         ("a\0b", "--approvers: 'a\\x00b' is not among"),
     ],
 )
-def test_a_name_that_is_unknown(text, message):
-    """An error at the start, with those that are known."""
+def test_an_unknown_name(text, message):
+    """An unknown name is an error at the start, which lists the known names."""
     with pytest.raises(UsageError) as caught:
         approvers.chosen(Approving(approvers=["ana", "group:finance"], groups=GROUPS), text)
 
@@ -102,7 +102,7 @@ def test_a_name_that_is_unknown(text, message):
 
 @pytest.mark.parametrize("text", ["no-such-user", "@no-such-group", "a\0b", "@\0"])
 def test_without_approvers_in_the_configuration(text):
-    """A name must be that of a user or group of the machine, or be in the section."""
+    """Each name must be a user or group of the machine, or be listed in the section."""
     with pytest.raises(UsageError) as caught:
         approvers.chosen(Approving(groups=GROUPS, act_as=["robot"]), text)
 
@@ -110,8 +110,8 @@ def test_without_approvers_in_the_configuration(text):
     assert caught.value.message.endswith("expected some of: @finance, @oncall, robot")
 
 
-def test_who_is_shown():
-    """The names without a submitter who may not decide."""
+def test_who_is_shown_as_approver():
+    """The text names the approvers, and excepts a submitter who may not decide."""
     assert "anybody who can use the approvals" == approvers.who(None, "sam", submitters=True)
     assert "anybody who can use the approvals, except sam, who submitted the run" == (
         approvers.who(None, "sam", submitters=False)
@@ -121,8 +121,8 @@ def test_who_is_shown():
     assert "nobody" == approvers.who(["sam"], "sam", submitters=False)
 
 
-def test_a_person_who_may_not_decide_learns_who_may():
-    """The refusal names those who may."""
+def test_a_refusal_names_the_approvers():
+    """A person who may not decide gets a refusal that names the approvers."""
     with pytest.raises(PermissionDeniedError) as caught:
         Rules(Approving(), (["ana", "@finance"],)).check("zoe", "sam")
 

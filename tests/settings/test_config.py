@@ -1,4 +1,4 @@
-"""The settings in force: files override defaults, an untrusted project's file only tightens."""
+"""The settings in force come from files and defaults; an untrusted project's file can only tighten them."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from kosmolua.settings.config import DEFAULTS, VERDICTS, Value, parse
 
 
 class Home:
-    """An environment with its own configuration directory, and a project next to it."""
+    """An environment with its own configuration directory, and a project next to that directory."""
 
     def __init__(self, path):
         self.environment = {"KOSMO_CONFIG_DIR": str(path / "config")}
@@ -41,12 +41,12 @@ def policy(read, write):
 
 
 def test_nothing_is_configured(home):
-    """Without files, environment and flags the defaults apply."""
+    """Without files, environment variables and flags, the defaults apply."""
     assert config.DEFAULTS == home.load()
 
 
-def test_the_nearest_setting_applies(home):
-    """Flag over environment over project over global file over default, each with its origin."""
+def test_the_highest_layer_applies(home):
+    """A flag overrides environment, project, global file and default, in this order; each value has its origin."""
     home.own.write_text('[replicate]\nurl = "https://own.example/v1"\n' + policy("allow", "allow"))
     home.project.write_text(policy("ask", "ask"))
     settings = home.load(write="deny")
@@ -61,7 +61,7 @@ def test_the_nearest_setting_applies(home):
 @pytest.mark.parametrize("own", VERDICTS)
 @pytest.mark.parametrize("project", VERDICTS)
 def test_an_untrusted_project_only_tightens(home, own, project):
-    """The stricter verdict applies, and a looser one is reported."""
+    """The stricter verdict applies, and a notice reports the looser one."""
     home.own.write_text(policy(own, own))
     home.project.write_text(policy(project, project))
     stricter = max(own, project, key=VERDICTS.index)
@@ -83,7 +83,7 @@ LOOSENING = {
 
 @pytest.mark.parametrize("text", LOOSENING.values(), ids=LOOSENING)
 def test_ignored_settings_of_an_untrusted_project(home, text):
-    """It is ignored, and the notices name the file and the command that trusts it."""
+    """Each setting is ignored, and the notices name the file and the command that trusts it."""
     home.own.write_text("[replicate]\nenabled = false\n")
     before = home.load()
     home.project.write_text(f"[replicate]\n{text}\n")
@@ -96,7 +96,7 @@ def test_ignored_settings_of_an_untrusted_project(home, text):
 
 
 def test_an_untrusted_project_may_disable_and_deny(home):
-    """Both tighten."""
+    """An untrusted project may disable a provider and deny calls, because both tighten the policy."""
     home.project.write_text(
         '[replicate]\nenabled = false\n[[replicate.rules]]\nfunctions = ["delete_*"]\nverdict = "deny"\n'
     )
@@ -106,7 +106,7 @@ def test_an_untrusted_project_may_disable_and_deny(home):
 
 
 def test_a_trusted_project_may_loosen_until_it_changes(home):
-    """Trust is for the exact content of a file."""
+    """Trust applies only to the exact content of the file."""
     home.project.write_text(policy("allow", "allow"))
     home.trust()
 
@@ -115,8 +115,8 @@ def test_a_trusted_project_may_loosen_until_it_changes(home):
     assert "ask" == home.load().write.value
 
 
-def test_trust_is_for_one_place(home, tmp_path):
-    """The same bytes elsewhere are not trusted, and trust can be revoked."""
+def test_trust_is_for_one_path(home, tmp_path):
+    """The same content at another path is not trusted, and trust can be revoked."""
     home.project.write_text(policy("allow", "allow"))
     home.trust()
     elsewhere = tmp_path / "elsewhere" / ".kosmo" / "config.toml"
@@ -149,8 +149,8 @@ BROKEN = {
 
 @pytest.mark.parametrize(("text", "why"), BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("which", ["own", "project"])
-def test_an_invalid_file_stops(home, which, text, why):
-    """It may be meant to deny, so nothing runs."""
+def test_an_invalid_file_prevents_the_run(home, which, text, why):
+    """Nothing runs, because the file may have been meant to deny."""
     path = getattr(home, which)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
 
@@ -175,7 +175,7 @@ def test_an_invalid_file_stops(home, which, text, why):
 )  # fmt: skip
 @pytest.mark.parametrize("which", ["own", "project"])
 def test_an_unknown_key_is_an_error(home, which, text, words):
-    """A misspelled key may be meant to deny, so nothing runs."""
+    """Nothing runs, because a misspelled key may have been meant to deny."""
     path = getattr(home, which)
     path.write_text(text)
 
@@ -186,7 +186,7 @@ def test_an_unknown_key_is_an_error(home, which, text, words):
 
 
 def test_accounts_without_the_default_one(home):
-    """The accounts that a script may name besides the default."""
+    """A script may name these accounts in addition to the default account."""
     assert [] == config.accounts(home.environment)
     home.own.write_text("[replicate.accounts.work]\n[replicate.accounts.default]\n[replicate.accounts.art]\n")
     assert ["art", "work"] == config.accounts(home.environment)
@@ -202,13 +202,13 @@ def test_accounts_without_the_default_one(home):
     ],
 )
 def test_where_configuration_is(environment, expected):
-    """As in the XDG specification: a relative directory is ignored."""
+    """The location follows the XDG specification: a relative directory is ignored."""
     assert expected == paths.config_directory(environment)
 
 
 @pytest.mark.parametrize("name", topics())
 def test_toml_examples_of_the_docs_are_valid(name):
-    """Every TOML example is valid, without unknown keys."""
+    """Every TOML example in the docs is valid and has no unknown keys."""
     blocks = re.findall(r"(?:^    \[.*\n(?:    .*\n|\n(?=    ))*)+", topics()[name], re.MULTILINE)
     assert bool(blocks) == (name in {"budgets", "configuration", "files", "permissions", "webhooks"})
     for block in blocks:

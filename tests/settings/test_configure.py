@@ -1,4 +1,4 @@
-"""Changes of files keep everything else byte for byte, and no change is lost."""
+"""A change to a file keeps the rest byte for byte, and no change is lost."""
 
 import os
 import stat
@@ -44,7 +44,7 @@ def stored(tmp_path):
     return tmp_path / "config" / "credentials.json"
 
 
-def test_comments_and_other_keys_stay():
+def test_comments_and_other_keys_are_kept():
     """An edit changes only its own line."""
     text = edited("f", COMMENTED.encode(), [(("replicate", "enabled"), True)]).decode()
 
@@ -62,7 +62,7 @@ EDITS = st.one_of(
 
 @given(st.lists(EDITS, max_size=8))
 def test_an_edit_has_exactly_its_effect(edits):
-    """The file then equals a plain dictionary with the change, for any names and values."""
+    """After an edit the file equals a plain dictionary with that change, for any names and values."""
     content, expected = b"", {}
     for (account, *key), value in edits:
         content = edited("f", content, [(("replicate", "accounts", account, *key), value)])
@@ -77,7 +77,7 @@ def test_an_edit_has_exactly_its_effect(edits):
 
 
 def test_an_edit_with_side_effects_is_refused():
-    """If the file's form prevents it, the error has the line to write, and nothing changes."""
+    """If the file's form prevents the edit, the error shows the line to write, and nothing changes."""
     content = b'replicate.enabled = true\nreplicate.permissions = {read="ask"}\n'
 
     with pytest.raises(ConfigurationError) as caught:
@@ -86,8 +86,8 @@ def test_an_edit_with_side_effects_is_refused():
     assert 'change it by hand: replicate.accounts.a.storage = "file"' == caught.value.hint
 
 
-def test_without_a_keyring_a_token_goes_to_the_file(environment, own, stored):
-    """Only its owner can read it; the configuration has the place, not the token."""
+def test_without_a_keyring_a_token_is_stored_in_a_file(environment, own, stored):
+    """Only its owner can read the file; the configuration has the place of the token, not the token."""
     done = apply(Change(set={"api_key": " r8_token \n"}), environment)
 
     assert ("file", ("api_key",)) == (done.storage, done.changed)
@@ -96,8 +96,8 @@ def test_without_a_keyring_a_token_goes_to_the_file(environment, own, stored):
     assert "r8_token" == credentials.find(environment, config.load(environment).accounts).reveal()
 
 
-def test_the_environment_comes_first(environment):
-    """Its token overrides a stored one for the default account; REPLICATE_API_KEY comes first."""
+def test_the_environment_overrides_the_store(environment):
+    """A token in the environment overrides the stored token of the default account; REPLICATE_API_KEY comes first."""
     apply(Change(set={"api_key": "r8_stored"}), environment)
     apply(Change(account="work", set={"api_key": "r8_work"}), environment)
     accounts = config.load(environment).accounts
@@ -111,8 +111,10 @@ def test_the_environment_comes_first(environment):
     assert "r8_stored" == credentials.find({**environment, "REPLICATE_API_KEY": " "}, accounts).reveal()
 
 
-def test_a_header_is_stored_as_the_token_is(environment, own, stored):
-    """Its value is in the store only; the file has the place. Both can be replaced and removed, in any case."""
+def test_a_header_is_stored_like_a_token(environment, own, stored):
+    """The store has the header's value, and the file only its place. The header can be replaced and removed, in any
+    case.
+    """
     own.parent.mkdir()
     own.write_text('[replicate.accounts.work.headers]\nX-Gateway = "plain"\nX-Team = "media"\n')
     apply(Change(account="work", set={"header.x-gateway": "marked"}), environment)
@@ -128,8 +130,8 @@ def test_a_header_is_stored_as_the_token_is(environment, own, stored):
     assert ["X-Team"] == list(config.load(environment).accounts["work"].headers)
 
 
-def test_an_account_takes_its_headers_with_it(environment, own, stored):
-    """Nothing of it stays in the store."""
+def test_removing_an_account_removes_its_headers(environment, own, stored):
+    """Nothing of the account remains in the store."""
     apply(Change(account="work", set={"api_key": "r8_x", "header.x-gateway": "marked"}), environment)
     apply(Change(account="work", remove=True), environment)
 
@@ -138,7 +140,7 @@ def test_an_account_takes_its_headers_with_it(environment, own, stored):
 
 
 def test_a_header_without_a_value(environment, own):
-    """A call names the missing variable, and what to do."""
+    """The error of a call names the missing variable and says what to do."""
     own.parent.mkdir()
     own.write_text('[replicate.accounts.work.headers]\nx-gateway = { env = "GATEWAY" }\n')
     accounts = config.load(environment).accounts
@@ -151,8 +153,8 @@ def test_a_header_without_a_value(environment, own):
     assert "marked" not in caught.value.message
 
 
-def test_an_account_is_forgotten(environment, own, stored):
-    """With its token; others stay."""
+def test_an_account_is_removed(environment, own, stored):
+    """Removing an account removes its token; other accounts are unchanged."""
     apply(Change(account="work", set={"api_key": "r8_work", "url": "https://w.example/v1"}), environment)
     apply(Change(account="art", set={"api_key": "r8_art"}), environment)
     apply(Change(account="work", remove=True), environment)
@@ -163,8 +165,8 @@ def test_an_account_is_forgotten(environment, own, stored):
         credentials.find(environment, config.load(environment).accounts, "work")
 
 
-def test_a_token_is_unset(environment):
-    """The account stays without it; unsetting again changes nothing."""
+def test_a_token_is_removed(environment):
+    """The account remains without its token; removing the token again changes nothing."""
     apply(Change(account="work", set={"api_key": "r8_work"}), environment)
 
     assert ("api_key",) == apply(Change(account="work", unset=("api_key",)), environment).changed
@@ -190,7 +192,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("change", "why"), WRONG.values(), ids=WRONG)
 def test_an_invalid_change_is_refused(environment, own, stored, change, why):
-    """It is refused before anything is written, and its value is not in the message."""
+    """An invalid change is refused before anything is written, and the message does not have its value."""
     with pytest.raises(KosmoError, match=why) as caught:
         apply(change, environment)
 
@@ -201,7 +203,7 @@ def test_an_invalid_change_is_refused(environment, own, stored, change, why):
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"replicate": {"default": 3}}', b"\xff", b'{"replicate": null}'])
 def test_a_corrupt_store_is_never_overwritten(environment, stored, content):
-    """Reading and writing report it without its content, and leave it for repair."""
+    """Reads and writes report a corrupt store without its content, and leave the store for repair."""
     apply(Change(set={"api_key": "r8_one"}), environment)
     stored.write_bytes(content)
 
@@ -213,7 +215,7 @@ def test_a_corrupt_store_is_never_overwritten(environment, stored, content):
 
 
 def test_a_corrupt_configuration_is_never_overwritten(environment, own):
-    """The error names it, and it stays unchanged."""
+    """The error names the corrupt file, which is unchanged."""
     own.parent.mkdir()
     own.write_bytes(b"[replicate\n# half of it")
 
@@ -223,7 +225,7 @@ def test_a_corrupt_configuration_is_never_overwritten(environment, own):
 
 
 def test_a_store_that_others_can_read_is_refused(environment, stored):
-    """Others may have read the tokens, so the owner has to know."""
+    """A store with loose permissions is refused, because others may have read the tokens."""
     apply(Change(set={"api_key": "r8_one"}), environment)
     stored.chmod(0o644)
 
@@ -232,8 +234,8 @@ def test_a_store_that_others_can_read_is_refused(environment, stored):
     assert "chmod 600" in caught.value.hint
 
 
-def test_a_project_changed_by_its_owner_stays_trusted(environment, tmp_path):
-    """A file changed through configure is trusted; one that came with the project is not."""
+def test_a_project_changed_by_its_owner_remains_trusted(environment, tmp_path):
+    """A file changed with the configure command is trusted; one that came with the project is not."""
     apply(Change(permissions={"write": "allow"}, scope="project"), environment, str(tmp_path))
     assert "allow" == config.load(environment, directory=str(tmp_path)).write.value
     file = tmp_path / ".kosmo" / "config.toml"
@@ -244,16 +246,16 @@ def test_a_project_changed_by_its_owner_stays_trusted(environment, tmp_path):
     assert "ask" == config.load(environment, directory=str(tmp_path)).write.value
 
 
-def test_a_token_never_goes_into_a_project(environment, tmp_path, own, stored):
-    """A project is shared, a token is not."""
+def test_a_token_is_never_stored_in_a_project(environment, tmp_path, own, stored):
+    """A project is shared, so no token is stored in it."""
     apply(Change(set={"api_key": "r8_mine"}, permissions={"read": "ask"}, scope="project"), environment, str(tmp_path))
 
     assert "r8_mine" not in (tmp_path / ".kosmo" / "config.toml").read_text()
     assert "r8_mine" in stored.read_text()
 
 
-def test_a_link_stays_a_link(environment, own, tmp_path):
-    """The target of a linked file is changed."""
+def test_a_link_remains_a_link(environment, own, tmp_path):
+    """A change to a linked file changes the link's target."""
     elsewhere = tmp_path / "dotfiles" / "config.toml"
     elsewhere.parent.mkdir()
     elsewhere.write_text(COMMENTED)
@@ -267,8 +269,8 @@ def test_a_link_stays_a_link(environment, own, tmp_path):
     assert 0o640 == stat.S_IMODE(elsewhere.stat().st_mode)
 
 
-def test_a_change_that_fails_leaves_the_file(tmp_path):
-    """Only the lock file stays next to it."""
+def test_a_failed_change_leaves_the_file(tmp_path):
+    """After a failed change the file is intact, with only the lock file next to it."""
     path = tmp_path / "f"
     path.write_bytes(b"before")
 
@@ -282,7 +284,7 @@ def test_a_change_that_fails_leaves_the_file(tmp_path):
 
 
 def test_a_directory_that_cannot_be_written(tmp_path):
-    """The error is a sentence, not a traceback."""
+    """The error for a read-only directory is a sentence, not a traceback."""
     (tmp_path / "file").write_text("")
 
     with pytest.raises(ConfigurationError, match="cannot write"):
@@ -308,7 +310,7 @@ for call in range({CALLS}):
 
 
 def test_hundreds_of_changes_from_eight_processes(environment, own):
-    """Each process finds all its changes after each one, and at the end every value is there."""
+    """Each process reads back all its own changes, and at the end every value is present."""
     running = [
         subprocess.Popen([sys.executable, "-c", WORKER, str(me), str(own)], env={**os.environ, **environment})
         for me in range(PROCESSES)

@@ -1,4 +1,4 @@
-"""Recurring times: the five fields, and both changes of daylight saving with real time zones."""
+"""Recurring times have five fields and handle both daylight saving changes in real time zones."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -10,7 +10,7 @@ from kosmolua.settings import cron
 
 
 def slots(text, zone, first, count):
-    """The first slots after a time in UTC."""
+    """The first slots after a given UTC time."""
     parsed, where = cron.parse(text), cron.zone_of(zone)
     found, at = [], datetime.fromisoformat(first).replace(tzinfo=UTC)
     for _ in range(count):
@@ -40,7 +40,7 @@ def slots(text, zone, first, count):
     ],
 )
 def test_slots(text, first, expected):
-    """Each field, lists, ranges, steps, names and nicknames."""
+    """Slots follow each field, with lists, ranges, steps, names and nicknames."""
     assert expected == slots(text, "UTC", first, len(expected))
 
 
@@ -60,10 +60,10 @@ def test_slots(text, first, expected):
             "2026-10-24T00:00",
             ["2026-10-24T00:30", "2026-10-25T00:30", "2026-10-26T01:30"],
         ),
-        # Four slots of a skipped hour are one, also together with one that exists.
+        # Four slots in a skipped hour become one, even together with a slot that exists.
         ("*/15 2 * * *", "Europe/Berlin", "2026-03-29T00:00", ["2026-03-29T01:00", "2026-03-30T00:00"]),
         ("0 2,3 * * *", "Europe/Berlin", "2026-03-29T00:00", ["2026-03-29T01:00", "2026-03-30T00:00"]),
-        # Every half hour continues through both changes.
+        # A slot every half hour continues through both changes.
         (
             "*/30 * * * *",
             "Europe/Berlin",
@@ -78,23 +78,23 @@ def test_slots(text, first, expected):
         ),
         ("30 2 * * *", "America/New_York", "2026-03-08T00:00", ["2026-03-08T07:00", "2026-03-09T06:30"]),
         ("30 1 * * *", "America/New_York", "2026-11-01T00:00", ["2026-11-01T05:30", "2026-11-02T06:30"]),
-        # Lord Howe Island changes by half an hour.
+        # The clocks of Lord Howe Island change by half an hour.
         ("15 2 * * *", "Australia/Lord_Howe", "2026-10-03T00:00", ["2026-10-03T15:30", "2026-10-04T15:15"]),
         # Cairo has no midnight on 24 April 2026.
         ("0 0 * * *", "Africa/Cairo", "2026-04-23T00:00", ["2026-04-23T22:00", "2026-04-24T21:00"]),
-        # Samoa left out 30 December 2011.
+        # Samoa skipped 30 December 2011.
         ("0 9 * * *", "Pacific/Apia", "2011-12-29T00:00", ["2011-12-29T19:00", "2011-12-30T10:00", "2011-12-30T19:00"]),
     ],
 )
 def test_daylight_saving(text, zone, first, expected):
-    """A skipped time runs once, at the first valid time; a repeated one runs once, at its first occurrence."""
+    """A skipped time runs once, at the next valid time; a repeated time runs once, at its first occurrence."""
     assert expected == slots(text, zone, first, len(expected))
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata"])
 @pytest.mark.parametrize("text", ["30 2 * * *", "0 0 * * *", "*/7 1-3 * * *", "5 */6 * * 1-5", "15 * * * *"])
 def test_a_year_of_slots(zone, text):
-    """From any moment between two slots the next one is the same, and slots only go forward."""
+    """From any time between two slots the next slot is the same, and slots never go back."""
     parsed, where = cron.parse(text), cron.zone_of(zone)
     at, end = datetime(2026, 1, 1, tzinfo=UTC), datetime(2027, 1, 1, tzinfo=UTC)
     found = []
@@ -133,7 +133,7 @@ def test_a_year_of_slots(zone, text):
     ],
 )
 def test_mistakes(text, said):
-    """The error names the field, what was found and expected, and gives an example."""
+    """The error names the field, says what was found and expected, and gives an example."""
     with pytest.raises(UsageError) as caught:
         cron.parse(text)
 
@@ -144,12 +144,12 @@ def test_mistakes(text, said):
 
 @pytest.mark.parametrize("name", ["Europe/Berlni", "", "../etc/passwd", "/etc/localtime", "x" * 5000, "a\0b"])
 def test_unknown_zones(name):
-    """They are errors, with a name that is near."""
+    """An unknown zone is an error that suggests a similar name."""
     with pytest.raises(UsageError, match="unknown time zone"):
         cron.zone_of(name)
 
 
-def test_a_zone_that_is_near():
-    """A misspelt city finds the name that was meant."""
+def test_a_similar_zone():
+    """A misspelled city gives a suggestion of the intended zone."""
     with pytest.raises(UsageError, match="did you mean Europe/Berlin"):
         cron.zone_of("Europe/Berlni")

@@ -1,4 +1,4 @@
-"""Tokens in a real Secret Service: stored, read, listed, moved, removed, and locked."""
+"""Tokens in a real Secret Service can be stored, read, listed, moved and removed, and the service can be locked."""
 
 import json
 import os
@@ -23,7 +23,7 @@ def service(tmp_path_factory):
 
 @pytest.fixture
 def kosmo(service, tmp_path):
-    """Runs a command with the Secret Service. Its output never has the token."""
+    """Run a command with the Secret Service. The output never has the token."""
 
     def run(*argv, stdin=b"", **env):
         process = subprocess.run(
@@ -53,8 +53,8 @@ def sent(kosmo, server, *argv):
     return server.requests[-1].headers["authorization"].removeprefix("Bearer ")
 
 
-def test_a_token_is_kept_and_sent(kosmo, server, tmp_path):
-    """In the keyring and in no file; also for named accounts and from Lua."""
+def test_a_token_is_stored_and_sent(kosmo, server, tmp_path):
+    """The token is in the keyring and in no file; this also holds for named accounts and for Lua."""
     status, answer = store(kosmo, "r8_default")
     store(kosmo, "r8_work", "--account", "work")
 
@@ -72,7 +72,7 @@ def test_a_token_is_kept_and_sent(kosmo, server, tmp_path):
 
 
 def test_accounts_are_listed(kosmo):
-    """With the places of their tokens."""
+    """The list shows each account with the place of its token."""
     store(kosmo, "r8_work", "--account", "work")
     _, answer = kosmo("integrations:status")
 
@@ -82,7 +82,7 @@ def test_accounts_are_listed(kosmo):
 
 
 def test_a_token_moves(kosmo, server, tmp_path):
-    """To a file and back; the earlier place no longer has it."""
+    """A token moves to a file and back; its previous place no longer has it."""
     store(kosmo, "r8_moving")
     kosmo("integrations:configure", "--storage", "file")
 
@@ -95,7 +95,7 @@ def test_a_token_moves(kosmo, server, tmp_path):
 
 
 def test_a_token_is_removed(kosmo):
-    """A call then says what to do."""
+    """After the removal, a call's error says what to do."""
     store(kosmo, "r8_gone")
     kosmo("integrations:configure", "--remove")
     status, answer = kosmo("integrations:call", "replicate.get_account")
@@ -105,7 +105,7 @@ def test_a_token_is_removed(kosmo):
 
 
 def test_doctor_names_the_keyring(kosmo):
-    """And the origin of the credential."""
+    """The doctor command names the keyring and the origin of the credential."""
     store(kosmo, "r8_token")
     status, answer = kosmo("integrations:doctor", "--offline")
     checks = {check["check"]: check["message"] for check in answer["checks"]}
@@ -116,7 +116,7 @@ def test_doctor_names_the_keyring(kosmo):
 
 
 def test_a_locked_keyring(kosmo, service, tmp_path):
-    """Reading, storing, moving and removing report it, and nothing changes."""
+    """Reading, storing, moving and removing report a locked keyring, and nothing changes."""
     store(kosmo, "r8_before")
     before = (tmp_path / "config.toml").read_bytes()
     service.lock()
@@ -135,7 +135,7 @@ def test_a_locked_keyring(kosmo, service, tmp_path):
 
 
 def test_without_a_keyring(kosmo):
-    """A token goes to a file; an explicit --storage keyring fails."""
+    """Without a keyring a token is stored in a file; an explicit --storage keyring fails."""
     nowhere = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
     text = b'{"set": {"api_key": "r8_token"}}'
     status, answer = kosmo("integrations:configure", "--stdin-json", stdin=text, **nowhere)

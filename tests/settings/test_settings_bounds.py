@@ -1,4 +1,4 @@
-"""Configuration files are measured before parsing, since they may come with a clone."""
+"""Configuration files are measured before parsing, because a cloned project may contain one."""
 
 import time
 
@@ -37,7 +37,7 @@ WITHIN = {
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_too_large_files_are_not_parsed(tmp_path, name):
-    """The error names file and limit, at once, also for an untrusted file."""
+    """The error for a file that is too large names the file and the limit at once, also for an untrusted file."""
     content, why = BEYOND[name]
     (tmp_path / ".kosmo").mkdir()
     (tmp_path / ".kosmo" / "config.toml").write_bytes(content)
@@ -52,8 +52,8 @@ def test_too_large_files_are_not_parsed(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", WITHIN)
-def test_text_and_comments_do_not_count(name):
-    """Texts, comments and values have no keys and no depth."""
+def test_values_and_comments_do_not_count(name):
+    """Texts, comments and values do not count as keys or depth."""
     assert excess(WITHIN[name]) is None
 
 
@@ -61,7 +61,7 @@ def test_text_and_comments_do_not_count(name):
     "start", ['"""', "'''", '"', "'", "#", "\\", '"""\\', '"\\"', "[", "{", ".", "=", "\n", '\\"""']
 )
 def test_measuring_is_linear(start):
-    """Linear for any content, closed or not."""
+    """Measuring takes linear time for any repeated token, also an unclosed one."""
     content = start.encode() * (MAX_SIZE // len(start))
     began = time.process_time()
     excess(content)
@@ -70,7 +70,7 @@ def test_measuring_is_linear(start):
 
 
 def test_many_unknown_keys_are_reported_in_one_line(tmp_path):
-    """The first ones by name, and the number of others."""
+    """The line names the first unknown keys and gives the number of the others."""
     (tmp_path / "config.toml").write_bytes(b"".join(b"[k%d]\n" % n for n in range(5_000)) + b"k" * 9_000 + b" = 1")
     began = time.process_time()
     with pytest.raises(ConfigurationError, match="unknown key k0, key k1, key k2, and more") as caught:

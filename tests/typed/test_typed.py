@@ -1,4 +1,4 @@
-"""The public names for programs: typed, documented, and accepted by type checkers."""
+"""The public names for programs are typed, documented, and accepted by type checkers."""
 
 import asyncio
 import inspect
@@ -18,7 +18,7 @@ HERE = Path(__file__).parent
 
 
 def mypy(file):
-    """The lines with errors from mypy."""
+    """Return the lines with errors from mypy."""
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--hide-error-context", file]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent.parent, check=False)
     assert ran.stderr == ""
@@ -26,7 +26,7 @@ def mypy(file):
 
 
 def pyright(file):
-    """The lines with errors from pyright."""
+    """Return the lines with errors from pyright."""
     command = [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, file]
     ran = subprocess.run(command, capture_output=True, text=True, cwd=HERE.parent.parent, check=False)
     found = json.loads(ran.stdout)["generalDiagnostics"]
@@ -38,7 +38,7 @@ NODE = pytest.mark.skipif(shutil.which("node") is None, reason="pyright runs in 
 
 @pytest.mark.parametrize("check", [mypy, pytest.param(pyright, marks=NODE)])
 def test_uses_are_accepted_and_misuses_refused(check):
-    """The checker reports nothing in the first file, and each marked line of the second."""
+    """The checker reports no line in the first file, and exactly the marked lines in the second."""
     refused = {n for n, line in enumerate((HERE / "wrong.py").read_text().split("\n"), 1) if line.endswith("# refused")}
 
     assert set() == check(HERE / "uses.py")
@@ -46,7 +46,7 @@ def test_uses_are_accepted_and_misuses_refused(check):
 
 
 def test_uses_work(tmp_path):
-    """Accepted code also runs."""
+    """The accepted code also runs without errors."""
     (tmp_path / "flow.lua").write_text("return args[1], integrations.replicate.get_account{}.username")
 
     assert "emulator" == uses.account()
@@ -59,10 +59,10 @@ def test_uses_work(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name in kosmolua.__all__ if name != "__version__"])
 def test_every_public_name_is_documented(name):
-    """Classes, their methods, and functions have docstrings."""
+    """Every public class, method and function has a docstring."""
     found = getattr(kosmolua, name)
     if not inspect.isclass(found):
-        assert inspect.getdoc(found) or name == "Answer"  # a Literal, whose values say it
+        assert inspect.getdoc(found) or name == "Answer"  # a Literal needs none, since its values describe it
         return
     methods = [
         member

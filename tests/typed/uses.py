@@ -1,4 +1,4 @@
-"""Uses of the public names, as programs write them. Read by type checkers, and run by the tests as well."""
+"""Uses of the public names, as in programs. Type checkers read this file, and the tests also run it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kosmolua import Answer, Caps, Entry, Host, KosmoError, Limits, Prompter, Qu
 
 
 class Careful:
-    """A prompter that allows calls without cost."""
+    """A prompter that allows only calls that cost nothing."""
 
     def ask(self, question: Question) -> Answer | None:
         arguments: Mapping[str, Any] = question.arguments

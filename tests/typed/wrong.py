@@ -1,4 +1,4 @@
-"""Misuses that a type checker has to refuse: exactly the lines with the comment."""
+"""Misuses that a type checker has to refuse: exactly the lines with the comment "refused"."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kills workers before and after questions, decisions, requests and answers, and counts what was created.
+"""Kill workers before and after questions, decisions, requests and answers, and count the predictions created.
 
     python tests/worker/approvals_chaos.py [--rounds N] [--seed N]
 
@@ -46,7 +46,7 @@ return both[1], both[2], call(args[1] .. "-3")
 
 
 class Checking(Timed):
-    """Records the text of each create, and creates without an approval."""
+    """A server that records the text of each create, and lists creates that came before their approval."""
 
     def __init__(self, application):
         super().__init__(application)
@@ -66,7 +66,7 @@ class Checking(Timed):
 
 
 class _Again:
-    """A body that was read, to be read again."""
+    """A body that was read and can be read again."""
 
     def __init__(self, body):
         self._left = body
@@ -83,7 +83,7 @@ class Chaos:
         self.events = Counter()
 
     def batch(self, count):
-        """Run that many rounds at the same time."""
+        """Run this many rounds at the same time."""
         fleet = self.fleet
         fleet.fresh("slow:create_prediction:seconds=0.1:times=*")
         fleet.server.sent, fleet.server.approved, fleet.server.early = Counter(), set(), []
@@ -104,7 +104,7 @@ class Chaos:
         self._check(count, verdicts)
 
     def _decide(self, verdicts):
-        """Decide one of the questions, and perhaps kill a worker just before or after."""
+        """Decide one of the questions, and possibly kill a worker just before or after."""
         try:
             waiting = approvals.listed(self.fleet.database)
         except KosmoError:
@@ -126,7 +126,7 @@ class Chaos:
             self._kill("after the decision")
 
     def _resume(self):
-        """Continue runs that failed because too many of their workers died."""
+        """Resume runs that failed because too many of their workers died."""
         for one in runs.listed(self.fleet.database):
             if one.state == "failed":
                 assert (one.error or "").startswith("script_crashed: its worker died"), f"{one.id}: {one.error}"
@@ -137,7 +137,7 @@ class Chaos:
         self.events[name] += 1
 
     def _replace(self, *, faulty):
-        """Start a worker for each that has died; a faulty one dies at a step."""
+        """Start a worker for each one that has died; a worker with a fault dies at a step."""
         fleet = self.fleet
         for worker in [each for each in fleet.workers if each.poll() is not None]:
             fleet.workers.remove(worker)
@@ -161,8 +161,8 @@ class Chaos:
 
 
 def go(url, directory, rounds, seed, tell=lambda _: None):
-    """Run that many rounds. Returns how often workers were started with each fault, or killed around decisions."""
-    fleet = Fleet(url, directory, speed=20)  # after an hour of its clock the emulator forgets inputs, as the API does
+    """Run this many rounds. Return how often workers were started with each fault or killed around a decision."""
+    fleet = Fleet(url, directory, speed=20)  # after an hour by its clock the emulator deletes inputs, as the API does
     fleet.server = Checking(fleet.emulator)
     chaos = Chaos(fleet, random.Random(seed))
     with fleet.serving():
@@ -178,7 +178,7 @@ def main():
     parser.add_argument("--seed", type=int, default=time.time_ns())
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and the processes that were started have ended
     began = time.monotonic()
     with serving() as server, tempfile.TemporaryDirectory() as directory:
         go(server.url, directory, chosen.rounds, chosen.seed, lambda text: print(text, flush=True))

@@ -1,4 +1,4 @@
-"""Breaks workers, their connections and their database at random moments, and counts what was created.
+"""Break workers, their connections and their database at random times, and count the predictions created.
 
     python tests/worker/chaos.py [--rounds N] [--seed N] [--lease SECONDS] [--speed N] [--hours N]
 
@@ -45,12 +45,12 @@ STEPS = [
     "parked",
 ]
 WORKERS, RUNS = 3, 3
-LONGEST = 180  # seconds of a round, scaled by the load of the machine
-LATE = [0.0, 0.1, 0.4]  # seconds by which the API answers creates late
+LONGEST = 180  # seconds per round, scaled by the load of the machine
+LATE = [0.0, 0.1, 0.4]  # seconds by which the API delays answers to creates
 
 
 class Proxy:
-    """Forwards connections to an address, unless it is cut: then bytes neither arrive nor are refused."""
+    """A proxy that forwards connections to an address until it is cut: then bytes neither arrive nor are refused."""
 
     def __init__(self, family, address):
         self._target = family, address
@@ -94,7 +94,7 @@ class Proxy:
         return True
 
     def close(self):
-        """Take no more connections; those there are end with their worker."""
+        """Accept no further connections; open ones end with their worker."""
         self._listening.shutdown(socket.SHUT_RDWR)
 
 
@@ -108,7 +108,7 @@ class Chaos:
         self.places = {}  # worker -> its proxies
 
     def replace(self):
-        """Start workers until there are enough: some have a fault, some a wrong clock."""
+        """Start workers until there are enough; some have a fault, and some a wrong clock."""
         fleet = self.fleet
         for worker in [each for each in fleet.workers if each.poll() is not None]:
             fleet.workers.remove(worker)
@@ -152,7 +152,7 @@ class Chaos:
                 self.places[worker][1].cut(self.dice.uniform(0.5, 4))
 
     def _start_server(self):
-        """PostgreSQL recovers first, which may take long on a busy machine."""
+        """Start PostgreSQL, which first recovers; that may take long on a busy machine."""
         until = time.monotonic() + scaled(LONGEST)
         while True:
             try:
@@ -183,7 +183,7 @@ class Chaos:
             let_pass(0.1)
 
     def _resumed(self):
-        """Resume the runs that were given up since too many of their workers died. Returns whether there were any."""
+        """Resume the runs that were given up because too many of their workers died. Returns whether there were any."""
         given_up = [one.id for one in runs.listed(self.fleet.database) if "its worker died" in (one.error or "")]
         self.events["resumed"] += len(given_up)
         for run in given_up:
@@ -191,7 +191,7 @@ class Chaos:
         return bool(given_up)
 
     def _report(self):
-        """The state of a round that does not end."""
+        """The state of a round that does not end, as text."""
         tables = {
             "runs": "SELECT id, state, worker, epoch, takeovers FROM runs",
             "workers": "SELECT id, pid, lease_until - clock_timestamp() FROM workers",
@@ -208,7 +208,7 @@ class Chaos:
         return "\n".join([*lines, (self.fleet.directory / "log").read_text()[-20000:]])
 
     def _continue(self):
-        """Resume stopped workers after others had the time to take over their runs."""
+        """Continue suspended workers after others had time to take over their runs."""
         for worker in self.fleet.workers:
             with suppress(OSError, ValueError, IndexError):
                 state = Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -225,7 +225,7 @@ def main():
     parser.add_argument("--hours", type=float, default=24.0, help="begin no round after that time")
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was started is ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and the processes that were started have ended
     began, number = time.monotonic(), 0
     with serving() as server, tempfile.TemporaryDirectory() as directory:
         with Fleet(server.url, directory, speed=chosen.speed).serving() as fleet:

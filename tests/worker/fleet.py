@@ -1,4 +1,4 @@
-"""Workers in their own processes, an emulator, and a PostgreSQL, for tests that break some of them."""
+"""Workers in their own processes, an emulator, and a PostgreSQL server, for tests that break some of them."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from kosmolua.journal.records import Head
 from kosmolua.worker import runs
 from kosmolua.worker.database import Database
 
-# Three predictions: one that no other run asks for, one that all ask for, and one to wait for without a process.
+# Three predictions: one only for this run, one that all runs request, and one to wait for without a process.
 SCRIPT = """
 local r = integrations.replicate
 local hello = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
@@ -34,14 +34,14 @@ PLACES = 3
 
 
 class Timed(Recording):
-    """Also records when each create arrived, and the text of each prediction: the API removes it after an hour, which a
-    hurrying clock reaches soon.
+    """A server that also records when each create arrived, and the text of each prediction, because the API deletes the
+    text after an hour, which a fast clock reaches soon.
     """
 
     def __init__(self, application):
         super().__init__(application)
         self.creates = []
-        self.texts = {}  # by the id of the prediction
+        self.texts = {}  # by prediction id
 
     def __call__(self, environ, start_response):
         if environ["REQUEST_METHOD"] != "POST":
@@ -86,13 +86,13 @@ class Fleet:
                 self.database.close()
 
     def fresh(self, *faults):
-        """A new emulator, and no runs."""
+        """Start with a new emulator and no runs."""
         self.emulator = Emulator(clock=HurryingClock(self._speed), faults=faults)
         self.server._application = self.emulator
         self.database.rows("DELETE FROM runs")
 
     def start(self, fault="", url="", api="", before=(), **options):
-        """One more worker, perhaps with a fault or with other addresses, or through a command ``before`` it."""
+        """Start another worker, optionally with a fault or with other addresses, or through a command ``before`` it."""
         own = {"KOSMO_STATE_DIR": str(self.directory / "state"), "KOSMO_CONFIG_DIR": str(self.directory / "config")}
         environment = {**os.environ, **own}
         program, self._started = str(Path(__file__).with_name("serve.py")), self._started + 1
@@ -104,7 +104,7 @@ class Fleet:
         return worker
 
     def replace(self, **options):
-        """Start a worker for each that has died, as a supervisor does."""
+        """Start a worker for each one that has died, as a supervisor does."""
         for worker in list(self.workers):
             if worker.poll() is not None:
                 self.workers.remove(worker)
@@ -119,11 +119,11 @@ class Fleet:
     def states(self):
         try:
             return Counter(one.state for one in runs.listed(self.database))
-        except KosmoError:  # it is being restarted
+        except KosmoError:  # the database is being restarted
             return Counter({"unknown": 1})
 
     def finish(self, seconds=60.0, **options):
-        """Wait until all runs have ended, and replace workers that die meanwhile."""
+        """Wait until all runs have ended, and replace workers that die in the meantime."""
 
         def ended():
             self.replace(**options)
@@ -135,7 +135,7 @@ class Fleet:
             raise AssertionError(f"{self.states()}\n{self.log()}") from None
 
     def check(self, count):
-        """There is one prediction for each place of each run, and each run got its own."""
+        """Check that there is one prediction for each place in each run, and that each run got its own."""
         found = runs.listed(self.database)
         assert {"done": count} == Counter(one.state for one in found), [(one.state, one.error) for one in found]
         made = [job.id for job in self.emulator._world.predictions.values()]
@@ -153,7 +153,7 @@ class Fleet:
 
 
 def stopped_for(worker, seconds):
-    """Stop a process for that time."""
+    """Suspend a process for this many seconds."""
     worker.send_signal(signal.SIGSTOP)
     let_pass(seconds)
     if worker.poll() is None:

@@ -1,4 +1,4 @@
-"""Two workers, each in a network namespace of its own, and cuts between one of them and the database.
+"""Two workers, each in its own network namespace, with cuts between one of them and the database.
 
     sudo python tests/worker/namespaces.py [--rounds N] [--seed N]
 
@@ -33,7 +33,7 @@ from kosmolua.worker import runs  # noqa: E402
 
 DATABASE, API = "10.199.0.2", "10.199.0.1"
 RUNS = 4
-LATE = [0.0, 0.1, 0.4]  # seconds by which the API answers creates late
+LATE = [0.0, 0.1, 0.4]  # seconds by which the API delays answers to creates
 
 
 def ip(*words):
@@ -41,7 +41,7 @@ def ip(*words):
 
 
 class Namespace:
-    """A network of its own, with one link to the database and one to the API. ``number`` is part of its addresses."""
+    """A network namespace with one link to the database and one to the API. ``number`` is part of the addresses."""
 
     def __init__(self, number):
         self.name = f"kosmo{number}"
@@ -63,12 +63,14 @@ class Namespace:
         subprocess.run(["ip", "netns", "delete", self.name], check=False)
 
     def run(self, *command):
-        """A process in the namespace."""
+        """Start a process in the namespace."""
         return subprocess.Popen(["ip", "netns", "exec", self.name, *command])
 
     @contextmanager
     def cut(self, kind):
-        """Inside this context nothing reaches the database (``down``), or no answer of it comes back (``answers``)."""
+        """Inside this context nothing reaches the database (``down``), or no answer from the database returns
+        (``answers``).
+        """
         link, network = self._links[DATABASE]
         down = ["link", "set", link, "down"], ["link", "set", link, "up"]
         lost = ["route", "add", "blackhole", f"{network}.2/32"], ["route", "delete", "blackhole", f"{network}.2/32"]
@@ -127,7 +129,7 @@ class Cuts:
 
 @contextmanager
 def network():
-    """The namespaces, and the addresses of the database and the API on this side."""
+    """The namespaces, and the addresses of the database and the API outside of them."""
     namespaces = [Namespace(1), Namespace(2)]
     with ExitStack() as stack:
         for address in (DATABASE, API):
@@ -141,7 +143,7 @@ def network():
 
 @contextmanager
 def forwarding(namespaces, api):
-    """The API at an address that each namespace has for itself: a token is only sent to a host over HTTPS."""
+    """Forward the API at a loopback address in each namespace: to other hosts a token is only sent over HTTPS."""
     port = api.rpartition(":")[2].partition("/")[0]
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.NamedTemporaryFile()) for _ in namespaces]
@@ -154,14 +156,14 @@ def forwarding(namespaces, api):
 
 
 def forward(port, note):
-    """Pass connections on to the API until killed."""
+    """Forward connections to the API until killed."""
     Path(note).write_text(str(Proxy(socket.AF_INET, (API, port)).port))
     signal.pause()
 
 
 @contextmanager
 def listening():
-    """A PostgreSQL that listens at its address, too. Yields the server, and its URL there."""
+    """A PostgreSQL server that also listens at this address. Yields the server, and its URL there."""
     with serving() as server:
         data = Path(server._data)
         with (data / "pg_hba.conf").open("a") as file:
@@ -185,7 +187,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("namespaces.py makes network namespaces: run it as root")
     print(f"seed {chosen.seed}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and what was made is removed
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # and all created objects are removed
     began = time.monotonic()
     with network() as namespaces, listening() as (server, url), tempfile.TemporaryDirectory() as directory:
         fleet = Fleet(server.url, directory)

@@ -1,4 +1,4 @@
-"""The server of webhooks and triggers in a thread, and what others send to it."""
+"""The server for webhooks and triggers in a thread, and the requests that others send to it."""
 
 import base64
 import hmac
@@ -17,7 +17,9 @@ from kosmolua.serve.triggers import Starter
 
 
 class Receiving:
-    """``url`` is its address; ``counted`` are the outcomes; ``fetched`` the requests for signing secrets."""
+    """A running server. ``url`` is its address; ``counted`` has the outcomes, ``fetched`` the requests for signing
+    secrets.
+    """
 
     def __init__(self, database, emulator, accounts=("default",), queue=1000):
         self.counted = Counter()
@@ -50,7 +52,7 @@ class Receiving:
         return secret_of(self.emulator)
 
     def deliver(self, job, status="succeeded", *, identifier="msg_1", age=0.0, secret=None, account="default"):
-        """A delivery as Replicate sends it."""
+        """Send a delivery like Replicate."""
         body = json.dumps({"id": job, "status": status, "urls": {}}).encode()
         headers = signed(secret or secret_of(self.emulator), body, identifier, self.emulator.clock.time() - age)
         return httpx.post(f"{self.url}/replicate/{account}", content=body, headers=headers)

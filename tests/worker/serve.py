@@ -21,7 +21,9 @@ from kosmolua.worker.work import Options, Worker
 
 
 def pointing(fault, file, url):
-    """The function that a worker calls at each step. Instead of a signal, "TAKE" gives the run to another worker."""
+    """The function that a worker calls at each step. For "TAKE" it sends no signal, but gives the run to another
+    worker.
+    """
     step, _, name = fault.partition(":")
 
     def point(reached):
@@ -41,14 +43,14 @@ def pointing(fault, file, url):
 
 
 def set_clock(ahead):
-    """Set this process's view of the clock ahead."""
+    """Set the clock ahead, as seen by this process."""
     now = time.time
     time.time = lambda: now() + ahead
 
 
 def main(url, api, given, fault="", file=""):
-    faulthandler.register(signal.SIGUSR1)  # shows what each thread does
-    gc.set_threshold(50_000, 20, 20)  # as the command line does
+    faulthandler.register(signal.SIGUSR1)  # prints the stacks of all threads
+    gc.set_threshold(50_000, 20, 20)  # as in the command line
     chosen = json.loads(given)
     set_clock(chosen.pop("ahead", 0.0))
     rate, write = chosen.pop("rate", None), chosen.pop("write", "allow")

@@ -1,4 +1,4 @@
-"""Approvals of submitted runs."""
+"""Submitted runs wait for approvals."""
 
 import json
 from contextlib import closing
@@ -21,7 +21,7 @@ VALUES (%s, %s, 0, %s, 'create_prediction', 'default', 'write', '{}', '\\x01', 0
 
 
 def asked(database, *identifiers, seconds=60.0, state="waiting"):
-    """A run in that state with these open approvals."""
+    """A run in this state with these open approvals."""
     run, _ = runs.submit(database, Head(script="flow.lua", source=b"return 1"), by="ana")
     for place, identifier in enumerate(identifiers, 1):
         database.rows(_ASK, (identifier, run, place, seconds))
@@ -42,7 +42,7 @@ def test_an_open_approval_is_listed_with_its_run(database):
 
 
 def test_a_decision_wakes_the_run(database):
-    """A decision records who and why, and queues the waiting run."""
+    """A decision records the person and the reason, and queues the waiting run."""
     run = asked(database, "a1")
 
     (one,) = approvals.decide(database, ["a1"], "denied", "bob", acting="root", reason="too dear")
@@ -53,8 +53,8 @@ def test_a_decision_wakes_the_run(database):
     assert ["a1"] == [each.id for each in approvals.listed(database, decided=True, run=run)]
 
 
-def test_only_an_open_approval_is_decided(database):
-    """All or none are decided: none if one is unknown, decided, expired, or of an ended run."""
+def test_only_open_approvals_are_decided(database):
+    """All approvals are decided, or none if one is unknown, decided, expired, or belongs to an ended run."""
     asked(database, "open")
     asked(database, "twice")
     approvals.decide(database, ["twice"], "approved", "bob")
@@ -95,7 +95,7 @@ def fleet(url, tmp_path):
 
 
 def open_ones(fleet, count):
-    """Wait until that many questions are open and their runs wait without a process."""
+    """Wait until this many questions are open and their runs wait without a process."""
 
     def found():
         shown = approvals.listed(fleet.database)
@@ -104,8 +104,10 @@ def open_ones(fleet, count):
     return wait_until(found)
 
 
-def test_the_calls_of_a_parallel_are_asked_at_once_and_decided_one_by_one(fleet):
-    """Each approved call is sent once; a denied one raises an error with the reason. Meanwhile there is no process."""
+def test_parallel_calls_are_asked_about_at_once_and_decided_separately(fleet):
+    """Each approved call is sent once; a denied call raises an error with the reason. While waiting, the run has no
+    process.
+    """
     fleet.start(write="ask")
     (run,) = fleet.submit(1, THREE, by="ana")
     asked = {json.loads(each.arguments)["input"]["text"]: each for each in open_ones(fleet, 3)}
@@ -127,7 +129,7 @@ def test_the_calls_of_a_parallel_are_asked_at_once_and_decided_one_by_one(fleet)
 
 
 def test_an_unanswered_question_expires(fleet):
-    """After its time it is a denial, and the script gets the error."""
+    """After its time limit the question counts as denied, and the script gets the error."""
     fleet.start(write="ask", approval_timeout=1.0)
     (run,) = fleet.submit(1, CREATE % "'a'")
     fleet.finish()
@@ -139,7 +141,9 @@ def test_an_unanswered_question_expires(fleet):
 
 
 def test_workers_are_killed_around_questions_decisions_and_requests(url, tmp_path):
-    """In 30 rounds of approvals_chaos.py approved calls are sent once, after their approval, and no others."""
+    """In 30 rounds of approvals_chaos.py each approved call is sent once, after its approval, and no other call is
+    sent.
+    """
     events = approvals_chaos.go(url, tmp_path, 30, seed=19)
 
     assert sum(events[step] for step in approvals_chaos.STEPS) > 10
@@ -149,7 +153,7 @@ ONE = CREATE % "'a'"
 
 
 def configure(tmp_path, *lines):
-    """Write the section [approvals] of the configuration that the workers read."""
+    """Write the section [approvals] into the configuration that the workers read."""
     (tmp_path / "config").mkdir(exist_ok=True)
     (tmp_path / "config" / "config.toml").write_text("\n".join(["[approvals]", *lines]))
 
@@ -168,7 +172,9 @@ def refused(fleet, run):
     ],
 )
 def test_approvers_are_narrowed(fleet, tmp_path, config, worker, of_run, shown):
-    """The question shows who may decide by configuration, worker and run together; a decision of them is valid."""
+    """The question shows who may decide under configuration, worker and run together; a decision by one of them is
+    valid.
+    """
     configure(tmp_path, config, 'groups = { finance = ["bo", "cy"] }')
     fleet.start(write="ask", approvers=worker)
     (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
@@ -191,8 +197,8 @@ def test_approvers_are_narrowed(fleet, tmp_path, config, worker, of_run, shown):
         ('approvers = ["@finance"]', None, ["bo", "eve"], "eve", "not among approvals.approvers (@finance)"),
     ],
 )
-def test_a_decision_of_another_is_a_denial(fleet, tmp_path, config, worker, of_run, by, reason):
-    """Also if it was written into the database past every command: a run never widens what its worker allows."""
+def test_a_decision_by_an_unauthorized_person_is_a_denial(fleet, tmp_path, config, worker, of_run, by, reason):
+    """A run never widens what its worker allows, even if the decision was written directly into the database."""
     configure(tmp_path, config, 'groups = { finance = ["bo", "cy"] }')
     fleet.start(write="ask", approvers=worker)
     (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
@@ -214,8 +220,8 @@ def test_a_decision_of_another_is_a_denial(fleet, tmp_path, config, worker, of_r
         ('approvers = ["@finance"]', ["ana"], None, "@finance; ana"),
     ],
 )
-def test_a_question_that_nobody_could_answer(fleet, tmp_path, config, worker, of_run, lists):
-    """The call is refused at once, with the lists that have nobody in common."""
+def test_a_question_that_nobody_may_answer(fleet, tmp_path, config, worker, of_run, lists):
+    """The call is refused at once, and the error has the lists that have nobody in common."""
     configure(tmp_path, config, 'groups = { finance = ["bo", "cy"] }')
     fleet.start(write="ask", approvers=worker)
     (run,) = fleet.submit(1, ONE, by="sam", approvers=of_run)
@@ -226,7 +232,7 @@ def test_a_question_that_nobody_could_answer(fleet, tmp_path, config, worker, of
 
 
 def test_a_key_with_other_approvers(database):
-    """It is not the same run: its approvers would not be those that were asked for."""
+    """Other approvers mean a different run, because the first run's approvers are not those in the request."""
     head = Head(script="flow.lua", source=b"return 1")
     first, _ = runs.submit(database, head, key="k", approvers=["ana"])
 
@@ -236,8 +242,8 @@ def test_a_key_with_other_approvers(database):
             runs.submit(database, head, key="k", approvers=other)
 
 
-def test_a_run_that_continues_shows_who_may_decide_now(fleet, tmp_path):
-    """An open question takes over a configuration that was changed since."""
+def test_a_resumed_run_shows_the_current_approvers(fleet, tmp_path):
+    """The open question of a resumed run has the approvers of the changed configuration."""
     configure(tmp_path, 'approvers = ["ana"]')
     fleet.start(write="ask")
     (run,) = fleet.submit(1, ONE, by="sam")
@@ -251,7 +257,7 @@ def test_a_run_that_continues_shows_who_may_decide_now(fleet, tmp_path):
 
 
 def test_the_webhook_of_a_worker_is_not_part_of_a_decision(fleet):
-    """The operator configures it: a question shows what the script asks for, and another address needs no new yes."""
+    """The operator configures the worker's webhook, which a question does not show: a change needs no new approval."""
     with closing(RecordingServer()) as receiver:
         targets = decided_between_addresses(fleet, f"http://127.0.0.1:{receiver.port}", receiver)
 
@@ -259,7 +265,7 @@ def test_the_webhook_of_a_worker_is_not_part_of_a_decision(fleet):
 
 
 def decided_between_addresses(fleet, base, receiver):
-    """The paths of the webhooks of a create that was asked about by one worker, and sent by another."""
+    """Let one worker ask about a create and another send it, and return the paths of its webhooks."""
     first = fleet.start(write="ask", webhooks=f"{base}/first")
     (run,) = fleet.submit(1, ONE, by="sam")
     (one,) = open_ones(fleet, 1)
@@ -276,7 +282,7 @@ def decided_between_addresses(fleet, base, receiver):
 
 
 def test_a_webhook_of_the_script_is_part_of_a_decision(fleet):
-    """A script that was approved with one address cannot send to another."""
+    """A script that was approved with one webhook address cannot use another."""
     fleet.start(write="ask")
     asks = ONE.replace("input =", 'webhook = "https://hooks.example.com/%s", input =')
     (run,) = fleet.submit(1, asks % "a", by="sam")

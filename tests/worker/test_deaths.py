@@ -1,4 +1,6 @@
-"""Workers and their database end at any step: others continue their runs, and each prediction is created once."""
+"""Workers and their database are killed at any step: other workers continue the runs, and each prediction is created
+once.
+"""
 
 import signal
 
@@ -9,7 +11,7 @@ from waiting import wait_until
 from kosmolua.worker import runs
 
 SLOW = "integrations.replicate.create('minimax/video-01', { prompt = 'x' })"
-STEPS = ["claimed", "parked"]  # test_shared.py has those that cost money, chaos.py has them all
+STEPS = ["claimed", "parked"]  # test_shared.py has the steps that cost money, and chaos.py has all of them
 
 
 @pytest.fixture
@@ -19,7 +21,7 @@ def fleet(url, tmp_path):
 
 
 def test_workers_are_killed_at_each_step(fleet):
-    """Others continue their runs."""
+    """Other workers continue the runs of a worker that was killed."""
     for step in STEPS:
         fleet.start(f"{step}:SIGKILL", slots=1)
     wait_until(lambda: fleet.log().count("is ready") == len(STEPS))
@@ -30,8 +32,8 @@ def test_workers_are_killed_at_each_step(fleet):
     fleet.check(4)
 
 
-def test_a_stopped_worker_cannot_continue(fleet):
-    """While it is stopped another takes its runs; its timer ends it before it can send."""
+def test_a_suspended_worker_cannot_continue(fleet):
+    """While the worker is suspended another takes its runs; its timer ends it before it can send."""
     stopped = [fleet.start(f"{step}:SIGSTOP") for step in ("after_intent", "answered")]
     fleet.submit(4)
     wait_until(lambda: len(list(fleet.directory.glob("fault*"))) == 2)
@@ -44,8 +46,8 @@ def test_a_stopped_worker_cannot_continue(fleet):
     fleet.check(4)
 
 
-def test_what_was_created_for_a_run_that_others_hold_is_canceled(fleet):
-    """A worker notices after the answer that it no longer holds the run, so nobody would wait for the prediction."""
+def test_a_prediction_for_a_run_of_another_worker_is_canceled(fleet):
+    """After the answer the worker notices that it no longer has the run, so no run would wait for the prediction."""
     worker = fleet.start("answered:TAKE")
     (run,) = fleet.submit(1, f"{SLOW} {SLOW}")
     wait_until(lambda: fleet.server.count("POST", "/cancel") == 1)
@@ -55,7 +57,7 @@ def test_what_was_created_for_a_run_that_others_hold_is_canceled(fleet):
 
 
 def test_the_database_restarts(fleet, server):
-    """It is stopped while everything runs, and restarted: workers and runs continue."""
+    """The database is stopped while runs are active, and restarted: workers and runs continue."""
     fleet.start()
     fleet.start()
     fleet.submit(4)
@@ -69,7 +71,7 @@ def test_the_database_restarts(fleet, server):
 
 
 def test_the_database_loses_its_latest_commits(fleet):
-    """A run with a gap in its journal or its output restarts from what is left, and ends as usual."""
+    """A run with a gap in its journal or its output restarts from the remaining data, and ends as usual."""
     fleet.start(park_after=60)
     script = "local r = integrations.replicate print(1) r.get_account() print(2) sleep(3) r.get_account() print(3)"
     (run,) = fleet.submit(1, script)

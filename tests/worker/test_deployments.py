@@ -1,4 +1,4 @@
-"""The files for operators are valid, and start workers with flags that exist."""
+"""The files for operators are valid, and start workers with existing flags."""
 
 import json
 import re
@@ -15,7 +15,7 @@ DOCS = Path(__file__).parent.parent.parent / "docs"
 
 
 def commands():
-    """The command with which each file starts a worker."""
+    """The command that starts a worker in each file."""
     for name in ("compose.yaml", "kubernetes.yaml"):
         text = (DOCS / "deploy" / name).read_text()
         yield from (json.loads(found) for found in re.findall(r'(?:command|args): (\["worker".*\])', text))
@@ -30,7 +30,7 @@ LINTERS = {
 
 
 def checked(name, path):
-    """The linter's status and output for that file."""
+    """The linter's exit status and output for this file."""
     found = subprocess.run(
         [sys.executable, "-m", *LINTERS[name], str(path)], check=False, capture_output=True, text=True
     )
@@ -39,7 +39,7 @@ def checked(name, path):
 
 @pytest.mark.parametrize("name", LINTERS)
 def test_the_linter_accepts_each_file(name):
-    """Compose files by the schema of their specification, manifests by those of Kubernetes."""
+    """Compose files match the schema of their specification, and manifests those of Kubernetes."""
     assert 0 == checked(name, DOCS / "deploy" / name)[0], checked(name, DOCS / "deploy" / name)[1]
 
 
@@ -53,7 +53,7 @@ def test_the_linter_accepts_each_file(name):
     ],
 )
 def test_the_linter_finds_mistakes(tmp_path, name, key, wrong):
-    """A wrong type and a misspelled key."""
+    """The linter reports a wrong type and a misspelled key."""
     text = (DOCS / "deploy" / name).read_text()
     assert key in text
     (tmp_path / name).write_text(text.replace(key, wrong))
@@ -64,13 +64,13 @@ def test_the_linter_finds_mistakes(tmp_path, name, key, wrong):
 
 
 def test_there_is_a_linter_for_each_file():
-    """No file is left out."""
+    """Every file has a linter."""
     assert sorted(LINTERS) == sorted(path.name for path in (DOCS / "deploy").iterdir())
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_a_worker_is_started_with_known_flags(words):
-    """The command line is accepted."""
+    """The command line accepts the flags in each file."""
     command, *flags = words
 
     assert "worker" == command
@@ -78,13 +78,13 @@ def test_a_worker_is_started_with_known_flags(words):
 
 
 def test_each_file_has_its_command():
-    """For Compose, Kubernetes and systemd."""
+    """Compose, Kubernetes and systemd each have a file with the command."""
     assert 3 == len(list(commands()))
 
 
 @pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml"])
 def test_workers_have_time_to_end(name):
-    """Longer than a worker waits for requests that may cost money."""
+    """The time to end is longer than a worker waits for requests that may cost money."""
     text = (DOCS / "deploy" / name).read_text()
 
     assert 90 == int(re.search(r"(?:stop_grace_period|terminationGracePeriodSeconds): (\d+)", text)[1])

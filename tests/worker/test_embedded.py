@@ -1,4 +1,4 @@
-"""The PostgreSQL of `kosmo worker`, started by other users: as a user with a name, and as a number without one."""
+"""The PostgreSQL server of `kosmo worker` is started by a user with a name, and by a user id without a name."""
 
 import os
 import stat
@@ -30,7 +30,7 @@ def place():
 
 
 def started_by(number, where):
-    """What a process prints that starts the server and leaves it, as the user of that number."""
+    """The output of a process that starts the server and leaves it, as the user with this id."""
     command = ["unshare", "--user", f"--map-user={number}", sys.executable, "-c", START, str(where)]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
@@ -40,7 +40,7 @@ def mode(path):
 
 
 def test_a_user_with_a_name(place):
-    """It needs no root, and its directories are for this user alone; the data stay for the next start."""
+    """A named user needs no root rights, and the directories are private; the data remains for the next start."""
     where = place / "state" / "kosmo" / "pg"
 
     assert "nobody" == started_by(65534, where)
@@ -50,8 +50,9 @@ def test_a_user_with_a_name(place):
 
 
 def test_a_user_without_a_name(place):
-    """PostgreSQL does not start for one, as in a container with only a number: the error says what to do, and nothing
-    is created."""
+    """PostgreSQL does not start for an id without a name, as in some containers: the error says what to do, and nothing
+    is created.
+    """
     said = started_by(12345678, place / "state" / "pg")
 
     assert "user 12345678, who has no name" in said
@@ -60,9 +61,9 @@ def test_a_user_without_a_name(place):
 
 
 def test_a_directory_of_another_user(place):
-    """It is named."""
+    """The error names a directory that belongs to another user."""
     where = place / "state" / "pg"
     where.mkdir(parents=True)
-    (where / "lock").mkdir()  # as little to be opened as one of another user
+    (where / "lock").mkdir()  # as inaccessible as a directory of another user
 
     assert f"cannot use the directory {where}" in started_by(65534, where)

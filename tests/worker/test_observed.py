@@ -1,4 +1,4 @@
-"""Figures for Prometheus, spans of OpenTelemetry, and the log in JSON."""
+"""Workers provide metrics for Prometheus, spans for OpenTelemetry, and a log in JSON."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def free_port():
 
 
 def scraped(port):
-    """The figures as a dictionary of text."""
+    """The metrics as a dictionary of texts."""
     answer = httpx.get(f"http://127.0.0.1:{port}/metrics")
     assert 200 == answer.status_code
     return dict(LINE.findall(answer.text))
@@ -42,7 +42,7 @@ def scraped(port):
 
 @contextmanager
 def program(directory, *words, status=0):
-    """A command in a process, which ends with that status; its log is a file."""
+    """A command in a process that ends with this status; its log is a file."""
     environment = {**os.environ, "KOSMO_STATE_DIR": str(directory / "state"), "KOSMO_CONFIG_DIR": str(directory)}
     with (directory / "log").open("wb") as log:
         made = subprocess.Popen([sys.executable, "-m", "kosmolua", *words], env=environment, stderr=log, stdout=log)
@@ -55,8 +55,10 @@ def program(directory, *words, status=0):
         assert status == made.wait(30), (directory / "log").read_text()
 
 
-def test_figures_and_log_of_a_worker(url, database, tmp_path):
-    """Runs by state, calls by function and outcome, polls, renewals; and each line of the log is an object."""
+def test_metrics_and_log_of_a_worker(url, database, tmp_path):
+    """The metrics have runs by state, calls by function and outcome, polls and renewals; each line of the log is an
+    object.
+    """
     port = free_port()
     flags = ("--emulate", "--metrics", f"{port}", "--log-format", "json", "--lease", "4", "--park-after", "1")
     with program(tmp_path, "worker", "--database", url, *flags):
@@ -87,8 +89,8 @@ def test_figures_and_log_of_a_worker(url, database, tmp_path):
     assert "no luck" in failed["error"]
 
 
-def test_figures_of_the_server_of_webhooks(url, database, tmp_path):
-    """Received requests by outcome, on another port than the public one."""
+def test_metrics_of_the_webhook_server(url, database, tmp_path):
+    """Received requests are counted by outcome, on another port than the public one."""
     secret = triggers.add(database, "orders", Head(script="s.lua", source=b"return 1"))
     port, own = free_port(), free_port()
     flags = ("--emulate", "--port", f"{port}", "--metrics", f"{own}")
@@ -108,7 +110,7 @@ def test_figures_of_the_server_of_webhooks(url, database, tmp_path):
 
 
 def told(port, sent):
-    """The beginning of what the server answers, until it closes the connection."""
+    """The beginning of the server's answer, until the server closes the connection."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
         with suppress(ConnectionError):
             client.sendall(sent)
@@ -119,8 +121,8 @@ def told(port, sent):
     return found[:12]
 
 
-def test_the_port_of_the_figures_is_bounded(database):
-    """A long head, many connections and other paths are refused; the figures are still answered after that."""
+def test_the_port_for_metrics_is_limited(database):
+    """A long head, many connections and other paths are refused; the metrics are still available after that."""
     port = free_port()
     stop = metrics.serve(metrics.Metrics(database), port)
     try:
@@ -143,7 +145,7 @@ def test_the_port_of_the_figures_is_bounded(database):
 
 
 def test_without_a_database(server, database, url):
-    """A scrape reports it and does not fail."""
+    """A scrape without a database succeeds and reports the problem."""
     made = metrics.Metrics(database)
     from prometheus_client import generate_latest
 
@@ -161,8 +163,8 @@ def test_without_a_database(server, database, url):
         (["worker", "--log-format", "xml"], 2, "--log-format"),
     ],
 )
-def test_mistakes(words, status, said, url, monkeypatch, capsys):
-    """A port in use and invalid values are reported."""
+def test_invalid_options(words, status, said, url, monkeypatch, capsys):
+    """A port that is in use and invalid values are reported."""
     monkeypatch.setenv("KOSMO_DATABASE", url)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = f"{taken.getsockname()[1]}"
@@ -208,7 +210,7 @@ class Provider(trace.TracerProvider, trace.Tracer):
 
 
 def test_spans():
-    """One for each call, with its times; all of a run in one trace, whichever worker makes them."""
+    """Each call has one span with its times; all spans of a run are in one trace, whichever worker creates them."""
     first, second = Provider(), Provider()
     call = Entry("create_prediction", "work", "write", 100.0, outcome="ok", status=201, duration_ms=250.0, run="aa")
     spans.recorder(first)(call)

@@ -1,4 +1,4 @@
-"""Deleting submitted runs: `kosmo runs prune --database`."""
+"""`kosmo runs prune --database` deletes submitted runs."""
 
 import json
 
@@ -29,7 +29,7 @@ _OF_RUNS = ("starts", "intents", "outcomes", "taken", "waits", "prints", "approv
 
 @pytest.fixture
 def ended(database):
-    """A run in that state for that time, with a settled create."""
+    """A run that has been in this state for this time, with a settled create."""
 
     def make(state="done", age=40 * DAY, essence=None, **more):
         run, _ = runs.submit(database, FLOW, **more)
@@ -50,8 +50,8 @@ def left(database):
     return {one.id for one in runs.listed(database)}
 
 
-def test_old_runs_are_deleted_with_all_that_is_theirs(database, ended):
-    """Those of every final state; younger ones stay, and no table has a row of a deleted run."""
+def test_old_runs_are_deleted_with_all_their_rows(database, ended):
+    """Runs in every final state are deleted; younger runs are kept, and no table has a row of a deleted run."""
     old = {ended(state) for state in runs.ENDED}
     young = ended(age=20 * DAY)
 
@@ -64,8 +64,8 @@ def test_old_runs_are_deleted_with_all_that_is_theirs(database, ended):
 
 
 @pytest.mark.parametrize("state", ["scheduled", "ready", "running", "waiting"])
-def test_runs_that_have_not_ended_stay(database, ended, state):
-    """However old they are, also by name."""
+def test_active_runs_are_kept(database, ended, state):
+    """A run that has not ended is kept at any age, also if it is named."""
     run = ended(state)
 
     assert Pruned([], []) == pruning.prune(database, pruning.LEAST)
@@ -76,7 +76,7 @@ def test_runs_that_have_not_ended_stay(database, ended, state):
 
 
 def test_an_unsettled_write_keeps_its_run(database, ended):
-    """An intent without an outcome, an uncertain outcome; not one that was cut since."""
+    """An intent without an outcome or an uncertain outcome keeps its run, unless it was cut later."""
     interrupted, unsure, settled = ended("failed"), ended("failed"), ended("failed")
     database.rows("UPDATE intents SET open = true WHERE run = %s", (interrupted,))
     database.rows("UPDATE outcomes SET state = 'unsure' WHERE run = %s", (unsure,))
@@ -88,8 +88,8 @@ def test_an_unsettled_write_keeps_its_run(database, ended):
     assert {interrupted, unsure} == left(database)
 
 
-def test_what_an_interrupted_call_may_find_is_kept(database, ended):
-    """A run whose prediction the search of another run might take for its own stays until that is settled."""
+def test_a_prediction_that_another_run_may_find_is_kept(database, ended):
+    """A run is kept while the search of another run might take its prediction for its own."""
     made, seeking = ended(essence=b"same"), ended("waiting", essence=b"same")
     database.rows("UPDATE intents SET open = true WHERE run = %s", (seeking,))
     assert Pruned([], [made]) == pruning.prune(database, DAY)
@@ -98,8 +98,8 @@ def test_what_an_interrupted_call_may_find_is_kept(database, ended):
     assert Pruned([made], []) == pruning.prune(database, DAY)
 
 
-def test_a_run_that_has_just_ended_stays(database, ended):
-    """For an hour, whatever age is given."""
+def test_a_run_that_ended_recently_is_kept(database, ended):
+    """A run is kept for an hour after its end, whatever age is given."""
     run = ended(age=60.0)
 
     assert Pruned([], []) == pruning.prune(database, 1.0)
@@ -107,8 +107,8 @@ def test_a_run_that_has_just_ended_stays(database, ended):
         pruning.check(database, runs.find(database, run))
 
 
-def test_a_run_that_is_resumed_meanwhile_stays(database, ended, url):
-    """Its row is locked by the one who resumes it."""
+def test_a_run_that_is_being_resumed_is_kept(database, ended, url):
+    """The transaction that resumes the run has locked its row."""
     run, other = ended("failed"), ended("failed")
     with psycopg.connect(url, options="-c search_path=kosmo") as connection:
         connection.execute("UPDATE runs SET state = 'ready' WHERE id = %s", (run,))
@@ -119,7 +119,7 @@ def test_a_run_that_is_resumed_meanwhile_stays(database, ended, url):
 
 
 def test_many_runs(database, ended):
-    """In several transactions, all of them."""
+    """All runs are deleted, in several transactions."""
     names = "digest, script, source, args, account, emulated, caps, began, seed, state, ended"
     count = 2 * pruning.BATCH + 1
     copied = f"SELECT 'r' || n, {names} FROM runs, generate_series(2, {count}) n WHERE id = %s"
@@ -129,8 +129,8 @@ def test_many_runs(database, ended):
     assert set() == left(database)
 
 
-def test_a_key_is_never_used_twice(database, ended):
-    """What was submitted, delivered or due once does not run again after its run was pruned."""
+def test_a_key_is_not_reused_after_pruning(database, ended):
+    """A submission, delivery or slot whose run was pruned does not run again."""
     run = ended(key="order-1")
     triggers.add(database, "orders", FLOW)
     request = Request(trigger="orders", id="d1", query={}, headers={}, body="x")
@@ -145,8 +145,8 @@ def test_a_key_is_never_used_twice(database, ended):
     assert set() == left(database)
 
 
-def test_schedules_and_budgets_stay(database, ended):
-    """A schedule whose last run was pruned is listed; what was spent still counts."""
+def test_schedules_and_budgets_are_kept(database, ended):
+    """A schedule whose last run was pruned is still listed, and amounts spent still count."""
     schedules.add(database, NewSchedule(name="nightly", cron="0 3 * * *", zone="UTC", head=FLOW))
     run = schedules.run_now(database, "nightly")
     database.rows(_ENDED, ("done", 2 * DAY, run))
@@ -159,7 +159,9 @@ def test_schedules_and_budgets_stay(database, ended):
 
 
 def test_the_command(database, ended, url, monkeypatch, capsys):
-    """By age or by name, as text or JSON; what it kept is shown with the command that settles it."""
+    """Runs are pruned by age or by name, with output as text or JSON; each kept run is shown with the command that
+    settles it.
+    """
     monkeypatch.setenv("KOSMO_DATABASE", url)
     old, named, kept = ended(), ended(age=2 * DAY, key="by-key"), ended("failed")
     database.rows("UPDATE intents SET open = true WHERE run = %s", (kept,))

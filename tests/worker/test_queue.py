@@ -1,4 +1,4 @@
-"""The queue of Procrastinate, read by the threads that carry out its jobs."""
+"""The queue of Procrastinate is read by the threads that carry out its jobs."""
 
 import threading
 
@@ -13,7 +13,7 @@ from kosmolua.worker.queue import Queue
 
 @pytest.fixture
 def begun(database):
-    """A function that starts a queue of two threads, which is stopped after the test."""
+    """A function that starts a queue with two threads, which is stopped after the test."""
     made = []
 
     def begin(work, tell=print, accounts=None):
@@ -38,8 +38,8 @@ def jobs(database):
     return database.rows("SELECT lock, status::text FROM procrastinate_jobs ORDER BY id")
 
 
-def test_jobs_are_done_once(database, begun):
-    """Two workers share jobs that were there before them; each job is done by one of them, and removed."""
+def test_jobs_are_executed_once(database, begun):
+    """Two workers share existing jobs; each job is executed by one of them and removed."""
     wanted, done = submitted(database, 20), []
     for _ in range(2):
         begun(done.append)
@@ -49,7 +49,7 @@ def test_jobs_are_done_once(database, begun):
 
 
 def test_an_announcement_is_enough(database, begun):
-    """A ring for each new job starts it, without a look at the queue in between."""
+    """A ring for each new job starts the job, without a poll of the queue in between."""
     done = []
     queue = begun(done.append)
     wanted = submitted(database, 5)
@@ -60,8 +60,8 @@ def test_an_announcement_is_enough(database, begun):
     assert sorted(wanted) == sorted(done)
 
 
-def test_a_job_waits_for_that_of_its_run(database, begun):
-    """A run that is queued again while it is worked on is worked on again at once, but not at the same time."""
+def test_a_job_waits_for_another_job_of_its_run(database, begun):
+    """A run that is queued again while active is continued at once afterwards, but never twice at the same time."""
     active, most, times = threading.Semaphore(1), [], []
 
     def work(run):
@@ -83,8 +83,8 @@ def test_a_job_waits_for_that_of_its_run(database, begun):
     assert ([wanted, wanted], [True, True]) == (times, most)
 
 
-def test_an_account_of_another_worker(database, begun):
-    """A worker takes only the jobs of its accounts."""
+def test_jobs_for_another_account(database, begun):
+    """A worker takes only jobs for its own accounts."""
     (other,), (own,), done = submitted(database, 1, "other"), submitted(database, 1, "own"), []
     begun(done.append, accounts=["own"])
     wait_until(lambda: jobs(database) == [(other, "todo")])
@@ -93,7 +93,7 @@ def test_an_account_of_another_worker(database, begun):
 
 
 def test_jobs_of_other_programs_are_removed(database, begun):
-    """A job with another task has no effect."""
+    """A job with an unknown task is removed without effect."""
     database.rows("INSERT INTO procrastinate_jobs (queue_name, task_name, args) VALUES ('default', 'other', '{}')")
     done = []
     begun(done.append)
@@ -102,8 +102,8 @@ def test_jobs_of_other_programs_are_removed(database, begun):
     assert [] == done
 
 
-def test_a_worker_that_was_removed_goes_on(database, begun):
-    """Another worker has taken this one for dead: it says so once, and registers again."""
+def test_a_removed_worker_registers_again(database, begun):
+    """If another worker has removed this one as dead, it reports that once, and registers again."""
     done, told = [], []
     queue = begun(done.append, told.append)
     submitted(database, 1)
@@ -118,8 +118,8 @@ def test_a_worker_that_was_removed_goes_on(database, begun):
     assert "the queue cannot be read" in told[0]
 
 
-def test_a_worker_lives_while_it_beats(database, begun):
-    """A beat removes the workers that have none."""
+def test_workers_without_a_heartbeat_are_removed(database, begun):
+    """The heartbeat of a worker removes workers that have stopped."""
     queue = begun(print)
     submitted(database, 1)
     wait_until(lambda: queue._id is not None)
@@ -130,8 +130,8 @@ def test_a_worker_lives_while_it_beats(database, begun):
     assert [(queue._id,)] == database.rows("SELECT id FROM procrastinate_workers")
 
 
-def test_a_connection_that_ended_is_not_used(database):
-    """What the server has closed is replaced before a statement is sent."""
+def test_a_closed_connection_is_not_used(database):
+    """A connection that the server has closed is replaced before a statement is sent."""
     ((pid,),) = database.rows("SELECT pg_backend_pid()")
     with psycopg.connect(database.url) as connection:
         connection.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
@@ -139,7 +139,7 @@ def test_a_connection_that_ended_is_not_used(database):
     assert [(1,)] == database.rows("SELECT 1")
 
 
-def test_what_was_not_committed_is_rolled_back(database):
+def test_an_uncommitted_transaction_is_rolled_back(database):
     """After an error the connection is used again, without the transaction."""
     ((before,),) = database.rows("SELECT pg_backend_pid()")
 
@@ -153,8 +153,8 @@ def test_what_was_not_committed_is_rolled_back(database):
     assert [(0, before)] == database.rows("SELECT (SELECT count(*) FROM polled), pg_backend_pid()")
 
 
-def test_a_failed_transaction_is_not_taken_for_committed(database):
-    """A transaction goes on after a statement that failed: its end is an error."""
+def test_a_failed_transaction_does_not_count_as_committed(database):
+    """If a transaction continues after a failed statement, committing it is an error."""
 
     def go_on():
         with database.transaction() as connection:
@@ -168,7 +168,7 @@ def test_a_failed_transaction_is_not_taken_for_committed(database):
 
 
 def test_durable_statements_are_flushed(database):
-    """A wake is on disk when it returns, although other statements are not waited for."""
+    """A wake is on disk when the call returns, although other statements are not flushed at once."""
     head = Head(script="s.lua", source=b"return 1")
     run, _ = runs.submit(database, head, at=database.now() + 1000)
     with database.unit() as unit:

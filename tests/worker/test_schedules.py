@@ -1,4 +1,4 @@
-"""Schedules: each slot runs once, whatever was missed and however many workers look."""
+"""Schedules run each slot once, whatever was missed and however many workers check."""
 
 import json
 import threading
@@ -23,7 +23,7 @@ def planned(name="nightly", source=b"return 1", **more):
 
 
 def due_since(database, days, name="nightly"):
-    """Move its next slot into the past, as if no worker had run since."""
+    """Move the schedule's next slot into the past, as if no worker had run since then."""
     (one,) = schedules.listed(database, name)
     slot = datetime.fromtimestamp(one.next, UTC) - timedelta(days=days)
     database.rows("UPDATE schedules SET next_at = %s WHERE name = %s", (slot, name))
@@ -36,8 +36,10 @@ def connection(url, database):
         yield connection
 
 
-def test_a_missed_slot_runs_once(database, connection):
-    """After three missed nights there is one run, with its arguments, account and budget; then the next night."""
+def test_missed_slots_run_once(database, connection):
+    """After three missed nights there is one run, with its arguments, account and budget, and then the next night's
+    run.
+    """
     assert "added" == schedules.add(database, planned(caps=Caps(cost=2.0), by="ada"))
     (before,) = schedules.listed(database)
     slot = due_since(database, 3)
@@ -78,7 +80,7 @@ def test_a_slot_never_runs_twice(url, database):
     assert 20 == sum(fired) == len(runs.listed(database))
 
 
-def test_a_slot_that_ran_does_not_run_again(database, connection):
+def test_a_slot_that_has_run_does_not_run_again(database, connection):
     """A schedule that is removed and added again within a slot has the same run."""
     schedules.add(database, planned())
     slot = due_since(database, 1)
@@ -97,8 +99,10 @@ def test_a_slot_that_ran_does_not_run_again(database, connection):
     ("overlap", "while_active", "after"),
     [("skip", (1, 1, False), (1, 1)), ("queue", (1, 0, True), (2, 0)), ("allow", (2, 0, False), (2, 0))],
 )
-def test_an_earlier_run_has_not_ended(overlap, while_active, after, database, connection):
-    """The slot is skipped, waits, or runs too: runs, skipped slots, and whether it is still due."""
+def test_the_previous_run_has_not_ended(overlap, while_active, after, database, connection):
+    """Depending on the option the slot is skipped, waits, or also runs; this checks runs, skipped slots, and whether it
+    is due.
+    """
     schedules.add(database, planned(overlap=overlap))
     due_since(database, 2)
     schedules.fire(connection)
@@ -116,7 +120,7 @@ def test_an_earlier_run_has_not_ended(overlap, while_active, after, database, co
 
 
 def test_paused_and_resumed(database, connection):
-    """Slots during the pause are skipped; a run now is still possible."""
+    """Slots during the pause are skipped; a run can still be started by hand."""
     schedules.add(database, planned())
     schedules.pause(database, "nightly")
     due_since(database, 2)
@@ -130,7 +134,7 @@ def test_paused_and_resumed(database, connection):
 
 
 def test_added_again(database):
-    """The same schedule is unchanged; another one is refused without --replace."""
+    """Adding the same schedule again changes nothing; another schedule with its name is refused without --replace."""
     schedules.add(database, planned())
     assert "unchanged" == schedules.add(database, planned())
     with pytest.raises(UsageError, match="another schedule nightly: '0 3 "):
@@ -142,7 +146,7 @@ def test_added_again(database):
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 def test_next_times_are_local(zone, database):
-    """The next slot is 03:00 in the time zone."""
+    """The next slot is 03:00 in the schedule's time zone."""
     schedules.add(database, planned(zone=zone))
     from zoneinfo import ZoneInfo
 
@@ -150,8 +154,8 @@ def test_next_times_are_local(zone, database):
     assert (3, 0) == (local.hour, local.minute)
 
 
-def test_a_zone_that_a_worker_does_not_know(database, connection):
-    """Its error is shown; other schedules run."""
+def test_a_time_zone_unknown_to_a_worker(database, connection):
+    """The schedule shows the error, and other schedules run."""
     schedules.add(database, planned("a"))
     schedules.add(database, planned("b"))
     due_since(database, 1, "a")
@@ -162,8 +166,8 @@ def test_a_zone_that_a_worker_does_not_know(database, connection):
     assert ["unknown time zone 'Mars/Olympus'", None] == [one.error for one in schedules.listed(database)]
 
 
-def test_a_worker_fires_what_is_due(url, tmp_path):
-    """Its clock is an hour wrong; the database's clock applies."""
+def test_a_worker_starts_due_runs(url, tmp_path):
+    """The worker's clock is an hour wrong, so the database's clock applies."""
     with Fleet(url, tmp_path).serving() as fleet:
         head = Head(script="n.lua", source=b"return args[1]", args=["x"])
         for name in ("due", "later"):
@@ -200,8 +204,8 @@ def flow(tmp_path):
     return str(file)
 
 
-def test_from_add_to_remove(kosmo, flow, database):
-    """Each action and its output."""
+def test_all_actions_of_the_command(kosmo, flow, database):
+    """The test shows each action, from add to remove, with its output."""
     added = kosmo("add", "nightly", "0 3 * * *", flow, "--tz", "Asia/Tokyo", "--max-cost", "2", "--", "x", "--y")
     assert 0 == added[0]
     assert added[1].startswith("nightly: added; next ")
@@ -221,8 +225,8 @@ def test_from_add_to_remove(kosmo, flow, database):
     assert "no schedules; to add one" in kosmo("list")[1]
 
 
-def test_the_scripts_header_says_when(kosmo, flow):
-    """Its name is that of the file by default; --tz and an expression override the header."""
+def test_the_scripts_header_has_the_schedule(kosmo, flow):
+    """The name is that of the file by default; --tz and an expression override the header."""
     assert "flow: added; next " in kosmo("add", flow)[1]
     assert "other: added" in kosmo("add", "other", flow, "--tz", "UTC")[1]
     assert "flow: replaced" in kosmo("add", "@daily", flow, "--replace")[1]
@@ -252,8 +256,8 @@ def test_the_scripts_header_says_when(kosmo, flow):
         (["stop", "n"], "stop"),
     ],
 )
-def test_mistakes(kosmo, flow, words, said):
-    """They are usage errors with a hint."""
+def test_usage_errors(kosmo, flow, words, said):
+    """Invalid arguments are usage errors with a hint."""
     status, _, err = kosmo(*[flow if word == "FLOW" else word for word in words])
 
     assert 2 == status
@@ -262,8 +266,8 @@ def test_mistakes(kosmo, flow, words, said):
 
 
 @pytest.mark.parametrize("words", [["schedule", "add", "n", "@daily"], ["triggers", "add", "n"]])
-def test_a_syntax_error_is_found_before_it_runs(words, url, database, tmp_path, monkeypatch, capsys):
-    """Not at three in the morning."""
+def test_a_syntax_error_is_found_when_adding(words, url, database, tmp_path, monkeypatch, capsys):
+    """The error is reported when the schedule is added, not at its first run at night."""
     monkeypatch.setenv("KOSMO_DATABASE", url)
     (tmp_path / "f.lua").write_text("local a = 1\nif a then\n  print(a)\n")
     status = main([*words, str(tmp_path / "f.lua")])
@@ -286,7 +290,7 @@ def test_a_syntax_error_is_found_before_it_runs(words, url, database, tmp_path, 
         ("describe: nothing", "has no schedule in its header"),
     ],
 )
-def test_wrong_headers(kosmo, tmp_path, header, said):
+def test_invalid_headers(kosmo, tmp_path, header, said):
     """The error names the line, also before the script runs."""
     (tmp_path / "f.lua").write_text(f"--@ {header}\nreturn 1\n")
     status, _, err = kosmo("add", str(tmp_path / "f.lua"))
@@ -297,7 +301,7 @@ def test_wrong_headers(kosmo, tmp_path, header, said):
 
 
 def test_a_header_schedules_nothing_by_itself(url, database, tmp_path, monkeypatch, capsys):
-    """Only a person adds a schedule: not a script that is submitted, triggered, or run, however often."""
+    """Only a person adds a schedule: a script that is submitted, triggered or run never does."""
     source = "--@ schedule: * * * * *\nreturn 1"
     (tmp_path / "every-minute.lua").write_text(source)
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What workers share: persistent budgets, and the request rate of an account."""
+"""Workers share persistent budgets and the request rate of an account."""
 
 import time
 from collections import Counter
@@ -26,7 +26,7 @@ def fleet(url, tmp_path):
 
 
 def test_a_budget_is_never_exceeded(fleet):
-    """Four workers with a budget of ten predictions make ten, however many runs ask."""
+    """Four workers with a budget of ten predictions create ten, however many runs request one."""
     (fleet.directory / "config").mkdir()
     budget = '[[replicate.budgets]]\nname = "day"\npredictions = 6\nperiod = "day"\n'
     (fleet.directory / "config" / "config.toml").write_text(budget)
@@ -42,7 +42,9 @@ def test_a_budget_is_never_exceeded(fleet):
 
 
 def test_a_worker_dies_and_nothing_is_charged_twice(fleet):
-    """At any step, also within a transaction: one charge for each prediction, and no reservation is left."""
+    """A worker dies at any step, also within a transaction: there is one charge for each prediction, and no reservation
+    is left.
+    """
     (fleet.directory / "config").mkdir()
     budget = f'[[replicate.budgets]]\nname = "day"\npredictions = {len(MONEY)}\nperiod = "day"\n'
     (fleet.directory / "config" / "config.toml").write_text(budget)
@@ -61,13 +63,13 @@ def test_a_worker_dies_and_nothing_is_charged_twice(fleet):
 
 
 def test_a_rate_is_shared(fleet):
-    """Four workers with a rate of ten a second, five at once, start no more in any period."""
+    """Four workers with a rate of ten requests a second and bursts of five send no more in any period."""
     for _ in range(4):
         fleet.start(rate=[10.0, 5.0])
     fleet.submit(40, ONE)
     fleet.finish()
     times = sorted(fleet.server.creates)
-    late = scaled(0.1)  # by which a request that has its turn may arrive later
+    late = scaled(0.1)  # seconds by which a request may arrive after its turn
 
     assert 40 == len(times)
     for first in range(40):
@@ -76,7 +78,7 @@ def test_a_rate_is_shared(fleet):
 
 
 def test_turns_of_a_rate(database):
-    """A burst at once, then one per gap, for all that share the row."""
+    """The rate allows a burst at once, then one request per gap, for all that share the row."""
     paces = [SharedPace(database, "default", "create", Rate(2.0, 3.0)) for _ in range(2)]
     waits = [paces[n % 2].turn().wait for n in range(6)]
 
@@ -84,12 +86,12 @@ def test_turns_of_a_rate(database):
     assert waits[3:] == pytest.approx([0.5, 1.0, 1.5], abs=0.3)
 
 
-def test_a_refusal_slows_all_down(database):
-    """After a 429 everyone waits for twice the gap; each accepted request shortens it."""
+def test_a_rejection_slows_all_workers_down(database):
+    """After a 429 every worker waits for twice the gap; each accepted request shortens the gap."""
     one, two = (SharedPace(database, "default", "create", Rate(10.0, 1.0)) for _ in range(2))
     turn = one.turn()
     one.refused(turn, 2.0)
-    one.refused(turn, 2.0)  # sent before the first refusal was known
+    one.refused(turn, 2.0)  # sent before the first rejection was known
     waited = two.turn()
 
     assert 1.8 < waited.wait < 2.5
@@ -101,7 +103,7 @@ def test_a_refusal_slows_all_down(database):
 
 
 def test_the_medic_frees_a_lock(database):
-    """A dead worker's job with a queued successor delays neither its run nor others."""
+    """A dead worker's job with a queued successor delays neither its own run nor other runs."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"))
     with database.transaction() as connection:
         connection.execute("UPDATE procrastinate_jobs SET status = 'doing'")
@@ -117,7 +119,7 @@ def test_the_medic_frees_a_lock(database):
 
 
 def test_the_medic_frees_a_finished_job(database):
-    """A job whose end was not recorded, though its worker lives, does not delay its run."""
+    """A job whose end was not recorded does not delay its run, although its worker is alive."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"))
     with database.transaction() as connection:
         connection.execute("INSERT INTO procrastinate_workers DEFAULT VALUES")
@@ -127,7 +129,7 @@ def test_the_medic_frees_a_finished_job(database):
     text = "SELECT status::text FROM procrastinate_jobs"
     with database.transaction() as connection:
         medic.round_of(connection, 15.0)
-    assert [("doing",)] == database.rows(text)  # it may be about to be claimed
+    assert [("doing",)] == database.rows(text)  # the job may be about to be claimed
     with database.transaction() as connection:
         connection.execute("UPDATE procrastinate_events SET at = at - interval '20 s'")
         medic.round_of(connection, 15.0)
@@ -136,7 +138,7 @@ def test_the_medic_frees_a_finished_job(database):
     assert run == runs.find(database, run).id
 
 
-def test_many_wakes_are_one(database):
+def test_several_wakes_queue_a_run_once(database):
     """A run that is woken three times is queued once."""
     run, _ = runs.submit(database, Head(script="s", source=b"return 1"), at=time.time() + 1000)
     with database.transaction() as connection:

@@ -1,4 +1,4 @@
-"""A journal in SQLite and one in PostgreSQL behave the same."""
+"""Journals in SQLite and in PostgreSQL behave the same."""
 
 import uuid
 from contextlib import closing
@@ -42,8 +42,8 @@ def answered(store, name, state="ok", value=b"\x01", *, sent=True, seen=0):
     return store.finish(asked(name, seen=seen), "o/m", state, value, sent=sent)
 
 
-def test_facts(store):
-    """The facts are those of the head, with a seed and a time."""
+def test_metadata_of_a_run(store):
+    """The metadata is that of the head, with a seed and a time."""
     facts = store.facts()
 
     assert ("s.lua", b"return 1", ["a", "ä"], "default") == (
@@ -56,8 +56,8 @@ def test_facts(store):
     assert facts == store.prepare(HEAD)
 
 
-def test_answers_in_their_order(store):
-    """They are loaded in the order of their arrival."""
+def test_answers_are_in_order(store):
+    """Answers are loaded in the order of their arrival."""
     store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
     answered(store, "get")
     answered(store, "create", value=b"\x02")
@@ -71,7 +71,7 @@ def test_answers_in_their_order(store):
 
 
 def test_an_attempt_without_an_answer(store):
-    """It is loaded until it is answered."""
+    """An attempt is loaded until it has an answer."""
     store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
     ((began, intent),) = store.load().attempts
 
@@ -81,8 +81,8 @@ def test_an_attempt_without_an_answer(store):
     assert [] == store.load().attempts
 
 
-def test_a_failure_at_the_end_is_forgotten(store):
-    """After a failed run the last failure is tried again; an unsure attempt is open again."""
+def test_the_last_failure_is_retried(store):
+    """After a failed run the last failure is tried again, and an unsure attempt is open again."""
     first = answered(store, "get")
     store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
     answered(store, "create", "unsure", b"\xc0", seen=first)
@@ -96,8 +96,8 @@ def test_a_failure_at_the_end_is_forgotten(store):
     assert ["create"] == [began.function for began, _ in loaded.attempts]
 
 
-def test_a_failure_that_was_seen_is_kept(store):
-    """The script has continued after it."""
+def test_a_failure_that_the_script_has_seen_is_kept(store):
+    """A failure is kept if the script has continued after it."""
     failed = answered(store, "get", "error")
     answered(store, "more", seen=failed)
     store.end(1, "failed")
@@ -106,8 +106,8 @@ def test_a_failure_that_was_seen_is_kept(store):
     assert ["get", "more"] == [row.began.function for row in store.load().rows]
 
 
-def test_what_is_cut_is_still_spent(store):
-    """Cut answers are not loaded; sent calls stay listed."""
+def test_cut_calls_still_count_as_spent(store):
+    """Answers that were cut are not loaded, but sent calls are still listed."""
     answered(store, "get")
     second = answered(store, "create")
     store.intend(asked("more"), None, b"e", ("b", 1.0))
@@ -119,8 +119,8 @@ def test_what_is_cut_is_still_spent(store):
     assert second == next(each.number for each in store.sent(after=second - 1))
 
 
-def test_counts(store):
-    """Runs, answers, open attempts and the end."""
+def test_a_journal_has_counts(store):
+    """The journal counts runs, answers and open attempts, and has the end."""
     answered(store, "get")
     store.intend(asked("create"), None, b"e", ("b", 1.0))
     counts = store.summaries()
@@ -133,15 +133,15 @@ def test_counts(store):
     assert store.ended_after(9e9) is None
 
 
-def test_succeeded(store):
-    """The answers of these functions that contain the word."""
+def test_a_search_in_answers(store):
+    """The search returns the successful answers of these functions that contain the word."""
     answered(store, "get", value=b"..succeeded..")
     answered(store, "more", value=b"succeeded")
 
     assert [("", b"..succeeded..")] == store.succeeded(["get", "create"])
 
 
-def test_claimed_ids_belong_to_one_run(database):
+def test_a_prediction_belongs_to_one_run(database):
     """Two runs cannot have the same prediction as their answer."""
     one, two = PostgresStore(database, "r1"), PostgresStore(database, "r2")
     for store in (one, two):
@@ -158,7 +158,7 @@ def test_claimed_ids_belong_to_one_run(database):
 
 
 def let_hold(database, *workers):
-    """A run, and workers with the seconds of their leases; the first one holds the run at epoch 3."""
+    """Make a run and workers with leases of these seconds; the first worker holds the run at epoch 3."""
     free = PostgresStore(database, "r1")
     with free.hold():
         free.prepare(HEAD)
@@ -172,7 +172,7 @@ def let_hold(database, *workers):
 
 
 def test_a_fenced_store_writes_nothing(database):
-    """Without lease and epoch nothing is written or sent."""
+    """Without a valid lease and epoch, nothing is written or sent."""
     me, other = uuid.uuid4(), uuid.uuid4()
     let_hold(database, (me, 60), (other, -1))
     held = PostgresStore(database, "r1", Fence(me, 3))
@@ -191,8 +191,8 @@ def test_a_fenced_store_writes_nothing(database):
     assert [(0,)] == database.rows("SELECT count(*) FROM outcomes")
 
 
-def test_nothing_follows_an_answer_that_the_database_lost(database):
-    """A journal with a gap would not match its script: neither answers nor intents are added."""
+def test_nothing_follows_an_answer_lost_by_the_database(database):
+    """A journal with a gap would not match its script, so neither answers nor intents are added."""
     me = uuid.uuid4()
     let_hold(database, (me, 60))
     store = PostgresStore(database, "r1", Fence(me, 3))
@@ -201,7 +201,7 @@ def test_nothing_follows_an_answer_that_the_database_lost(database):
     with store.hold():
         answered(store, "get")
     with database.transaction() as connection:
-        connection.execute("DELETE FROM outcomes")  # as after an end without warning
+        connection.execute("DELETE FROM outcomes")  # as after a crash
     with pytest.raises(UnavailableError, match="lost answers"), store.hold():
         answered(store, "more")
     with pytest.raises(UnavailableError, match="nothing was sent"), store.hold("nothing was sent"):
@@ -211,8 +211,8 @@ def test_nothing_follows_an_answer_that_the_database_lost(database):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_a_commit_whose_end_is_unknown(database, kept):
-    """Whether or not the last answer was stored, the next one may follow."""
+def test_a_commit_with_an_unknown_outcome(database, kept):
+    """Whether or not the last answer was stored, the next answer may follow."""
     me = uuid.uuid4()
     let_hold(database, (me, 60))
     store = PostgresStore(database, "r1", Fence(me, 3))
@@ -235,8 +235,8 @@ def test_a_commit_whose_end_is_unknown(database, kept):
     assert 2 + kept == len(database.rows("SELECT 1 FROM outcomes"))
 
 
-def test_text_that_postgresql_cannot_hold(store):
-    """No answer is lost because of a NUL in a name."""
+def test_text_that_postgresql_cannot_store(store):
+    """No answer is lost because a name contains a NUL."""
     began = CallStart(0, 9, "odd\0", "", b"d", b"\x80", 1.0, 0)
     store.finish(began, "m\0", "ok", b"\0", sent=True)
 
@@ -244,7 +244,7 @@ def test_text_that_postgresql_cannot_hold(store):
 
 
 def test_a_newer_schema_is_refused(url):
-    """An older worker does not change it."""
+    """An older worker does not change a newer schema."""
     Database(url, prepare=True).close()
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("UPDATE kosmo.facts SET version = 99")
@@ -254,8 +254,8 @@ def test_a_newer_schema_is_refused(url):
         Database(url)
 
 
-def test_an_older_schema_is_brought_up_to_date(url, monkeypatch):
-    """Each missing step runs once, and the data stay."""
+def test_an_older_schema_is_migrated(url, monkeypatch):
+    """Each missing migration runs once, and the data is kept."""
     Database(url, prepare=True).close()
     newest = schema.VERSION + 1
     steps = {**schema._STEPS, newest: "ALTER TABLE kosmo.runs ADD COLUMN note text"}
@@ -279,7 +279,7 @@ def test_an_unreachable_database(tmp_path):
 
 
 def test_a_closed_store(database):
-    """The error says so."""
+    """The error says that the store is closed."""
     store = PostgresStore(database, "r1")
     store.close()
     with pytest.raises(JournalError, match="closed"), store.hold():

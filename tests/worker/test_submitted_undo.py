@@ -1,4 +1,4 @@
-"""``kosmo runs undo --database``: what a submitted run created is canceled and deleted."""
+"""``kosmo runs undo --database`` cancels and deletes what a submitted run created."""
 
 import json
 
@@ -35,8 +35,8 @@ def kosmo(fleet, capsys, monkeypatch, tmp_path):
     return kosmo
 
 
-def test_what_a_submitted_run_created_is_undone(fleet, kosmo):
-    """By its key, newest first, after its end; a second time there is nothing to undo."""
+def test_undoing_a_submitted_run(fleet, kosmo):
+    """After its end a run is undone by its key, newest object first; a second time there is nothing to undo."""
     fleet.start()
     (run,) = fleet.submit(1, SCRIPT)
     wait_until(lambda: runs.find(fleet.database, run).state == "waiting")

@@ -1,4 +1,4 @@
-"""Triggers: who may start a run by a request, the script's arguments, and refusals."""
+"""Triggers: who may start a run with a request, the script's arguments, and refusals."""
 
 import hmac
 import json
@@ -32,7 +32,7 @@ def serving(database):
 
 @pytest.fixture
 def post(serving):
-    """Sends a request to a trigger."""
+    """Send a request to a trigger."""
     with httpx.Client(timeout=scaled(30)) as client:
 
         def post(name, secret=None, content=b"{}", **headers):
@@ -44,7 +44,7 @@ def post(serving):
 
 
 def test_a_request_starts_a_run(database, post):
-    """With the trigger's account, budget and owner; without a delivery id each request is a new run."""
+    """The run has the trigger's account, budget and owner; without a delivery id each request is a new run."""
     secret = triggers.add(database, "orders", HEAD, caps=Caps(predictions=5), by="ada")
     first, second = post("orders", secret), post("orders", secret)
 
@@ -56,8 +56,8 @@ def test_a_request_starts_a_run(database, post):
     assert (2, second.json()["run"], "ready") == (one.runs, one.last_run, one.last_state)
 
 
-def test_a_list_of_runs_leaves_out_long_bodies(database, post):
-    """A thousand of them would not fit into memory; each alone is shown."""
+def test_the_list_of_runs_omits_long_bodies(database, post):
+    """A thousand long bodies would not fit into memory; a single run is shown with its body."""
     secret = triggers.add(database, "orders", HEAD)
     run = post("orders", secret, b"x" * 100_000).json()["run"]
 
@@ -66,7 +66,7 @@ def test_a_list_of_runs_leaves_out_long_bodies(database, post):
 
 
 def test_only_the_digest_of_a_secret_is_stored(database):
-    """The table contains nothing that a request could use."""
+    """The table contains nothing that could be used in a request."""
     secret = triggers.add(database, "orders", HEAD)
     ((row,),) = database.rows("SELECT t::text FROM triggers t")
 
@@ -75,8 +75,8 @@ def test_only_the_digest_of_a_secret_is_stored(database):
     assert secret != triggers.add(database, "orders", HEAD, replace=True)
 
 
-def test_what_the_script_gets(url, tmp_path):
-    """Body, JSON, headers, query and id as arguments by name, without a secret."""
+def test_the_arguments_of_the_script(url, tmp_path):
+    """The script gets body, JSON, headers, query and id as named arguments, without a secret."""
     source = b"return args.body, args.json and args.json.n, args.headers, args.query, args.id, args.trigger, args[1]"
     with Fleet(url, tmp_path).serving() as fleet, Receiving(fleet.database, None).serving() as serving:
         secret = triggers.add(fleet.database, "orders", Head(script="o.lua", source=source))
@@ -117,7 +117,7 @@ def test_what_the_script_gets(url, tmp_path):
     ],
 )
 def test_json_bodies(kind, body, decoded):
-    """They are decoded if that is lossless; the text is always there."""
+    """JSON is decoded if nothing is lost; the text is always available."""
     request = triggers.Request(trigger="t", body=body.decode(), headers={"content-type": kind}, query={})
     named = triggers.named_of([msgspec.json.encode(request).decode()])
 
@@ -125,7 +125,7 @@ def test_json_bodies(kind, body, decoded):
 
 
 def test_a_delivery_starts_one_run(database, post):
-    """Repeated, concurrent, with another body, or under another header: the same run."""
+    """A delivery that is repeated, concurrent, changed, or sent under another header gives the same run."""
     secret = triggers.add(database, "orders", HEAD)
     triggers.add(database, "others", HEAD)
     with ThreadPoolExecutor(8) as pool:
@@ -138,8 +138,8 @@ def test_a_delivery_starts_one_run(database, post):
     assert "trigger:orders:d-1" == runs.find(database, answers[0].json()["run"]).key
 
 
-def test_wrong_secrets(database, post, serving):
-    """All are refused alike, also for unknown triggers; after ten an address has to wait."""
+def test_invalid_secrets(database, post, serving):
+    """All are refused in the same way, also for unknown triggers; after ten refusals an address has to wait."""
     secret = triggers.add(database, "orders", HEAD)
     signing = triggers.add(database, "hooks", HEAD, signed=True)
     wrong = [
@@ -161,13 +161,13 @@ def test_wrong_secrets(database, post, serving):
     limited = wait_until(lambda: next((one for one in [post("orders", "x")] if one.status_code == 429), None))
     assert 1 <= int(limited.headers["retry-after"]) <= 6
     assert 10 <= serving.counted["unauthorized"]
-    assert 202 == post("orders", secret, x_forwarded_for="192.0.2.7").status_code  # a proxy here says who asks
+    assert 202 == post("orders", secret, x_forwarded_for="192.0.2.7").status_code  # as named by a proxy
     database.rows("DELETE FROM runs")
     assert [] == runs.listed(database)
 
 
 def test_signed_requests(database, post):
-    """As in Standard Webhooks within five minutes, or as by GitHub."""
+    """Signatures are accepted as in Standard Webhooks, within five minutes, or as by GitHub."""
     secret = triggers.add(database, "hooks", HEAD, signed=True)
     body = b'{"ref": "main"}'
     github = "sha256=" + hmac.new(secret.encode(), body, "sha256").hexdigest()
@@ -186,7 +186,7 @@ def test_signed_requests(database, post):
 
 @pytest.mark.parametrize("known", [True, False])
 def test_long_bodies(known, database, serving):
-    """Ten megabytes are refused with 413, with a length or in chunks; a mebibyte is accepted."""
+    """A body of ten megabytes is refused with 413, with a length or in chunks; one mebibyte is accepted."""
     secret = triggers.add(database, "orders", HEAD)
     headers = {"authorization": f"Bearer {secret}"}
 
@@ -201,8 +201,8 @@ def test_long_bodies(known, database, serving):
     assert 1 == len(runs.listed(database))
 
 
-def test_a_body_is_not_read_before_the_secret_is_right(database, serving):
-    """A stranger's ten megabytes are refused before they are sent."""
+def test_a_body_is_not_read_before_the_secret_is_checked(database, serving):
+    """Ten megabytes from a stranger are refused before they are sent."""
     triggers.add(database, "orders", HEAD)
     where = urlsplit(serving.url)
     with socket.create_connection((where.hostname, where.port), timeout=20) as raw:
@@ -220,14 +220,14 @@ def test_a_body_is_not_read_before_the_secret_is_right(database, serving):
     ],
 )
 def test_odd_requests(content, headers, status, database, post):
-    """Bytes that are not text, and invalid delivery ids."""
+    """Bytes that are not text and invalid delivery ids are refused, and an empty body is accepted."""
     secret = triggers.add(database, "orders", HEAD)
 
     assert status == post("orders", secret, content, **headers).status_code
 
 
-def test_a_flood(database, post, serving):
-    """A hundred requests at once, then fifty a second; others are asked to retry later."""
+def test_the_rate_of_requests_is_limited(database, post, serving):
+    """A hundred requests are accepted at once, then fifty a second; the other senders are asked to retry later."""
     secret = triggers.add(database, "orders", HEAD)
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda _: post("orders", secret), range(400)))
@@ -249,8 +249,8 @@ def test_a_full_queue(database):
         assert 202 == httpx.post(f"{serving.url}/trigger/orders", headers=headers).status_code
 
 
-def test_too_many_at_once(database, serving, post):
-    """Sixty-four slow senders occupy the server; one more is refused, and they are ended after a while."""
+def test_the_number_of_connections_is_limited(database, serving, post):
+    """If sixty-four slow senders occupy the server, one more is refused, and the slow ones are ended after a while."""
     secret = triggers.add(database, "orders", HEAD)
     where = urlsplit(serving.url)
     head = f"POST /trigger/orders HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {secret}\r\nContent-Length: 9\r\n\r\n"
@@ -267,7 +267,7 @@ def test_too_many_at_once(database, serving, post):
 
 
 def test_slots():
-    """So many of one address, and of all; who leaves makes room."""
+    """The number of slots is limited for each address and in total, and leaving frees a slot."""
     slots = Slots(3, 2)
     with slots.one("a"), slots.one("a"):
         with pytest.raises(Refusal, match="too many"), slots.one("a"):
@@ -279,7 +279,7 @@ def test_slots():
 
 
 def test_paths_and_headers(serving):
-    """An unknown path gives 404, another method 405; answers are not cached and do not name the server."""
+    """An unknown path gives 404, and another method 405; answers are not cached and do not name the server."""
     answers = [
         httpx.get(f"{serving.url}{path}") for path in ("/", "/trigger/x", "/replicate/default", "/healthz", "/docs")
     ]
@@ -291,7 +291,7 @@ def test_paths_and_headers(serving):
 
 
 def test_buckets():
-    """A burst at once, and one more per period; the number of keys is limited."""
+    """A bucket allows a burst at once and one more request per period; the number of keys is limited."""
     now = [0.0]
     buckets = Buckets(Rate(3, 2.0), lambda: now[0])
     taken = [buckets.take("a") for _ in range(4)]
@@ -320,7 +320,7 @@ def kosmo(url, database, capsys, monkeypatch):
 
 
 def test_commands(kosmo, tmp_path):
-    """Add, list and remove; the secret is shown once."""
+    """Triggers can be added, listed and removed; the secret is shown once."""
     (tmp_path / "f.lua").write_text("return 1\n")
     status, out, _ = kosmo("triggers", "add", "orders", str(tmp_path / "f.lua"), "--max-predictions", "2")
     path, secret, note = out.splitlines()
@@ -353,8 +353,8 @@ def test_commands(kosmo, tmp_path):
         (["webhooks:serve", "--database", "mysql://x"], "postgresql://"),
     ],
 )
-def test_mistakes(kosmo, tmp_path, words, said):
-    """They are usage errors with a hint."""
+def test_usage_errors(kosmo, tmp_path, words, said):
+    """Invalid arguments are usage errors with a hint."""
     (tmp_path / "f.lua").write_text("return 1\n")
     status, _, err = kosmo(*[str(tmp_path / "f.lua") if word == "FILE" else word for word in words])
 
@@ -364,7 +364,7 @@ def test_mistakes(kosmo, tmp_path, words, said):
 
 
 def test_an_address_in_use(kosmo):
-    """The error names it and what to do."""
+    """The error names the address and says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         status, _, err = kosmo("webhooks:serve", "--port", f"{taken.getsockname()[1]}")
 
@@ -373,8 +373,8 @@ def test_an_address_in_use(kosmo):
     assert "--port 0 picks a free one" in err
 
 
-def test_the_signed_id_of_a_delivery_counts(database, serving):
-    """A delivery that was seen cannot be sent again under the id of an unsigned header that looks the same."""
+def test_the_signed_delivery_id_counts(database, serving):
+    """A delivery cannot be sent again with another id in an unsigned header that looks the same."""
     secret = triggers.add(database, "hooks", HEAD, signed=True)
     sent = signed(secret, b"{}", "m-1", time.time())
     first = httpx.post(f"{serving.url}/trigger/hooks", content=b"{}", headers=sent)

@@ -1,4 +1,4 @@
-"""Webhooks of Replicate wake waiting runs: early, late, twice, never, forged, and replayed after a day."""
+"""Webhooks from Replicate wake waiting runs: early, late, twice, never, forged, and replayed after a day."""
 
 import os
 import re
@@ -33,7 +33,7 @@ DAY = 86_400.0
 
 @pytest.fixture
 def fleet(url, tmp_path):
-    """Its emulator's predictions take long, unless the clock is advanced."""
+    """A fleet whose emulator's predictions take long, unless the clock is advanced."""
     with Fleet(url, tmp_path, clock=AdjustableClock()).serving() as fleet:
         yield fleet
 
@@ -45,7 +45,7 @@ def receiving(fleet):
 
 
 def parked(fleet):
-    """A run that waits without a process for the prediction whose id is returned."""
+    """Start a run that waits without a process for a prediction, and return the prediction's id."""
     (run,) = fleet.submit(1, WAITING)
     wait_until(lambda: runs.find(fleet.database, run).state == "waiting")
     ((job,),) = fleet.database.rows("SELECT job FROM waits WHERE run = %s AND job IS NOT NULL", (run,))
@@ -57,7 +57,7 @@ def state_of(fleet, run):
 
 
 def feeds(fleet):
-    """The webhooks that the emulator had to send: prediction, URL and events."""
+    """The webhooks that the emulator had to send, with prediction, URL and events."""
     return [(feed.job.id, feed.url, feed.wanted) for feed in fleet.emulator._world.feeds]
 
 
@@ -66,7 +66,7 @@ def reads(fleet):
 
 
 def test_the_end_of_a_prediction_wakes_its_run(fleet, receiving):
-    """The worker asks for a webhook, the emulator sends it, and the run continues without a poll."""
+    """The worker requests a webhook, the emulator sends it, and the run continues without a poll."""
     fleet.start(webhooks=receiving.url)
     run, job = parked(fleet)
     assert [(job, f"{receiving.url}/replicate/default", {"completed"})] == feeds(fleet)
@@ -76,11 +76,11 @@ def test_the_end_of_a_prediction_wakes_its_run(fleet, receiving):
 
     assert ["succeeded"] == runs.find(fleet.database, run).results
     assert {"stored": 1} == receiving.counted
-    assert reads(fleet) - before < 3  # a run that a poll has woken takes three
+    assert reads(fleet) - before < 3  # a run that is woken by a poll takes three
 
 
-def test_a_script_that_names_its_own_webhook_keeps_it(fleet, receiving):
-    """Its run is woken by polls."""
+def test_the_webhook_of_a_script_is_unchanged(fleet, receiving):
+    """If a script names a webhook, its run is woken by polls."""
     fleet.start(webhooks=receiving.url)
     own = 'prompt = "x" }, { webhook = "https://example.com/own" }'
     (run,) = fleet.submit(1, WAITING.replace('prompt = "x" }', own))
@@ -89,11 +89,11 @@ def test_a_script_that_names_its_own_webhook_keeps_it(fleet, receiving):
     wait_until(lambda: state_of(fleet, run) == "done")
 
     assert {} == receiving.counted
-    assert [] == feeds(fleet)  # the emulator sends to this machine only
+    assert [] == feeds(fleet)  # the emulator sends only to this machine
 
 
-def test_never(fleet):
-    """Without a public URL no webhook is requested; the poller is enough."""
+def test_without_a_public_url(fleet):
+    """Without a public URL no webhook is requested, and polls wake the run."""
     fleet.start()
     run, _ = parked(fleet)
     assert [] == feeds(fleet)
@@ -103,8 +103,8 @@ def test_never(fleet):
     assert [] == feeds(fleet)
 
 
-def test_early(fleet, receiving):
-    """A webhook before its run is parked, and before any worker knows the prediction, is not lost."""
+def test_an_early_webhook(fleet, receiving):
+    """A webhook that comes before its run is parked, and before any worker knows the prediction, is not lost."""
     fleet.start("answered:SIGSTOP", lease=30)
     (run,) = fleet.submit(1, WAITING)
     wait_until((fleet.directory / "fault0").exists)
@@ -120,8 +120,8 @@ def test_early(fleet, receiving):
     assert reads(fleet) - before == 1
 
 
-def test_before_it_is_parked(fleet, receiving):
-    """The event is found when the run parks."""
+def test_a_webhook_before_its_run_is_parked(fleet, receiving):
+    """The event is found when the run is parked."""
     fleet.start("before_park:SIGSTOP", lease=30)
     (run,) = fleet.submit(1, WAITING)
     wait_until((fleet.directory / "fault0").exists)
@@ -134,8 +134,8 @@ def test_before_it_is_parked(fleet, receiving):
     assert ["succeeded"] == runs.find(fleet.database, run).results
 
 
-def test_twice(fleet, receiving):
-    """The second delivery gets the same answer, and changes nothing."""
+def test_a_repeated_webhook(fleet, receiving):
+    """The second delivery gets the same answer and changes nothing."""
     fleet.start()
     run, job = parked(fleet)
     fleet.emulator.clock.advance(3600)
@@ -147,8 +147,8 @@ def test_twice(fleet, receiving):
     assert 1 == len(fleet.database.rows("SELECT 1 FROM events"))
 
 
-def test_late(fleet, receiving):
-    """After the end of the run it is stored without effect."""
+def test_a_late_webhook(fleet, receiving):
+    """A webhook after the end of the run is stored without effect."""
     fleet.start()
     run, job = parked(fleet)
     fleet.emulator.clock.advance(3600)
@@ -160,8 +160,8 @@ def test_late(fleet, receiving):
     assert fleet.emulator._world.predictions.keys() == {job}
 
 
-def test_forged_and_replayed(fleet, receiving):
-    """A wrong key, a changed body, another account, an old or a future time is refused, and the run waits."""
+def test_forged_and_replayed_webhooks(fleet, receiving):
+    """A wrong key, a changed body, another account, an old or future time is refused, and the run still waits."""
     fleet.start()
     run, job = parked(fleet)
     wrong = "whsec_" + "A" * 32
@@ -177,11 +177,11 @@ def test_forged_and_replayed(fleet, receiving):
     assert {"signature": 1, "old": 1, "future": 1, "missing": 1} == receiving.counted
     assert stays(lambda: state_of(fleet, run), 1)
     assert [] == fleet.database.rows("SELECT 1 FROM events")
-    assert receiving.fetched == ["default"]  # a forged one causes no further request
+    assert receiving.fetched == ["default"]  # a forged webhook causes no further request
 
 
 def test_a_premature_signed_webhook(fleet, receiving):
-    """After a premature webhook the run reads the prediction, and waits."""
+    """After a premature webhook the run reads the prediction, and continues to wait."""
     fleet.start()
     run, job = parked(fleet)
     receiving.deliver(job)
@@ -206,7 +206,7 @@ def test_a_premature_signed_webhook(fleet, receiving):
         (b"x" * (5 * 1024 * 1024), 413, None),
     ],
 )
-def test_bodies(body, status, outcome, fleet, receiving):
+def test_bodies_of_webhooks(body, status, outcome, fleet, receiving):
     """Only predictions that have ended are stored."""
     headers = signed(secret_of(fleet.emulator), body, "msg_1", fleet.emulator.clock.time())
     answer = httpx.post(f"{receiving.url}/replicate/default", content=body, headers=headers)
@@ -220,7 +220,7 @@ def limited(answer):
 
 
 def test_forgeries_are_limited(fleet, receiving):
-    """After twenty of them an address has to wait."""
+    """After twenty forgeries an address has to wait."""
     answers = [receiving.deliver("x", secret="whsec_" + "A" * 32) for _ in range(20)]
     assert [401] * 20 == [each.status_code for each in answers]
     answers += [wait_until(lambda: limited(receiving.deliver("x", secret="whsec_" + "A" * 32)))]
@@ -228,8 +228,8 @@ def test_forgeries_are_limited(fleet, receiving):
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 3
 
 
-def test_workers_die_while_webhooks_come(url, tmp_path):
-    """With webhooks each prediction is also created once, and interrupted calls are found in the account."""
+def test_workers_die_while_webhooks_arrive(url, tmp_path):
+    """With webhooks too, each prediction is created once, and interrupted calls are found in the account."""
     fleet = Fleet(url, tmp_path)
     with fleet.serving(), Receiving(fleet.database, fleet.emulator).serving() as receiving:
         for step in ("claimed", "after_intent", "answered", "parked"):
@@ -242,8 +242,8 @@ def test_workers_die_while_webhooks_come(url, tmp_path):
         assert receiving.counted["stored"]
 
 
-def test_old_events_are_forgotten(database):
-    """After days, when such a delivery would be refused anyway."""
+def test_old_events_are_deleted(database):
+    """Events are deleted after days, when the same delivery would be refused anyway."""
     for number, age in enumerate(("0 s", "1 day", "3 days")):
         events.record(database, events.Ended(id=f"m{number}", account="a", kind="prediction", job="j", status="failed"))
         database.rows(f"UPDATE events SET at = at - interval '{age}' WHERE id = 'm{number}'")
@@ -254,7 +254,7 @@ def test_old_events_are_forgotten(database):
 
 
 def test_the_database_is_unreachable(url, database):
-    """Nothing is stored, so the answer asks for another delivery."""
+    """Nothing is stored, so the answer requests another delivery."""
     away = Database(url, size=1)
     away.close()
     with Receiving(away, Emulator()).serving() as receiving:
@@ -269,7 +269,7 @@ def test_the_database_is_unreachable(url, database):
 
 @contextmanager
 def program(directory, environment, *words):
-    """A command in a process, once it is ready."""
+    """Start a command in a process, and wait until it is ready."""
     log = directory / words[0].replace(":", "-")
     with log.open("wb") as file:
         command = [sys.executable, "-m", "kosmolua", *words]
@@ -283,7 +283,7 @@ def program(directory, environment, *words):
 
 
 def test_the_commands_together(url, database, tmp_path):
-    """Worker and server as an operator starts them: the configuration has the public URL, the API gives the secret."""
+    """Worker and server start as in production: the configuration has the public URL, and the API gives the secret."""
     emulator = Emulator(clock=AdjustableClock())
     with socket.create_server(("127.0.0.1", 0)) as found:
         port = f"{found.getsockname()[1]}"
@@ -308,7 +308,7 @@ def test_the_commands_together(url, database, tmp_path):
 @pytest.mark.parametrize(
     "url_", ["http://hooks.example.com", "https://", "ftp://x", "https://x/?a=1", "hooks.example.com", "https://a b"]
 )
-def test_a_public_url_that_cannot_be_called(url_, tmp_path, monkeypatch, capsys):
+def test_an_invalid_public_url(url_, tmp_path, monkeypatch, capsys):
     """The configuration error says what is expected."""
     monkeypatch.setenv("KOSMO_CONFIG_DIR", str(tmp_path))
     (tmp_path / "config.toml").write_text(f'[webhooks]\nurl = "{url_}"\n')

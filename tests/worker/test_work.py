@@ -16,7 +16,7 @@ local p = integrations.replicate.create("minimax/video-01", { prompt = args[1] }
 return integrations.replicate.wait(p).status
 """
 SLEEP = (
-    b"local t = time() spawn(function() sleep(3) end):await() return time() - t"  # alone it would be too short to park
+    b"local t = time() spawn(function() sleep(3) end):await() return time() - t"  # a plain sleep is too short to park
 )
 
 
@@ -26,8 +26,8 @@ def fleet(url, tmp_path):
         yield fleet
 
 
-def test_runs_are_carried_out(fleet):
-    """Two workers share eight runs; each waits without a process, and prints once."""
+def test_runs_are_executed(fleet):
+    """Two workers share eight runs; each run waits without a process, and prints once."""
     fleet.start()
     fleet.start()
     fleet.submit(8)
@@ -38,7 +38,7 @@ def test_runs_are_carried_out(fleet):
 
 
 def test_a_run_that_was_woken_does_not_wait_again(url, tmp_path):
-    """The worker that wakes a run notes which wait is over, so that the run reads its prediction at once."""
+    """The worker that wakes a run records which wait has ended, so the run reads its prediction at once."""
     with Fleet(url, tmp_path, speed=20).serving() as fleet:
         fleet.start()
         fleet.start()
@@ -49,8 +49,8 @@ def test_a_run_that_was_woken_does_not_wait_again(url, tmp_path):
         assert [(12,)] == fleet.database.rows("SELECT count(*) FROM starts WHERE ok")
 
 
-def test_a_worker_drains(fleet):
-    """SIGTERM ends it with status 0, and the next worker continues at once."""
+def test_a_worker_ends_at_sigterm(fleet):
+    """SIGTERM ends the worker with status 0, and the next worker continues its runs at once."""
     worker = fleet.start(park_after=60)
     fleet.submit(2)
     wait_until(lambda: len(fleet.emulator._world.predictions) == 6)
@@ -77,7 +77,7 @@ def test_a_key_names_one_run(database):
 
 
 def test_a_run_fails_is_resumed_and_canceled(fleet):
-    """A failed run has its error; resumed, it tries again; a waiting run is canceled at once."""
+    """A failed run has its error and tries again when resumed; a waiting run is canceled at once."""
     fleet.start()
     (failing,) = fleet.submit(1, "error('no luck')")
     wait_until(lambda: runs.find(fleet.database, failing).state == "failed")
@@ -94,8 +94,8 @@ def test_a_run_fails_is_resumed_and_canceled(fleet):
     wait_until(lambda: runs.find(fleet.database, looping).state == "canceled")
 
 
-def test_start_and_sleep_follow_the_databases_clock(fleet):
-    """Start and sleep are times of the database; any worker may wake a sleeping run."""
+def test_start_and_sleep_use_the_databases_clock(fleet):
+    """The times of start and sleep are the database's; any worker may wake a sleeping run."""
     fleet.start()
     at = fleet.database.now() + 1.5
     run, _ = runs.submit(fleet.database, Head(script="s", source=SLEEP), at=at)
@@ -110,8 +110,8 @@ def test_start_and_sleep_follow_the_databases_clock(fleet):
     assert 3 <= slept < 3 + scaled(4)
 
 
-def test_a_runs_own_budget(fleet):
-    """The caps of a submission apply to all its segments."""
+def test_the_budget_of_a_run(fleet):
+    """The caps of a submission apply to all segments of its run."""
     fleet.start()
     run, _ = runs.submit(fleet.database, Head(script="s", source=SCRIPT.encode(), args=["x"]), caps=Caps(predictions=2))
     wait_until(lambda: runs.find(fleet.database, run).state == "failed")
@@ -122,7 +122,7 @@ def test_a_runs_own_budget(fleet):
 
 @pytest.mark.parametrize("account", ["a" * 40, "a" * 41, "b" * 64, "c" * 1000, "\u00e4" * 30, "default"])
 def test_an_account_may_have_a_long_name(database, account):
-    """The queue of each account has a name that fits into a channel of PostgreSQL, and that no other account has."""
+    """The queue of each account has a name that fits into a PostgreSQL channel, and that no other account has."""
     runs.submit(database, Head(script="s.lua", source=b"return 1", account=account))
     ((queue,),) = database.rows("SELECT queue_name FROM procrastinate_jobs")
 

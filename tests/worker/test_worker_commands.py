@@ -1,4 +1,4 @@
-"""`kosmo worker` and the commands for its runs, with the PostgreSQL that it starts itself."""
+"""`kosmo worker` and the commands for its runs, with the PostgreSQL server that it starts."""
 
 import json
 import os
@@ -20,7 +20,7 @@ SCRIPT = 'print("hello " .. args[1]) log("noted") return run("replicate/hello-wo
 
 @pytest.fixture
 def place(monkeypatch):
-    """A state directory that PostgreSQL's user can reach."""
+    """A state directory that PostgreSQL's user can access."""
     directory = tempfile.mkdtemp(prefix="kosmo-worker-")
     os.chmod(directory, 0o755)
     monkeypatch.setenv("KOSMO_STATE_DIR", directory)
@@ -39,8 +39,8 @@ def kosmo(capsys):
     return kosmo
 
 
-def test_where_the_database_is(tmp_path):
-    """In the state directory, or for root where PostgreSQL's user can reach it; it never moves."""
+def test_the_place_of_the_database(tmp_path):
+    """The database is in the state directory, or for root where PostgreSQL's user can access it; it never moves."""
     state = tmp_path / "state"
     state.mkdir(mode=0o700)
     environment = {"KOSMO_STATE_DIR": str(state)}
@@ -53,7 +53,7 @@ def test_where_the_database_is(tmp_path):
 
 
 def test_without_a_worker(place, kosmo):
-    """Each command shows how to start one."""
+    """Each command says how to start a worker."""
     for words in (["submit", "--eval", "return 1"], ["runs", "list", "--database"], ["workers"], ["runs", "logs", "x"]):
         status, out, err = kosmo(*words)
 
@@ -77,8 +77,8 @@ def test_without_a_worker(place, kosmo):
         (["runs", "prune", "--database"], "prune"),
     ],
 )
-def test_mistakes(place, kosmo, words, said):
-    """They are usage errors with a hint."""
+def test_usage_errors(place, kosmo, words, said):
+    """Invalid arguments are usage errors with a hint."""
     status, _, err = kosmo(*words)
 
     assert 2 == status
@@ -87,7 +87,7 @@ def test_mistakes(place, kosmo, words, said):
 
 
 def test_from_submission_to_result(place, kosmo):
-    """A worker, a run and its key, its output, its calls, and the end."""
+    """The commands show a worker, a run and its key, its output, its calls, and its end."""
     with (place / "log").open("wb") as log:
         command = [sys.executable, "-m", "kosmolua", "worker", "--emulate", "--slots", "2"]
         worker = subprocess.Popen(command, stderr=log, stdout=log)

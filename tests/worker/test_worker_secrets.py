@@ -1,4 +1,4 @@
-"""No secret is in the figures, the log, the spans, the pages, the commands and the tables of workers."""
+"""No metrics, log, spans, pages, commands or tables of workers contain a secret."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from kosmolua.worker import approvals, runs, triggers
 from kosmolua.worker.database import Database, check_url
 
 TOKEN = "r8_" + "Zx9" * 12
-TYPED = "r8_" + "Ty1" * 12  # what somebody passes to a script
+TYPED = "r8_" + "Ty1" * 12  # a secret that a person passes to a script
 PASSWORD = "Sekr3tOfTheDatabase"
 SIGNING = "whsec_" + "QUJDREVG" * 4
 USER_INFO = "hidden-in-a-url"
@@ -68,7 +68,7 @@ def said(directory, *words):
 
 
 def dumped(url):
-    """All values of all tables."""
+    """All values in all tables."""
     with psycopg.connect(url, autocommit=True) as connection:
         names = connection.execute("SELECT relname FROM pg_stat_user_tables WHERE schemaname = 'kosmo'").fetchall()
         found = b""
@@ -121,14 +121,14 @@ def test_nothing_shows_a_secret(url, database, tmp_path, api, monkeypatch):
         USER_INFO: "user info",
     }
     leaks = [(place, name) for place, text in found.items() for value, name in names.items() if value in text]
-    given = {"typed", "user info"}  # the run needs them
+    given = {"typed", "user info"}  # the runs need them
     leaks = [(place, name) for place, name in leaks if (place, {name} <= given) != ("tables", True)]
     assert [] == leaks, leaks
 
 
 @pytest.mark.parametrize("between", ["@", "#", "/", "%", "?", " ", "["])
 def test_a_password_that_is_not_encoded(between):
-    """libpq would take a part of it for the host, and name it in its error."""
+    """libpq would take a part of the password for the host, and name it in its error."""
     with pytest.raises(ConfigurationError) as caught:
         Database(f"postgresql://kosmo:one{between}{PASSWORD}@127.0.0.1:1/x")
 
@@ -136,8 +136,8 @@ def test_a_password_that_is_not_encoded(between):
     assert "postgresql://USER:PASSWORD@HOST/DATABASE" in caught.value.hint
 
 
-def test_urls_of_databases():
-    """All forms that libpq knows are taken."""
+def test_database_urls():
+    """All forms of URLs that libpq knows are accepted."""
     for url in (
         *("postgresql://kosmo@db.internal/kosmo", "postgresql:///kosmo?host=/run", "postgresql://%2Frun/db"),
         *("postgres://u:p%40w@h1:1,h2:2/db?target_session_attrs=any&connect_timeout=3", "postgresql://u:p:w@[::1]:5/x"),

@@ -1,4 +1,5 @@
-"""Workflows against a server that drops, delays, truncates and refuses at random, and what became of every operation.
+"""Run workflows against a server that drops, delays, truncates and refuses at random, and count how each operation
+ends.
 
     python tests/workflows/chaos.py [--operations N] [--seed N]
 
@@ -42,7 +43,7 @@ TROUBLES = ("lost", "unheard", "late", "short", "429", "500", "503")
 
 
 class Chaos:
-    """A WSGI application around another. A fault affects one request in that many, evenly by kind."""
+    """A WSGI application around another one. Of this many requests one has a fault; all kinds are equally frequent."""
 
     def __init__(self, application, dice, one_in):
         self._application, self._dice, self._one_in = application, dice, one_in
@@ -80,7 +81,7 @@ class Chaos:
 
 
 def _cut(parts, part):
-    """The first pieces, or a part of a single one, and then the end of the connection."""
+    """Return the first pieces, or a part of a single piece, and then end the connection."""
     for number, piece in enumerate(parts):
         if number > part * 20 or number == 0:
             yield piece[: int(len(piece) * part)]
@@ -90,7 +91,7 @@ def _cut(parts, part):
 
 
 def play(directory, operations, seed, one_in=8, speed=10):
-    """Run it, and return the figures. Raises an AssertionError for any violation."""
+    """Run the operations and return the figures. Raises an AssertionError for any violation."""
     dice = random.Random(seed)
     flow, chaos = Flow(directory), []
 

@@ -1,4 +1,4 @@
-"""run with a cache: an earlier result is used if it still exists, and is not paid again."""
+"""run with a cache uses an earlier result if that still exists, and does not pay for it again."""
 
 import msgspec
 import pytest
@@ -41,7 +41,7 @@ def test_another_input_is_another_prediction(flow):
 
 
 def test_predictions_of_other_programs_are_found(flow, tmp_path):
-    """Predictions unknown to this machine are searched in the account."""
+    """Predictions unknown to this machine are looked for in the account."""
     made = flow('local _, p = run("replicate/hello-world", { text = "Ada" }) return p.id')
     found = flow(f"local _, p = {HELLO} return p.id")
 
@@ -51,7 +51,7 @@ def test_predictions_of_other_programs_are_found(flow, tmp_path):
 
 
 def test_a_removed_output_is_not_reused(flow):
-    """The API removes data after an hour: then the model runs again."""
+    """The API deletes an output after an hour; then the model runs again."""
     flow.serve(speed=3000)
     flow(HELLO)
     flow("sleep(1.5)")
@@ -61,7 +61,7 @@ def test_a_removed_output_is_not_reused(flow):
 
 
 def test_a_failed_prediction_is_not_reused(flow):
-    """A failed prediction is run again."""
+    """If the earlier prediction failed, the model runs again."""
     for _ in range(2):
         with pytest.raises(ScriptError, match="this model always fails"):
             flow('run("kosmolua/always-fails", {}, { cache = "1h" })')
@@ -113,8 +113,8 @@ CHANGING = {
 
 
 @pytest.mark.parametrize("how", CHANGING)
-def test_a_script_cannot_give_another_a_foreign_answer(flow, tmp_path, how):
-    """The key is what was sent, not what the script says later."""
+def test_a_script_cannot_store_a_wrong_result_for_another(flow, tmp_path, how):
+    """The key is the input that was sent, even if the script changes its table later."""
     flow(CHANGING[how])
     said = flow(f"local output, p = {run_of('Bob')} return output, p.input.text")
 
@@ -122,8 +122,8 @@ def test_a_script_cannot_give_another_a_foreign_answer(flow, tmp_path, how):
     assert ["hello Ada", "Ada"] == flow(f"local output, p = {run_of('Ada')} return output, p.input.text")
 
 
-def test_what_is_remembered_is_checked(flow, tmp_path):
-    """A remembered id with other content is not used."""
+def test_a_cached_id_is_checked(flow, tmp_path):
+    """A cached id of a prediction with another input is not used."""
     flow(run_of("Ada"))
     (kept,) = (tmp_path / "kept" / "predictions").iterdir()
     other = flow('local _, p = run("replicate/hello-world", { text = "Bob" }) return p.id')
@@ -132,8 +132,8 @@ def test_what_is_remembered_is_checked(flow, tmp_path):
     assert "hello Ada" == flow(f"return ({run_of('Ada')})")
 
 
-def test_only_what_the_run_created_is_remembered(flow, tmp_path):
-    """Not an id of the script's choice, nor a creation without a cache."""
+def test_only_what_the_run_created_is_cached(flow, tmp_path):
+    """Neither an id of the script's choice nor a prediction created without a cache is stored."""
     foreign = flow('local _, p = run("replicate/hello-world", { text = "Bob" }) return p.id')
     session = flow.opened()
     services = Services(Files(), "", lambda: session)
@@ -157,7 +157,7 @@ OTHERS = [
 
 
 def test_an_input_is_compared_as_it_was_sent():
-    """By type: true is not 1, and a file is a URL."""
+    """Values are compared by type: true does not equal 1, and a file equals its URL."""
 
     def is_made_of(found, **more):
         prediction = {"status": "succeeded", "output": "x", "input": found, "model": "a/b", "version": "f" * 64, **more}
@@ -172,7 +172,7 @@ def test_an_input_is_compared_as_it_was_sent():
 
 
 def test_files_and_values_are_distinguished(tmp_path):
-    """No value of a script looks like a file."""
+    """No plain value of a script is taken for a file."""
     (tmp_path / "large").write_bytes(b"x" * 300_000)
     uploads = Uploads(Files([str(tmp_path)]), lambda given, account: {"urls": {"get": "https://x/1"}})
     given = {"f": structs.LocalFile(str(tmp_path / "large"))}

@@ -1,4 +1,4 @@
-"""Concurrency: tasks, races, pages, and a script's own coroutines."""
+"""Scripts run concurrently with tasks, races, pages, and their own coroutines."""
 
 import time
 
@@ -8,8 +8,8 @@ from waiting import scaled
 from kosmolua.errors import LimitError, ScriptError
 
 
-def test_predictions_run_side_by_side(flow):
-    """Sixteen at once take little longer than one."""
+def test_predictions_run_concurrently(flow):
+    """Sixteen predictions at once take little longer than one."""
     flow.serve(speed=1)
     began = time.monotonic()
     results = flow("""
@@ -24,7 +24,7 @@ def test_predictions_run_side_by_side(flow):
 
 
 def test_the_first_error_cancels_the_rest(flow):
-    """Remaining items are not started; with `collect` all outcomes are returned."""
+    """After an error no further item is started; with `collect` all outcomes are returned."""
     result = flow("""
       local function one(i)
         if i == 2 then error("two", 0) end
@@ -39,8 +39,8 @@ def test_the_first_error_cancels_the_rest(flow):
     assert flow.server.count("POST", "/predictions") <= 3 + 2
 
 
-def test_race_takes_the_first(flow):
-    """The first success wins, and the others' tasks end."""
+def test_race_returns_the_first_success(flow):
+    """The first success wins, and the tasks of the others end."""
     winner = flow("""
       return (race {
         function() sleep(30) return "slow" end,
@@ -70,7 +70,9 @@ def test_race_takes_the_first(flow):
 )
 @pytest.mark.parametrize("isolation", ["standard", "none"])
 def test_calls_work_in_every_context(flow, name, source, expected, isolation):
-    """In protected calls, coroutines, iterators, C callbacks and metamethods, from the main chunk and tasks."""
+    """Calls work in protected calls, coroutines, iterators, C callbacks and metamethods, in the main chunk and in
+    tasks.
+    """
     head = "local function name() return replicate.get_account().username end "
     result = flow(
         f"{head} local function one() {source} end return {{ one(), parallel({{ 1, 2, 3 }}, one)[3] }}",
@@ -81,7 +83,7 @@ def test_calls_work_in_every_context(flow, name, source, expected, isolation):
 
 
 def test_every_item_of_every_page(flow):
-    """each reads pages on demand, up to its limit."""
+    """`each` reads pages on demand, up to its limit."""
     flow("""
       parallel((function() local t = {} for i = 1, 120 do t[i] = i end return t end)(), function(i)
         return replicate.create("replicate/hello-world", { text = tostring(i) })
@@ -102,7 +104,7 @@ def test_every_item_of_every_page(flow):
 
 
 def test_invalid_page_links(flow):
-    """The word "null" is not a link; a link to another host is refused."""
+    """The word "null" is not a link, and a link to another host is refused."""
     source = 'local n = 0 for _ in each("list_models") do n = n + 1 end return n'
     assert flow.serve("next-null:list_models")(source) >= 7
     flow.close()
@@ -110,8 +112,8 @@ def test_invalid_page_links(flow):
         flow.serve("http-next:list_models")(source)
 
 
-def test_a_chain_on_an_account_with_little_credit(flow):
-    """With a low rate of creates a chain of six is slow but complete."""
+def test_a_sequence_on_an_account_with_little_credit(flow):
+    """With a low rate of creates, a sequence of six is slow but complete."""
     flow.serve("throttle:create_model_prediction:per_minute=90:burst=1", speed=1)
     done = flow("""
       local done = {}
@@ -127,7 +129,7 @@ def test_a_chain_on_an_account_with_little_credit(flow):
 
 
 def test_too_many_requests_at_once(flow):
-    """A script with endless requests is ended with an error."""
+    """A script with endless concurrent requests is ended with an error."""
     with pytest.raises((ScriptError, LimitError), match=r"requests|asks"):
         flow("""
           for i = 1, 20000 do spawn(function() sleep(100) end) end
@@ -136,7 +138,7 @@ def test_too_many_requests_at_once(flow):
 
 
 def test_waiting_takes_no_thread(flow):
-    """A thousand sleeping tasks are entries of a list."""
+    """A thousand sleeping tasks need no threads, because they are entries in a list."""
     import threading
 
     most = flow("""
@@ -151,7 +153,7 @@ def test_waiting_takes_no_thread(flow):
 
 
 def test_creates_of_a_lost_race_are_canceled(flow):
-    """cancel_all finds the create of an ended task."""
+    """cancel_all finds the create of a task that has ended."""
     canceled = flow("""
       race {
         function() return (run("minimax/video-01", { prompt = "a river" }, { wait = 20 })) end,

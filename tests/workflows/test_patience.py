@@ -1,4 +1,4 @@
-"""No single wrong answer ends the wait for paid work, and possible creations are searched for."""
+"""No single invalid answer ends the wait for paid work, and uncertain creates are looked for in the account."""
 
 import json
 
@@ -26,7 +26,7 @@ ODD = {
 
 @pytest.fixture
 def visit(flow, server):
-    """Runs a script against the recording server with these first answers."""
+    """Run a script against the recording server with these first answers."""
 
     def run(source, *answers, **options):
         flow.serve()
@@ -42,15 +42,15 @@ def answer(data, status=200):
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_one_odd_poll_is_ignored(visit, server, kind):
+def test_one_invalid_poll_is_ignored(visit, server, kind):
     """The next poll finds the state."""
-    twice = [ODD[kind]] * (2 if kind == "not-found" else 1)  # a training of that id is asked for as well
+    twice = [ODD[kind]] * (2 if kind == "not-found" else 1)  # a training with this id is also requested
     assert "hello" == visit(f"return ({RUN})", answer(STARTING, 201), *twice, answer(DONE))
     assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
-def test_the_sixth_in_a_row_ends_the_wait(visit, server):
-    """The error names the prediction and how to continue."""
+def test_the_sixth_invalid_poll_ends_the_wait(visit, server):
+    """The error names the prediction and says how to continue."""
     server.default = ODD["proxy"]
     with pytest.raises(ScriptError, match="cannot get the status of p1: 6 polls in a row failed") as caught:
         visit(RUN, answer(STARTING, 201))
@@ -74,15 +74,15 @@ def test_the_sixth_in_a_row_ends_the_wait(visit, server):
     ],
 )
 def test_a_create_without_an_id(visit, server, body):
-    """It is uncertain: its result is searched for, and not created again."""
+    """The create is uncertain: its result is looked for in the account, and the create is not resent."""
     listed = answer({"results": [{**DONE, "created_at": "2099-01-01T00:00:00Z"}], "next": None})
 
     assert "hello" == visit(f"return ({RUN})", Answer(201, body), listed)
     assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
-def test_a_create_without_an_id_or_a_prediction(visit, server):
-    """Its code is "uncertain"."""
+def test_a_create_without_an_id_that_is_not_found(visit, server):
+    """The error's code is "uncertain"."""
     server.default = answer({"results": [], "next": None})
     with pytest.raises(ScriptError, match="has no usable id") as caught:
         visit(RUN, Answer(201, b"{}"))
@@ -91,8 +91,8 @@ def test_a_create_without_an_id_or_a_prediction(visit, server):
     assert 1 == sum(request.method == "POST" for request in server.requests)
 
 
-def test_a_secret_input_is_found_again(visit, server):
-    """The API shows it as [REDACTED]; nothing is paid twice."""
+def test_a_create_with_a_secret_input_is_found(visit, server):
+    """The API shows the secret as [REDACTED], so the prediction is found and nothing is paid for twice."""
     shown = {**DONE, "input": {"text": "a", "key": "[REDACTED]"}}
     other = {**shown, "id": "p0", "input": {"text": "b", "key": "[REDACTED]"}}
     page = answer({"results": [other, shown], "next": None})
@@ -102,7 +102,7 @@ def test_a_secret_input_is_found_again(visit, server):
 
 
 def test_pages_that_form_a_cycle(visit, server):
-    """A, B, A is an error, not an endless loop."""
+    """The page sequence A, B, A is an error, not an endless loop."""
 
     def page(cursor):
         return answer({"results": [{"id": cursor}], "next": f"{server.url}/predictions?cursor={cursor}"})
@@ -114,8 +114,8 @@ def test_pages_that_form_a_cycle(visit, server):
     assert 3 == len(server.requests)
 
 
-def test_empty_pages_without_an_end(visit, server):
-    """Each names a new next page: it ends with an error."""
+def test_endless_empty_pages(visit, server):
+    """If each empty page has a new next page, reading them ends with an error."""
     pages = [answer({"results": [], "next": f"{server.url}/predictions?cursor={n}"}) for n in range(150)]
     with pytest.raises(ScriptError, match="100 pages of list_predictions in a row are empty"):
         visit('for _ in each("list_predictions") do end', *pages)

@@ -1,4 +1,4 @@
-"""Progress bars in logs: scripts and host find the same."""
+"""Scripts and host find the same progress bars in logs."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ end
 @pytest.mark.parametrize("engine", ["luajit21", "lua54"])
 @pytest.mark.parametrize(("logs", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
 def test_a_progress_bar(logs, expected, engine):
-    """Percent, step and steps of the last bar; the host only needs percent."""
+    """A script gets percent, step and steps of the last bar; the host only needs percent."""
     read = State(engine=engine).run_module_text(READ)
     found = bytes(read(marshal.encode(logs))).decode()
 

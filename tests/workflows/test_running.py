@@ -1,4 +1,4 @@
-"""run and create: the operation, the result, and the errors."""
+"""run and create use the right operation, and return results and errors."""
 
 import pytest
 
@@ -22,7 +22,7 @@ HELLO = "5c7d5dc6dd8bf75c1acaa8565735e7986bc5b66206b55cca93cb72c9bf15ccaa"
     ],
 )
 def test_each_reference_finds_its_operation(flow, reference, given, path):
-    """Official models, versions, bare ids and deployments are created with the right operation, once."""
+    """Official models, versions, bare ids and deployments are each created with the right operation, once."""
     status = flow(f'local _, prediction = run("{reference}", {given}) return prediction.status')
 
     assert "succeeded" == status
@@ -30,8 +30,8 @@ def test_each_reference_finds_its_operation(flow, reference, given, path):
     assert 1 == flow.server.count("POST", path)
 
 
-def test_text_is_joined_and_stays_text(flow):
-    """A list of tokens is one text, even if it begins like a URL."""
+def test_tokens_are_joined_as_text(flow):
+    """A list of tokens is one text, even if the text begins like a URL."""
     text = flow("""
       return (run("meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 5, seed = 1 }))
     """)
@@ -43,7 +43,7 @@ def test_text_is_joined_and_stays_text(flow):
 
 
 def test_files_are_values(flow):
-    """A file is a value with its URL, is that URL as text and JSON, and can be saved."""
+    """A file is a value with its URL, becomes the URL in text and JSON, and can be saved."""
     url, text, encoded, size, saved = flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", seed = 1, width = 32, height = 32 })
       local got = images[1]:save("dusk.png")
@@ -58,8 +58,8 @@ def test_files_are_values(flow):
     assert content.startswith(b"\x89PNG")
 
 
-def test_an_output_is_the_next_ones_input(flow):
-    """A file from one model is an input of the next."""
+def test_an_output_can_be_an_input(flow):
+    """A file from one model can be an input of the next model."""
     flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", width = 32, height = 32 })
       local large = run("nightmareai/real-esrgan", { image = images[1], scale = 2 })
@@ -85,8 +85,8 @@ def test_a_model_that_fails(flow):
 
 
 @pytest.mark.parametrize(("fault", "status"), [("aborted", "aborted"), ("processing:times=*", "succeeded")])
-def test_ends_that_clients_forget(flow, fault, status):
-    """Aborted is final; a blocking answer that says `processing` is not, and never an empty output."""
+def test_aborted_and_processing_predictions(flow, fault, status):
+    """Aborted is a final status; a blocking answer with `processing` is not, and gives no empty output."""
     flow.serve(fault)
     found = flow("""
       local ok, output, prediction = pcall(run, "replicate/hello-world", { text = "Ada" })
@@ -97,8 +97,8 @@ def test_ends_that_clients_forget(flow, fault, status):
     assert [status, "hello Ada" if status == "succeeded" else "none"] == found
 
 
-def test_an_input_that_cannot_work_costs_nothing(flow):
-    """All problems by the model's schema are reported, and no prediction is created."""
+def test_an_invalid_input_costs_nothing(flow):
+    """All problems found with the model's schema are reported, and no prediction is created."""
     with pytest.raises(ScriptError, match="did you mean `text`") as caught:
         flow('run("replicate/hello-world", { texr = "Ada" })')
 
@@ -108,7 +108,7 @@ def test_an_input_that_cannot_work_costs_nothing(flow):
 
 
 def test_validation_can_be_switched_off(flow):
-    """With `validate = false` nothing is looked up, and the API decides."""
+    """With `validate = false` no schema is looked up, and the API decides."""
     result = flow(f"""
       local ok, e = pcall(run, "replicate/hello-world:{HELLO}", {{ texr = "Ada" }}, {{ validate = false }})
       return {{ ok, e.code, e.status }}
@@ -119,18 +119,18 @@ def test_validation_can_be_switched_off(flow):
 
 
 def test_a_schema_that_cannot_be_read_does_not_block(flow):
-    """If the look-up fails the model still runs."""
+    """If the lookup fails the model still runs."""
     flow.serve("500:get_model:times=*")
     output = flow("""
       return (run("meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 3, seed = 1 }))
     """)
 
-    assert ["Here", " is", " the"] == output  # how it is shown is not known either
+    assert ["Here", " is", " the"] == output  # without a schema, the form of the output is also unknown
     assert 1 == flow.server.count("POST", "/predictions")
 
 
-def test_a_model_that_is_not_official_after_all(flow):
-    """A model refused as official is resolved to its latest version once, and the log says so."""
+def test_a_model_that_turns_out_not_to_be_official(flow):
+    """If the API refuses the model as official, its latest version is used once, and the log says so."""
     output = flow('return (run("replicate/hello-world", { text = "Ada" }, { validate = false }))')
 
     assert "hello Ada" == output
@@ -140,8 +140,8 @@ def test_a_model_that_is_not_official_after_all(flow):
     assert ["replicate/hello-world is not an official model; its latest version is run"] == notes
 
 
-def test_what_a_name_means_is_asked_once(flow):
-    """Ten runs of a model look it up once."""
+def test_a_model_name_is_looked_up_once(flow):
+    """Ten runs of a model look up its name once."""
     flow("""
       parallel({ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 }, function(i)
         return run("replicate/hello-world", { text = tostring(i) })
@@ -170,7 +170,7 @@ def test_a_run_that_takes_too_long(flow):
 
 
 def test_progress_is_reported(flow):
-    """on_progress gets each change with the progress bar of the logs."""
+    """on_progress gets each change with the progress bar in the logs."""
     seen = flow("""
       local seen = {}
       run("black-forest-labs/flux-schnell", { prompt = "dusk", num_outputs = 4, width = 16, height = 16 }, {
@@ -211,8 +211,8 @@ def test_progress_is_reported(flow):
         ('download("https://replicate.delivery/x")', "expected a path to save to"),
     ],
 )
-def test_mistakes_are_reported_before_anything_is_sent(flow, call, message):
-    """The error has what was expected and found."""
+def test_errors_are_reported_before_sending(flow, call, message):
+    """The error says what was expected and found."""
     with pytest.raises(ScriptError) as caught:
         flow(f"local x = {call} return x")
 
@@ -221,7 +221,7 @@ def test_mistakes_are_reported_before_anything_is_sent(flow, call, message):
 
 
 def test_a_create_without_an_answer_is_found(flow):
-    """After a lost connection it is searched for, and not created again."""
+    """After a lost connection the create is looked for in the account, and not resent."""
     flow.serve("drop:create_prediction")
     output = flow('return (run("replicate/hello-world", { text = "Ada" }))')
 
@@ -231,8 +231,8 @@ def test_a_create_without_an_answer_is_found(flow):
     assert ["/v1/predictions"] == creates
 
 
-def test_a_create_that_was_lost_is_not_made_again(flow):
-    """If the API never got it, the error says so, and nothing is created."""
+def test_a_create_that_was_lost_is_not_resent(flow):
+    """If the API never received the create, the error says so, and nothing is created."""
     flow.serve("drop:create_prediction:after=request")
     with pytest.raises(ScriptError, match="may have been created") as caught:
         flow('run("replicate/hello-world", { text = "Ada" })')
@@ -242,7 +242,7 @@ def test_a_create_that_was_lost_is_not_made_again(flow):
 
 
 def test_create_does_not_wait(flow):
-    """create returns the new prediction; wait returns the ended one, also by its id."""
+    """create returns the new prediction; wait returns the ended prediction, also by its id."""
     result = flow("""
       local prediction = replicate.create("replicate/hello-world", { text = "Ada" })
       local ended = wait(prediction.id, { interval = 0.02 })
@@ -252,7 +252,7 @@ def test_create_does_not_wait(flow):
     assert ["starting", "succeeded", "hello Ada"] == result
 
 
-def test_trainings_are_waited_for(flow):
+def test_wait_accepts_trainings(flow):
     """A training is recognized by its links."""
     status = flow("""
       local training = replicate.create_training {
@@ -267,7 +267,7 @@ def test_trainings_are_waited_for(flow):
     assert 0 < flow.server.count("GET", "") - flow.server.count("GET", "/predictions")
 
 
-def test_one_poll_in_flight_for_each(flow):
+def test_waits_share_polls(flow):
     """Ten waits for the same prediction share its polls."""
     flow.serve("slow:get_prediction:seconds=5:times=*")
     flow("""
@@ -279,7 +279,9 @@ def test_one_poll_in_flight_for_each(flow):
 
 
 def test_cancel_all(flow):
-    """Jobs that the script started and that are not known to have ended are canceled; a list names what to cancel."""
+    """cancel_all cancels jobs that the script started and that are not known to have ended, or the jobs in a given
+    list.
+    """
     result = flow("""
       for i = 1, 3 do replicate.create("minimax/video-01", { prompt = "the sea" }) end
       run("replicate/hello-world", { text = "Ada" })

@@ -1,4 +1,4 @@
-"""Inputs as they are sent: conversions by the model's schema, their notes, and refusals."""
+"""Inputs are converted by the model's schema before sending, with notes, or are refused."""
 
 import json
 
@@ -10,7 +10,7 @@ OWN, PLAIN = "a/model", "a/plain"
 
 
 class Models:
-    """An API of two models that answers each create with a successful prediction."""
+    """An API with two models that answers each create with a successful prediction."""
 
     def __init__(self, properties, output=None, result="done", **more):
         schemas = {
@@ -87,8 +87,8 @@ def models(flow):
     ],
 )
 @pytest.mark.parametrize("helper", ["run", "replicate.create"])
-def test_what_is_sent(flow, models, helper, given, sent, note):
-    """The value in the schema's type; the log has a note with the names."""
+def test_an_input_is_converted(flow, models, helper, given, sent, note):
+    """The value sent has the schema's type, and the log has a note with the names."""
     flow(f'{helper}("{OWN}", {given})')
     notes = [entry.note for entry in flow.log if entry.access == "write"]
 
@@ -97,7 +97,7 @@ def test_what_is_sent(flow, models, helper, given, sent, note):
     assert [f"converted input: {note}" if note else ""] == notes
 
 
-def test_validate_false_sends_as_given(flow, models):
+def test_validate_false_sends_inputs_unchanged(flow, models):
     """Nothing is converted or checked."""
     flow(f'run("{OWN}", {{ seed = "512", other = {{}} }}, {{ validate = false }})')
 
@@ -105,8 +105,8 @@ def test_validate_false_sends_as_given(flow, models):
     assert "" == flow.log[-1].note
 
 
-def test_the_scripts_table_stays_as_it_was(flow, models):
-    """The conversions are in a copy without the script's metatables."""
+def test_the_scripts_table_is_unchanged(flow, models):
+    """The conversions are made in a copy without the script's metatables."""
     seed, size, count = flow(f"""
       local sizes = setmetatable({{ "1", "2" }}, {{ __index = function() error("read") end }})
       local input = {{ seed = "1", sizes = sizes }}
@@ -119,8 +119,8 @@ def test_the_scripts_table_stays_as_it_was(flow, models):
     assert [{"seed": 1, "sizes": [1, 2]}] * 2 == models.inputs
 
 
-def test_a_seed_goes_back(flow, models):
-    """A prediction's input with an integer as digits can be run again."""
+def test_a_seed_can_be_sent_again(flow, models):
+    """A prediction's input with a large integer as digits can be used for another run."""
     flow(f"""
       local first = replicate.create("{OWN}", {{ seed = 9007199254740993LL }})
       run("{OWN}", replicate.get_prediction({{ prediction_id = first.id }}).input)
@@ -130,15 +130,15 @@ def test_a_seed_goes_back(flow, models):
 
 
 def test_a_file_as_plain_text(flow, models):
-    """It is refused before anything is paid, with the correct form."""
+    """Plain text in place of a file is refused before anything is paid for, with the correct form."""
     with pytest.raises(ScriptError, match=r'got "cat.png"; did you mean file\("cat.png"\)\?'):
         flow(f'run("{OWN}", {{ mask = "cat.png" }})')
 
     assert [] == models.sent
 
 
-def test_functions_of_the_api_send_as_given(flow, models):
-    """Only the helpers know the schema."""
+def test_functions_of_the_api_send_inputs_unchanged(flow, models):
+    """Only the helpers use the schema."""
     flow('replicate.create_model_prediction{ model_owner = "a", model_name = "model", input = { seed = "512" } }')
 
     assert [{"seed": "512"}] == models.inputs
@@ -159,7 +159,7 @@ def test_functions_of_the_api_send_as_given(flow, models):
     ],
 )
 def test_outputs_do_not_depend_on_the_check(flow, output, result, expected, validate):
-    """The result follows from schema and output; an output that does not match is returned unchanged."""
+    """The result depends on schema and output; an output that does not match is returned unchanged."""
     flow.visit(Models(PROPERTIES, output, result))
     found = flow(f"""
       local out = run("{OWN}", {{ prompt = "x" }}, {{ validate = {validate} }})
@@ -180,7 +180,7 @@ def test_outputs_do_not_depend_on_the_check(flow, output, result, expected, vali
     ],
 )
 def test_errors_name_the_helper(flow, models, call, name):
-    """Not the service that it uses."""
+    """An error names the helper that was called, not the internal service."""
     with pytest.raises(ScriptError) as caught:
         flow(call)
 
@@ -205,8 +205,8 @@ TEXTS = {"type": "array", "items": {"type": "string"}}
         ({}, None, ""),
     ],
 )
-def test_a_stream_of_what_does_not_stream(flow, output, result, expected, options):
-    """One event per item of a list, or for the output; only text by the schema is joined."""
+def test_a_stream_of_a_model_that_does_not_stream(flow, output, result, expected, options):
+    """Each list item, or the whole output, is one event; only output that is text by its schema is joined."""
     flow.visit(Models(PROPERTIES, output, result))
     found = flow(f"""
       local parts = {{}}
@@ -222,8 +222,8 @@ def test_a_stream_of_what_does_not_stream(flow, output, result, expected, option
 
 
 @pytest.mark.parametrize("seconds", [-0.5, 1e300, None])
-def test_an_empty_error_and_odd_times(flow, seconds):
-    """ "" instead of null, negative seconds and times out of order are neither shown nor counted."""
+def test_an_empty_error_and_invalid_times(flow, seconds):
+    """An empty error means none; negative seconds, and times out of order, are neither shown nor counted."""
     models = Models(PROPERTIES, None, "x")
     flow.visit(models)
     models.facts = {
@@ -237,7 +237,7 @@ def test_an_empty_error_and_odd_times(flow, seconds):
 
 
 def test_a_failure_without_a_reason(flow):
-    """The message ends after the status."""
+    """Without a reason the message ends after the status."""
     models = Models(PROPERTIES)
     flow.visit(models)
     models.facts = {"status": "failed", "error": "", "output": None}
@@ -246,7 +246,7 @@ def test_a_failure_without_a_reason(flow):
 
 
 def test_removed_data(flow):
-    """A prediction with removed data keeps its status; its output is nil."""
+    """A prediction whose data was removed has its status, but its output is nil."""
     flow.visit(Models(PROPERTIES))
     removed = '{ id = "p", status = "succeeded", data_removed = true, input = {}, urls = { get = "/predictions/p" } }'
     found = flow(f"""

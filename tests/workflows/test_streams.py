@@ -1,4 +1,4 @@
-"""stream: every character once, whatever happens to the connection."""
+"""stream returns every character once, whatever happens to the connection."""
 
 import json
 import socket
@@ -22,12 +22,12 @@ WRITE = '"meta/meta-llama-3-8b-instruct", { prompt = "the sea", max_tokens = 40,
 
 @pytest.fixture
 def whole(flow):
-    """The model's text, from run."""
+    """The model's text, as returned by run."""
     return lambda: flow(f"return (run({WRITE}))")
 
 
-def test_events_come_in_order(flow, whole):
-    """Logs, output in pieces, and the end; as text an event is its output."""
+def test_events_are_in_order(flow, whole):
+    """A stream has logs, output in pieces, and the end; as text, an event is its output."""
     names, text = flow(f"""
       local names, parts = {{}}, {{}}
       for event in stream({WRITE}) do
@@ -42,7 +42,7 @@ def test_events_come_in_order(flow, whole):
     assert whole() == text
 
 
-def test_events_join_as_their_text(flow, whole):
+def test_events_can_be_concatenated(flow, whole):
     """`..` accepts an event on either side."""
     before, after = flow(f"""
       local before, after = "", ""
@@ -56,13 +56,13 @@ def test_events_join_as_their_text(flow, whole):
     assert len(before) == len(after)
 
 
-def test_all_of_it_as_text(flow, whole):
+def test_the_text_of_a_stream(flow, whole):
     """`:text()` waits for the end and joins the output."""
     assert whole() == flow(f"return stream({WRITE}):text()")
 
 
-def test_streams_of_two_accounts_at_once(flow, whole):
-    """Each has its own text."""
+def test_concurrent_streams_of_two_accounts(flow, whole):
+    """Each stream has its own text."""
     hills = WRITE.replace("the sea", "the hills")
     texts = flow(f"""
       local streams = {{ integrations.replicate.stream({WRITE}), integrations.replicate.default.stream({hills}) }}
@@ -73,7 +73,7 @@ def test_streams_of_two_accounts_at_once(flow, whole):
 
 
 def test_a_broken_stream_is_resumed(flow, whole):
-    """A lost connection is reopened after the last event, without loss or repeats."""
+    """After a lost connection the stream is reopened after the last event, without loss or repeats."""
     flow.serve("stream-cut:times=2")
     text = flow(f"return stream({WRITE}):text()")
 
@@ -81,8 +81,8 @@ def test_a_broken_stream_is_resumed(flow, whole):
     assert 3 == sum("/stream/" in path for _, path, _ in flow.server.requests)
 
 
-def test_the_servers_own_end_of_a_stream(flow):
-    """The server ends each connection after 30 seconds; the loop continues."""
+def test_the_servers_limit_of_a_connection(flow):
+    """The server ends each connection after 30 seconds, and the loop continues."""
     flow.serve(speed=60)
     long = '"meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4096, min_tokens = 4000, seed = 1 }'
     text, again = flow(f"return stream({long}):text(), (run({long}))")
@@ -92,7 +92,7 @@ def test_the_servers_own_end_of_a_stream(flow):
 
 
 def test_an_expired_stream(flow, whole):
-    """If the stream is not available any more, the prediction has the rest."""
+    """If the stream is no longer available, the rest is read from the prediction."""
     flow.serve("500:stream:times=*")
     with pytest.raises(ScriptError, match="500"):
         flow(f"return stream({WRITE}):text()")
@@ -107,7 +107,7 @@ def test_an_expired_stream(flow, whole):
 
 
 def test_a_model_that_does_not_stream(flow):
-    """Its output is one event at the end."""
+    """The whole output is one event at the end."""
     events = flow("""
       local events = {}
       for event in stream("replicate/hello-world", { text = "Ada" }) do
@@ -120,7 +120,7 @@ def test_a_model_that_does_not_stream(flow):
 
 
 def test_a_failure_is_raised(flow):
-    """The model's error ends the loop, with the prediction."""
+    """The model's error, with the prediction, ends the loop."""
     with pytest.raises(ScriptError, match="ended as failed: out of ink") as caught:
         flow('for event in stream("kosmolua/always-fails", { message = "out of ink" }) do end')
 
@@ -128,7 +128,7 @@ def test_a_failure_is_raised(flow):
 
 
 def test_leaving_the_loop_closes_the_connection(flow, whole):
-    """The connection is closed; a later read continues at the same place."""
+    """Leaving the loop closes the connection; a later read continues at the same place."""
     open_now = _watched(flow)
     result = flow(f"""
       local s, parts = stream({WRITE}), {{}}
@@ -146,8 +146,8 @@ def test_leaving_the_loop_closes_the_connection(flow, whole):
     assert 0 == open_now()
 
 
-def test_close_leaves_it_at_once(flow):
-    """`:close()` ends the connection and the loop, not the prediction."""
+def test_close_ends_the_stream_at_once(flow):
+    """`:close()` ends the connection and the loop, but not the prediction."""
     result = flow(f"""
       local s = stream({WRITE})
       for event in s do
@@ -159,8 +159,8 @@ def test_close_leaves_it_at_once(flow):
     assert [True, "succeeded"] == result
 
 
-def test_a_stream_left_open_does_not_hold_up_the_end(flow):
-    """A finished script ends although a stream is open."""
+def test_an_open_stream_does_not_delay_the_end(flow):
+    """A script that has finished ends although a stream is open."""
     began = time.monotonic()
     flow.serve(speed=1)
     flow("""
@@ -172,7 +172,7 @@ def test_a_stream_left_open_does_not_hold_up_the_end(flow):
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
-def test_bytes_are_decoded_as_they_are(flow, end):
+def test_unusual_text_is_unchanged(flow, end):
     """Text with unusual line ends, split within characters, is unchanged."""
     text = "a\u2028b\x85c\x0bd é 猫 end"
     frames = f":hi{end}{end}event: output{end}id: 1:0{end}data: {text}{end}{end}event: strange{end}data: x{end}{end}"
@@ -186,8 +186,8 @@ def test_bytes_are_decoded_as_they_are(flow, end):
     assert text == got
 
 
-def test_many_events_at_once(flow):
-    """Every event of one piece is returned."""
+def test_many_events_in_one_piece(flow):
+    """Every event in one piece is returned."""
     words = [str(number) for number in range(100)]
     frames = "".join(f"event: output\nid: {word}\ndata: {word},\n\n" for word in words)
     with _bytewise((frames + "event: done\nid: end\ndata: {}\n\n").encode(), step=1 << 20) as url:
@@ -199,7 +199,7 @@ def test_many_events_at_once(flow):
     assert [*words, ""] == got.split(",")
 
 
-def test_no_stream_of_a_foreign_host(flow):
+def test_a_stream_on_a_foreign_host_is_not_opened(flow):
     """A stream on a foreign host is not requested."""
     with pytest.raises(ScriptError, match="not an address of Replicate"):
         flow("stream { id = 'p', status = 'processing', urls = { stream = 'https://evil.example/s?token' } }:text()")
@@ -214,7 +214,7 @@ GUIDE = [  # https://replicate.com/docs/topics/predictions/streaming: `done` wit
     "event: output\nid: 1690212293:0\ndata: The end.\n\n",
     "event: done\ndata: {}\n\n",
 ]
-WITH_IDS = [  # as the JavaScript client's own tests have them
+WITH_IDS = [  # as in the JavaScript client's tests
     "event: output\nid: EVENT_1\ndata: hello\n\n",
     "event: output\nid: EVENT_2\ndata: hello\n\n",
     "event: done\nid: EVENT_3\ndata: {}\n\n",
@@ -252,7 +252,7 @@ def text_of(frames):
 @pytest.mark.parametrize("resumes", [True, False], ids=["resumes", "begins-anew"])
 @pytest.mark.parametrize("form", FORMS)
 def test_cut_at_every_byte(flow, form, resumes):
-    """The same text with one more request, whether the server continues after the last id or starts again."""
+    """The text is complete with one more request, whether the server continues after the last id or starts again."""
     frames = FORMS[form]
     length = len("".join(frames))
     with StreamServer(frames, resumes=resumes) as server:
@@ -266,7 +266,7 @@ def test_cut_at_every_byte(flow, form, resumes):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_stream_without_an_end(flow, form):
-    """After a few connections without new events the prediction is requested; nothing is repeated."""
+    """After a few connections without new events the prediction is requested, and no event is repeated."""
     frames = FORMS[form][:-1]
     with StreamServer(frames) as server:
         flow.serve()
@@ -277,8 +277,8 @@ def test_a_stream_without_an_end(flow, form):
     assert 3 <= server.followed["999"] <= 6
 
 
-def test_what_the_stream_kept(flow):
-    """Text of the prediction that the stream lacked comes at the end."""
+def test_text_that_the_stream_lacked(flow):
+    """Text in the prediction that the stream lacked comes at the end."""
     with StreamServer([WITHOUT_IDS[0]], output=["x", "and more"]) as server:
         flow.serve()
         flow.url = server.url
@@ -288,7 +288,7 @@ def test_what_the_stream_kept(flow):
 
 @pytest.mark.parametrize(("reason", "status"), [("error", "failed"), ("canceled", "canceled")])
 def test_an_end_with_a_reason_is_raised(flow, reason, status):
-    """In a loop and with `:text()`, with and without an event id."""
+    """The reason is raised in a loop and with `:text()`, with and without an event id."""
     with StreamServer([GUIDE[0], f'event: done\ndata: {{"reason":"{reason}"}}\n\n'], status=status) as server:
         flow.serve()
         flow.url = server.url
@@ -300,7 +300,7 @@ def test_an_end_with_a_reason_is_raised(flow, reason, status):
 
 
 class StreamServer:
-    """Serves a prediction and its stream, whose first connection is cut at the byte in its address."""
+    """A server for a prediction and its stream, whose first connection is cut at the byte in its address."""
 
     def __init__(self, frames, *, resumes=True, status="succeeded", output=None):
         self.followed = Counter()
@@ -378,7 +378,7 @@ class _Watched:
 
 
 class _bytewise:  # noqa: N801 - used as a function
-    """A server that answers the first request with a stream, in pieces of that size, and others with 404."""
+    """A server that answers the first request with a stream in pieces of this size, and later requests with 404."""
 
     def __init__(self, body, step=1):
         self._body, self._step = body, step
@@ -399,7 +399,7 @@ class _bytewise:  # noqa: N801 - used as a function
             connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n")
             for start in range(0, len(self._body), self._step):
                 connection.sendall(self._body[start : start + self._step])
-        with suppress(OSError):  # until it is closed
+        with suppress(OSError):  # until the client closes it
             while True:
                 other, _ = self._listener.accept()
                 with other:
@@ -409,7 +409,7 @@ class _bytewise:  # noqa: N801 - used as a function
 
 @pytest.fixture
 def chatter():
-    """Serves a stream with only comments, as long as it is read."""
+    """A server for a stream with only comments, for as long as a client reads."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -430,8 +430,8 @@ def chatter():
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def test_comments_are_silence(chatter):
-    """A connection with only comments ends like a silent one: the script then reads the prediction."""
+def test_comments_count_as_silence(chatter):
+    """A connection with only comments ends like a silent connection, and the script then reads the prediction."""
 
     def begin(url, account, after):
         return client.open(catalogue.STREAM, decode_arguments(catalogue.STREAM, {"url": url}))

@@ -1,4 +1,4 @@
-"""Files as inputs, and outputs on disk, complete or not at all."""
+"""Files as inputs, and outputs that are saved to disk completely or not at all."""
 
 import base64
 import hashlib
@@ -17,7 +17,7 @@ UPSCALE = "nightmareai/real-esrgan"
 
 
 def paint(flow):
-    """A picture of the emulator on this machine, as saved by a script."""
+    """A picture from the emulator on this machine, saved by a script."""
     flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "dusk", seed = 1, width = 32, height = 32 })
       download(images[1], "in.png")
@@ -26,8 +26,8 @@ def paint(flow):
     return (flow.directory / "in.png").read_bytes()
 
 
-def test_a_small_file_travels_in_the_request(flow):
-    """As a data URL with its MIME type, without an upload."""
+def test_a_small_file_is_sent_as_a_data_url(flow):
+    """A small file is sent in the request with its MIME type, without an upload."""
     content = paint(flow)
     given = flow(f'local _, p = run("{UPSCALE}", {{ image = file("in.png"), scale = 2 }}) return p.input.image')
 
@@ -36,7 +36,7 @@ def test_a_small_file_travels_in_the_request(flow):
 
 
 def test_a_large_file_is_uploaded_once(flow):
-    """Above 256 kB it is uploaded once per content, for any number of predictions and names."""
+    """A file above 256 kB is uploaded once per content, for any number of predictions and names."""
     content = paint(flow) + b"\0" * MAX_INLINE
     (flow.directory / "a.png").write_bytes(content)
     (flow.directory / "b.png").write_bytes(content)
@@ -54,7 +54,7 @@ def test_a_large_file_is_uploaded_once(flow):
 
 
 @pytest.mark.parametrize("form", ["content = file('a.bin')", "path = 'a.bin'"])
-def test_an_upload_is_read_while_it_is_sent(flow, form):
+def test_an_upload_is_read_while_it_is_being_sent(flow, form):
     """A file of 40 MB takes little memory, arrives unchanged, and keeps its name."""
     content = bytes(range(256)) * 160_000
     (flow.directory / "a.bin").write_bytes(content)
@@ -74,7 +74,7 @@ def test_an_upload_is_read_while_it_is_sent(flow, form):
 
 
 class Taking:
-    """Reads an upload in pieces, and keeps the digest of its file."""
+    """A server that reads an upload in pieces, and keeps the digest of its file."""
 
     def __call__(self, environ, start_response):
         left, size = int(environ["CONTENT_LENGTH"]), 0
@@ -99,7 +99,7 @@ class Taking:
 
 
 def test_a_file_that_is_not_open_is_not_uploaded(flow):
-    """In either form, as for inputs."""
+    """Neither form of upload sends a file that is not open to the script, as for inputs."""
     (flow.directory.parent / "secret.txt").write_text("hello")
     for form in ("content = file('../secret.txt')", "path = '../secret.txt'"):
         with pytest.raises(ScriptError, match="is not in a directory that the script may read from"):
@@ -107,8 +107,8 @@ def test_a_file_that_is_not_open_is_not_uploaded(flow):
     assert 0 == flow.server.count("POST", "/files")
 
 
-def test_a_file_that_changes_while_it_is_sent(tmp_path):
-    """It would be neither the old file nor the new one."""
+def test_a_file_that_changes_while_it_is_being_sent(tmp_path):
+    """The upload fails, because it would have neither the old nor the new content."""
     (tmp_path / "a.bin").write_bytes(b"x" * 1_000_000)
     for changed in (b"x" * 999_999, b"x" * 1_000_001):
         (tmp_path / "a.bin").write_bytes(b"x" * 1_000_000)
@@ -121,8 +121,8 @@ def test_a_file_that_changes_while_it_is_sent(tmp_path):
             list(pieces)
 
 
-def test_a_file_goes_with_any_function(flow):
-    """Also if a script calls the function itself, and anywhere in its input."""
+def test_a_file_can_be_an_argument_of_any_function(flow):
+    """A file can be anywhere in an input, also if a script calls the function itself."""
     (flow.directory / "a.txt").write_text("hello")
     sent = flow("""
       return replicate.create_prediction {
@@ -143,7 +143,7 @@ def test_a_file_goes_with_any_function(flow):
     ],
 )
 def test_files_that_are_not_open_to_the_script(flow, call, words):
-    """No path leads out of the directories; nothing is sent."""
+    """No path leads out of the open directories, and nothing is sent."""
     with pytest.raises(ScriptError, match=words):
         flow(f'run("{UPSCALE}", {{ image = {call} }})')
 
@@ -151,20 +151,20 @@ def test_files_that_are_not_open_to_the_script(flow, call, words):
 
 
 def test_a_string_is_not_a_path(flow):
-    """Text that looks like a path stays text."""
+    """Text that looks like a path is sent as text."""
     (flow.directory / "a.txt").write_text("secret")
 
     assert "hello a.txt" == flow('return (run("replicate/hello-world", { text = "a.txt" }))')
 
 
 def test_a_file_of_this_machine_is_not_returned(flow):
-    """It has no form outside the script."""
+    """A local file cannot be a result, because it has no form outside the script."""
     with pytest.raises(ScriptError, match=r"no JSON form - at `result\[1\].x`"):
         flow('return { x = file("a.txt") }')
 
 
 def test_a_list_is_saved_under_names(flow):
-    """In a directory, each under its number and name."""
+    """The list is saved in a directory, each file under its number and name."""
     (flow.directory / "out").mkdir()
     saved = flow("""
       local images = run("black-forest-labs/flux-schnell", { prompt = "x", num_outputs = 3, width = 16, height = 16 })
@@ -178,7 +178,7 @@ def test_a_list_is_saved_under_names(flow):
 
 
 def test_a_data_url_is_saved_without_the_network(flow):
-    """Its content is in it."""
+    """The content comes from the URL itself."""
     saved = flow('return download("data:text/plain;base64,aGVsbG8=", "hello.txt")')
 
     assert ("text/plain", 5) == (saved["content_type"], saved["size"])
@@ -187,8 +187,8 @@ def test_a_data_url_is_saved_without_the_network(flow):
 
 
 @pytest.mark.parametrize("url", ["https://evil.example/x", "http://replicate.delivery/x", "file:///etc/passwd", "x"])
-def test_nothing_is_fetched_from_elsewhere(flow, url):
-    """A script can fetch from Replicate only: other addresses could be sent data."""
+def test_a_script_can_fetch_only_from_replicate(flow, url):
+    """Other addresses are refused, because a script could send data to them."""
     with pytest.raises(ScriptError, match=r"not an address of Replicate|expected a URL"):
         flow(f'download("{url}", "x")')
 
@@ -196,7 +196,7 @@ def test_nothing_is_fetched_from_elsewhere(flow, url):
 
 
 class Server:
-    """Sends a file: ``plan`` lists how many bytes each connection sends before it closes."""
+    """A server for a file: ``plan`` lists how many bytes each connection sends before closing."""
 
     def __init__(self, content, plan, *, ranges=True, headers="", length=None):
         self._content, self._plan, self._ranges, self._more = content, list(plan), ranges, headers
@@ -239,7 +239,9 @@ CONTENT = bytes(range(256)) * 40
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_broken_download_is_resumed(flow, ranges):
-    """Cut repeatedly it is complete in the end: continued, or restarted if the server has no ranges."""
+    """A download that is cut repeatedly is complete in the end: it is continued, or restarted if the server has no
+    ranges.
+    """
     server = Server(CONTENT, [3000, 0, 2000, 100_000] if ranges else [3000, 100_000], ranges=ranges)
     flow.serve()
     flow.url = server.url
@@ -252,7 +254,7 @@ def test_a_broken_download_is_resumed(flow, ranges):
 
 
 def test_an_invalid_length(flow):
-    """A download with an impossible length is refused, and nothing is left."""
+    """A download with an impossible length is refused, and no file is left."""
     server = Server(CONTENT, [100_000] * 5, length="9" * 5000)
     flow.serve()
     flow.url = server.url
@@ -265,7 +267,7 @@ def test_an_invalid_length(flow):
 
 
 def test_a_download_that_keeps_breaking(flow):
-    """It is given up with an error, and nothing is left."""
+    """The download ends with an error, and no file is left."""
     server = Server(CONTENT, [10] + [0] * 40)
     flow.serve()
     flow.url = server.url
@@ -276,7 +278,7 @@ def test_a_download_that_keeps_breaking(flow):
     assert [] == [path.name for path in flow.directory.iterdir() if "part" in path.name]
 
 
-def test_a_checksum_that_does_not_fit(flow):
+def test_a_checksum_that_does_not_match(flow):
     """The content is checked against the server's checksum."""
     server = Server(CONTENT, [100_000] * 3, headers="x-goog-hash: crc32c=AAAA,md5=1B2M2Y8AsgTpgAmY7PhCfg==\r\n")
     flow.serve()
@@ -295,7 +297,7 @@ PAINT = """
 
 
 def test_two_runs_save_into_the_same_directory(flow):
-    """The second uses free names below a directory of the first; nothing is replaced."""
+    """The second run uses free names below a directory of the first run; nothing is replaced."""
     script = PAINT + 'local paths = {} for i, one in ipairs(download(images, "x/new/")) do paths[i] = one.path end '
     script += 'paths[3] = download(images[1], "x/").path return paths'
     first, second = (flow(script.replace("SEED", seed)) for seed in ("1", "2"))
@@ -307,7 +309,7 @@ def test_two_runs_save_into_the_same_directory(flow):
 
 
 def test_a_saved_file_is_not_replaced(flow):
-    """A single path is an error before the download, unless the script says `overwrite`."""
+    """For a single existing path the error comes before the download, unless the script says `overwrite`."""
     (flow.directory / "a.png").write_bytes(b"paid")
     script = (
         PAINT.replace("SEED", "1")
@@ -326,7 +328,7 @@ def test_a_saved_file_is_not_replaced(flow):
 
 
 @pytest.mark.parametrize("options", ["{ overwrite = 1 }", "{ overwrit = true }", "true"])
-def test_wrong_options_of_a_download(flow, options):
+def test_invalid_options_of_a_download(flow, options):
     """The error is reported before anything is fetched."""
     with pytest.raises(ScriptError, match="download: "):
         flow(f'download("https://replicate.delivery/a", "a", {options})')

@@ -1,4 +1,4 @@
-"""LangChain as its documentation shows it: text, a chain, streams, and a picture."""
+"""LangChain calls as its documentation shows them: text, a chain, streams, and a picture."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""LiteLLM as its documentation shows it: completions and streams, each with and without asyncio."""
+"""LiteLLM calls as its documentation shows them: completions and streams, each with and without asyncio."""
 
 import asyncio
 import sys

@@ -1,4 +1,4 @@
-"""Run a model with Replicate's Python client and read its file."""
+"""Run a model with Replicate's Python client and read the output file."""
 
 import sys
 

@@ -1,4 +1,6 @@
-"""Replicate's Python client at the API's own address. It ignores HTTPS_PROXY, but takes a transport with a proxy."""
+"""Replicate's Python client at the API's own address. The client ignores HTTPS_PROXY, so it gets a transport with a
+proxy.
+"""
 
 import os
 import sys
