@@ -21,21 +21,22 @@ from kosmolua.settings.config import Approving
 
 Verdict = Literal["approved", "denied"]
 Seconds = Annotated[float, msgspec.Meta(ge=0, le=MOST_SECONDS)]
-DAYS = 7.0  # after which an unanswered question counts as denied
+DAYS = 7.0  # days after which an unanswered question counts as denied
 TIMEOUT = DAYS * 86_400
 MAX_OPEN = 1_000  # questions of a run
 
 
 class Approval(Struct, frozen=True, kw_only=True):
-    """One question. Times are in Unix seconds. ``task`` and ``request`` are its place in the journal of the run;
-    ``arguments`` are JSON for people, without secrets and file contents; ``digest`` covers the exact arguments,
+    """One question. Times are in Unix seconds. ``task`` and ``request`` are the question's place in the journal of the
+    run; ``arguments`` is JSON for display, without secrets and file contents; ``digest`` covers the exact arguments,
     function and account: a decision applies to nothing else; ``estimate`` is the expected cost, None if unknown;
     ``why`` is the rule that asks; ``rule`` is the policy rule that ``--rule`` saves, as JSON.
 
-    ``decision`` is None while it is open, then "approved", "denied", "expired", or "superseded" if the changed script
-    asks for something else; ``acting`` is the person who decided on behalf of ``decided_by``; ``used_at`` is when the
-    call was sent, or its script got the refusal. ``state`` is the state of the run. ``approvers`` are the names and
-    groups that may decide, None for anybody; ``own`` is whether the submitter may, None if that is not known.
+    ``decision`` is None while the question is open, then "approved", "denied", "expired", or "superseded" if the
+    changed script asks for something else; ``acting`` is the person who decided on behalf of ``decided_by``;
+    ``used_at`` is when the call was sent, or when the script received the refusal. ``state`` is the state of the run.
+    ``approvers`` are the names and groups that may decide, None for anybody; ``own`` is whether the submitter may
+    decide, None if that is not known.
     """
 
     id: str
@@ -66,19 +67,19 @@ class Approval(Struct, frozen=True, kw_only=True):
 
     @property
     def status(self) -> str:
-        """Its decision, else "open", or "run ended" if no decision is needed any more."""
+        """The decision if there is one, else "open", or "run ended" if no decision is needed any more."""
         if self.decision:
             return self.decision
         return "run ended" if self.state in ("done", "failed", "canceled") else "open"
 
 
 def of_row(row: Sequence[Any]) -> Approval:
-    """The approval whose fields a row has, in their order."""
+    """The approval in a database row, whose columns are in the order of the fields."""
     return Approval(**dict(zip(Approval.__struct_fields__, row, strict=True)))
 
 
 def fields_of(one: Approval) -> dict[str, Any]:
-    """An approval for machines: its fields, its status, and its arguments and rule as data."""
+    """An approval for programs: its fields and status, with arguments and rule as data."""
     fields: dict[str, Any] = msgspec.to_builtins(one)
     for name in ("arguments", "rule"):
         with suppress(msgspec.DecodeError, TypeError):
@@ -87,7 +88,7 @@ def fields_of(one: Approval) -> dict[str, Any]:
 
 
 def rules_for(settings: Approving, one: Approval, *, own: bool) -> Rules:
-    """Who may decide this question, by the configuration here and by what was stored with the question."""
+    """Who may decide this question, according to this configuration and to what was stored with the question."""
     if one.own is False:
         settings = msgspec.structs.replace(settings, own=False)
     return Rules(settings, () if one.approvers is None else (one.approvers,), own)
@@ -99,7 +100,7 @@ def who(one: Approval) -> str:
 
 
 def accepted(found: Decision, rules: Rules, submitted_by: str | None, here: str) -> Decision:
-    """The decision, or a denial by what is ``here`` if that person may not approve."""
+    """The decision, or, if that person may not approve, a denial attributed to ``here``."""
     error = rules.objection(found.by or "", submitted_by) if found.state == "approved" else None
     if error is None:
         return found
@@ -144,17 +145,17 @@ def undecidable(found: Approval) -> UsageError | None:
 
 
 def check_open(count: int) -> None:
-    """Raise a `LimitError` if a run with that many open questions may not ask more."""
+    """Raise a `LimitError` if a run with that many open questions may ask no more."""
     if count >= MAX_OPEN:
         raise LimitError(
-            f"{MAX_OPEN} questions of this run are open; it may not ask more at once",
-            hint="wait for the decisions of one group of calls before the script makes the next",
+            f"{MAX_OPEN} questions of this run are open; it may not ask more at a time",
+            hint="let the script wait for the decisions on one group of calls before it makes the next",
         )
 
 
 class Watches:
-    """Watches for decisions while the process of a run lasts, in a thread that begins with the first watch. ``decided``
-    returns the ids that are decided.
+    """Watches for decisions while the process of a run is alive, in a thread that starts with the first watch.
+    ``decided`` takes approval ids and returns those that have been decided.
     """
 
     PAUSE = 1.0  # seconds between checks
@@ -186,7 +187,7 @@ class Watches:
         while not self._over.wait(self.PAUSE):
             with self._lock:
                 asked = list(self._ready)
-            with suppress(KosmoError):  # the database may be back soon
+            with suppress(KosmoError):  # the database may be available again soon
                 for identifier in self._decided(asked) if asked else ():
                     with self._lock:
                         ready = self._ready.pop(identifier, None)

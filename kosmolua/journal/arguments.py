@@ -23,7 +23,7 @@ _encode = msgspec.msgpack.encode
 
 
 def essence_of(operation: Operation, arguments: Mapping[str, Any]) -> bytes:
-    """A digest of what a call asks for, apart from how its answer is awaited and reported."""
+    """A digest of what a call asks for, without the arguments that say how to wait for its answer and report it."""
     apart = {each.name for each in operation.parameters if each.place == "header"}
     asked = {
         name: value.digest() if isinstance(value, FileContent) else value
@@ -34,7 +34,7 @@ def essence_of(operation: Operation, arguments: Mapping[str, Any]) -> bytes:
 
 
 def digested(arguments: bytes) -> tuple[bytes, bytes]:
-    """A digest that equal calls share, whatever the order of their names, and the arguments as they are kept."""
+    """A digest that equal calls share, whatever the order of their argument names, and the arguments to keep."""
     try:
         found = msgspec.msgpack.decode(arguments)
         digest = hashlib.sha256(_sorted(found)).digest()

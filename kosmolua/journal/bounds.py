@@ -1,4 +1,6 @@
-"""How much of a run its journal keeps: bounds in rows and bytes, and a digest for arguments that were never sent."""
+"""How much of a run its journal keeps: bounds in rows and bytes, and a digest in place of arguments that were never
+sent.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +14,19 @@ from kosmolua.errors import LimitError
 
 MAX_ROWS = 250_000
 MAX_SIZE = 512 * 1024 * 1024  # bytes
-_ROW = 200  # bytes that a row takes besides arguments and answer; measured
+_ROW = 200  # bytes that a row takes besides its arguments and answer; measured
 _UNSENT = re.compile(r"not sent, sha256:([0-9a-f]{64})")
 
 
 class Bounds(Struct, frozen=True):
-    """What one run may add to its journal. A run that a person resumes from it may add as much again."""
+    """What one run may add to its journal. A run that a person resumes from the journal may add as much again."""
 
     rows: int = MAX_ROWS
     size: int = MAX_SIZE  # bytes
 
 
 class Room:
-    """What is left of the bounds. It is used under the journal's lock."""
+    """How much the run may still add. Used under the journal's lock."""
 
     def __init__(self, path: str, bounds: Bounds, *, prompt: bool = False) -> None:
         self._path = path
@@ -50,7 +52,7 @@ class Room:
 
     def _reached(self, name: str, most: str, value: int) -> LimitError:
         return LimitError(
-            f"the run added {most} to its journal {self._path}, the most for one run; nothing more was sent",
+            f"the run added {most} to its journal {self._path}, the maximum for one run; nothing more was sent",
             hint=self._hint,
             detail={"limit": name, "value": value},
         )
@@ -62,6 +64,6 @@ def unsent(digest: bytes) -> bytes:
 
 
 def digest_of_unsent(arguments: Any) -> str:
-    """The digest in hexadecimal if only that was kept of the arguments; else empty."""
+    """The digest in hexadecimal if the journal kept only the digest of the arguments; else empty."""
     found = _UNSENT.fullmatch(arguments) if isinstance(arguments, str) else None
     return found[1] if found else ""

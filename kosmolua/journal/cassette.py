@@ -1,6 +1,6 @@
-"""Recorded runs that can be replayed elsewhere, without network and token: JSON Lines, a head and then one call a line.
-A cassette is written from the journal of the run. Secrets are removed; a cassette that would contain a token is not
-written.
+"""Recorded runs that can be replayed elsewhere, without network and token. The format is JSON Lines: a head, then one
+call per line. A cassette is written from the run's journal, with secrets removed. A cassette that would contain a token
+is not written.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -35,8 +36,8 @@ _canonical = msgspec.json.Encoder(order="sorted").encode
 
 
 class Opening(Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """The first line. ``digest`` is that of the script. ``base`` is the API, if a proxy recorded another program.
-    ``named`` are arguments by name, without secrets.
+    """The first line. ``digest`` is the digest of the script. ``base`` is the URL of the API, if a proxy recorded
+    another program. ``named`` are arguments by name, without secrets.
     """
 
     cassette: int
@@ -52,7 +53,7 @@ class Opening(Struct, forbid_unknown_fields=True, omit_defaults=True):
 
 class Call(Struct, omit_defaults=True, forbid_unknown_fields=True):
     """One call of the run and its ``answer``, or the ``error`` that the script got. Calls are in the order in which
-    they were answered; ``task`` and ``request`` are their place in the script. A call that was never sent has a
+    they were answered; ``task`` and ``request`` are the call's place in the script. A call that was never sent has a
     ``digest`` instead of arguments.
     """
 
@@ -75,12 +76,12 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
     except (JournalError, *NO_DATA) as error:
         raise UsageError(
             f"cannot write the cassette {file}: invalid data in the journal {journal}: {error}",
-            hint="see each of its calls: kosmo runs show",
+            hint=f"see each of its calls: kosmo runs show {shlex.quote(journal)}",
         ) from None
     if reveals(text.decode()):
         raise UsageError(
             f"cannot write the cassette {file}: it would contain an API token",
-            hint="find where the script prints or passes it: kosmo runs export shows every call of a journal",
+            hint="find where the script prints or passes it: kosmo runs export shows every call in a journal",
         )
     temporary = f"{file}.{os.urandom(4).hex()}.part"
     try:
@@ -92,7 +93,7 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
             os.unlink(temporary)
         if not isinstance(error, OSError):
             raise
-        raise UsageError(f"cannot write the cassette {file}: {error.strerror}", hint="name another file") from None
+        raise UsageError(f"cannot write the cassette {file}: {error.strerror}", hint="choose another path") from None
 
 
 def _lines(journal: str) -> Iterator[bytes]:
@@ -133,7 +134,7 @@ def _decoded(arguments: bytes) -> Any:
 
 
 def cleaned(value: Any, name: str = "") -> Any:
-    """The value without secrets, recognised by name or form. Bytes become ``{"base64": …}``."""
+    """The value without secrets, recognized by name or form. Bytes become ``{"base64": …}``."""
     match value:
         case str() if value and _SECRET_NAME.fullmatch(name):
             return HIDDEN
@@ -175,7 +176,7 @@ def read(file: str) -> tuple[Opening, list[Call]]:
 
 
 class Cassette:
-    """Answers a run with the recorded answers only. Raises a `JournalError` if the script makes another call, in
+    """Answers a run only with the recorded answers. Raises a `JournalError` if the script makes another call, in
     another order, or with other arguments.
     """
 

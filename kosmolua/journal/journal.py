@@ -1,4 +1,4 @@
-"""The requests and answers of a run, so that it can continue where it ended. `store` is the storage."""
+"""The requests and answers of a run, so that a resumed run can continue where it ended. `store` is the storage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from kosmolua.gate.budget import Budget
     from kosmolua.replicate.catalogue import Operation
 
-AGAIN = frozenset({"host.require"})  # not recorded but asked again: a module may have been fixed
+AGAIN = frozenset({"host.require"})  # never recorded, so that a resumed run asks again: a module may have been fixed
 _WHOLE = frozenset({"host.interrupt"})  # read again: its answer counts the answers of an input
 _END = 1 << 62  # beyond the number of any row
 
@@ -48,9 +48,9 @@ class Journal:
     """The journal of one run, or of one session at a prompt, for the one process that may write it and any number of
     its threads.
 
-    With ``cut``, the rest is discarded if the script asks for something other than the journal holds. It is in a file
-    unless given a ``store``; ``path`` then only names it. Raises a `JournalError` for a file that cannot be used, or
-    that another process holds.
+    With ``cut``, the rest is discarded if the script asks for something other than the journal holds. The journal is in
+    the file ``path`` unless a ``store`` is given; ``path`` is then only its name. Raises a `JournalError` for a file
+    that cannot be used, or that another process holds.
     """
 
     facts: Facts
@@ -89,28 +89,28 @@ class Journal:
             digest = digest_of(head.source)
             self.script_changed = store.last_digest() not in {None, digest}
             end = store.last_end()
-            self.finished = end[0] if end and end[1] else None  # when the last run ended, if it ended well
+            self.finished = end[0] if end and end[1] else None  # when the last run ended, if it succeeded
             store.forget_last_error()
             self._load(store)
             self.run = store.begin_run(digest)
 
     @property
     def how(self) -> str:
-        """The command that continues with the journal, to which a flag about an interrupted call can be added."""
+        """The command that continues with the journal; a flag about an interrupted call can be added to it."""
         return f"enter it again after :journal {self.path}" if self._prompt else "resume with"
 
     @property
     def answers(self) -> int:
-        """The number of answers it holds."""
+        """The number of answers in the journal."""
         return len(self._numbers)
 
     def at(self, order: int) -> tuple[int, str, bytes]:
-        """The input that the answer of that order is for, the function that gave it, and its arguments."""
+        """The input that the ``order``-th answer belongs to, the function that gave the answer, and its arguments."""
         began = self._ordered[order - 1].began
         return began.task // SPAN, began.function, began.arguments
 
     def description(self, order: int) -> str:
-        """A description of the request that got the answer of that order."""
+        """A description of the request that got the ``order``-th answer."""
         began = self._ordered[order - 1].began
         return f"{place_of(began.task, began.request, prompt=self._prompt)}: {began}"
 
@@ -121,7 +121,7 @@ class Journal:
             self._held.close()
 
     def end(self, error: KosmoError | None) -> None:
-        """Record that the run has ended, successfully without an ``error``. A failure to write is ignored."""
+        """Record that the run has ended: successfully if ``error`` is None. A failure to write is ignored."""
         store = self._opened()
         with suppress(JournalError), store.hold():
             store.end(self.run, f"{error.code}: {error.message}" if error else None)
@@ -133,14 +133,14 @@ class Journal:
         return {"seed": self.facts["seed"], "began": self.facts["began"], **awaits}
 
     def rewind(self) -> None:
-        """Treat what this run has recorded as recorded by an earlier run: its script starts again."""
+        """Treat what this run has recorded as recorded by an earlier run, because the script starts again."""
         store = self._opened()
         with store.hold():
             self._load(store)
 
     def recall(self, asked: Request, turn: int) -> RecordedAnswer | None:
-        """The answer to this request; the next one has the order ``turn``. Raises a `JournalError` if the journal has
-        another request there.
+        """The recorded answer to this request, None if there is none. The script is at the ``turn``-th answer. Raises a
+        `JournalError` if the journal has another request there.
         """
         place = (_task_of(asked), asked.number)
         row, (held, *_) = self._rows.get(place), self._open.get(place, [None])
@@ -165,7 +165,7 @@ class Journal:
             began = msgspec.structs.replace(began, arguments=unsent(began.digest))
         operation = catalogue.find(began.function)
         secret = began.function in AGAIN or (operation is not None and operation.secret)
-        # If a call fails before an earlier attempt was searched for, that attempt stays open.
+        # If a call fails before the search for an earlier attempt, that attempt remains open.
         unsure = ticket.unsure or (bool(ticket.open) and not ticket.sent)
         state, kept = "ok" if ok else "unsure" if unsure else "error", None if secret else value
         store = self._opened()
@@ -188,8 +188,8 @@ class Journal:
                 action()
 
     def differs(self, order: int, asked: Request | None) -> JournalError | None:
-        """The error if the answer of that order does not match: the script makes this request instead, or none. None if
-        the rest of the journal is discarded.
+        """The error if the ``order``-th answer does not match: the script makes this request instead, or no request.
+        None if the rest of the journal is discarded.
         """
         try:
             self._diverge(order, self._ordered[order - 1].began, self._began(asked) if asked else None)
@@ -200,7 +200,9 @@ class Journal:
     # For the gate -----------------------------------------------------------------------------------------------
 
     def intend(self, ticket: Ticket, reserve: Callable[[], None] = lambda: None) -> None:
-        """A write is about to be sent. It is on disk when this returns. ``reserve`` is called in its transaction."""
+        """Record that a write is about to be sent. The record is on disk when this returns. ``reserve`` is called in
+        the same transaction.
+        """
         store = self._opened()
         with store.hold("nothing of this call was sent"):
             reserve()
@@ -224,7 +226,7 @@ class Journal:
         return time.time() if found is None else found
 
     def alike(self, essence: bytes) -> tuple[int, int]:
-        """The number of interrupted requests with indistinguishable results, in all journals of the store, and the
+        """The number of interrupted requests whose results cannot be told apart, in all journals of the store, and the
         number of such requests that other runs are sending now.
         """
         store = self._opened()
@@ -241,7 +243,9 @@ class Journal:
             return store.is_taken(identifier)
 
     def claim(self, identifier: str, *, interrupted: bool) -> bool:
-        """Record this id as the answer. False if another run was faster, which only ``interrupted`` calls can meet."""
+        """Record this id as the answer. False if another run was faster, which is possible only for ``interrupted``
+        calls.
+        """
         store = self._opened()
         if interrupted:
             with store.hold():
@@ -251,13 +255,13 @@ class Journal:
         return True
 
     def restore(self, budget: Budget, after: int = 0) -> None:
-        """Count the spending of earlier runs in the rows after that one."""
+        """Count the spending of earlier runs in the rows after row number ``after``."""
         store = self._opened()
         with store.hold():
             spent(store, budget, after)
 
     def predictions(self) -> Iterator[tuple[str, Any]]:
-        """The answers of earlier runs that show predictions which succeeded, each with its account."""
+        """The answers in earlier runs that show successful predictions, each with its account."""
         shown = [each for each in catalogue.OPERATIONS if each.job == "prediction" and not each.paged]
         names = [AWAIT, *(name for each in shown for name in each.names)]
         store = self._opened()
@@ -299,7 +303,7 @@ class Journal:
         self.cuts += 1
 
     def _claim(self, operation: Operation, value: bytes) -> str | None:
-        """The id that an answer names, if it is the only proof of its call."""
+        """The id in an answer, if that id is the only proof that the call was executed."""
         if operation.proof and operation.proof.how == "listed" and (identifier := id_of(decoded(value))):
             self._claimed.add(identifier)
             return identifier
@@ -324,8 +328,8 @@ class Journal:
 
 
 def spent(store: Store, budget: Budget, after: int = 0, now: float | None = None) -> None:
-    """Count the spending of a journal's calls in the rows after that one, discarded ones included. Jobs not known to
-    have ended count up to ``now``, in Unix seconds.
+    """Count the spending of a journal's calls in the rows after row number ``after``, including discarded ones. Jobs
+    not known to have ended count up to ``now``, in Unix seconds.
     """
     now = time.time() if now is None else now
     own = store.facts()["account"]

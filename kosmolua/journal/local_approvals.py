@@ -62,7 +62,7 @@ _ASKED = (
     "id, run, script, journal, task, request, function, account, access, arguments, digest, estimate, why, rule, "
     "submitted_by, asked_at, expires_at, approvers, own, narrowed"
 )
-_JOURNAL = 3  # the column whose place the state of the run takes
+_JOURNAL = 3  # the column that is replaced by the state of the run
 
 
 class ApprovalFile:
@@ -94,7 +94,9 @@ class ApprovalFile:
             ) from None
 
     def listed(self, *, decided: bool = False, run: str | None = None, limit: int = 1000) -> list[Approval]:
-        """The newest open approvals of all runs or of one, oldest first; with ``decided`` the other ones too."""
+        """The newest open approvals of all runs or of one, oldest first; with ``decided``, also the approvals that are
+        no longer open.
+        """
         where = "" if run is None else "WHERE run = :run"
         text = f"SELECT * FROM ({_SHOWN} {where}) ORDER BY asked_at DESC, id LIMIT :limit"  # noqa: S608 - constants
         found = self._found(text, {"run": run, "limit": limit if decided else -1})
@@ -131,7 +133,7 @@ class ApprovalFile:
         return [self.find(identifier) for identifier in wanted]
 
     def decided(self, identifiers: list[str]) -> list[str]:
-        """Those of the questions that are decided or expired."""
+        """The ids of those questions that are decided or expired."""
         text = "SELECT 1 FROM approvals WHERE id = ? AND (decision IS NOT NULL OR expires_at <= ?)"
         with self.opened() as file:
             return [each for each in identifiers if file.execute(text, (each, time.time())).fetchone()]
@@ -151,7 +153,7 @@ class ApprovalFile:
         return found
 
     def narrowed(self, run: str) -> list[str] | None:
-        """What narrowed the approvers of a run when it last asked; None if nothing did."""
+        """The list that narrowed the approvers of a run when it last asked; None if there was none."""
         if not os.path.exists(self.path):
             return None
         text = "SELECT narrowed FROM approvals WHERE run = ? AND narrowed IS NOT NULL ORDER BY rowid DESC LIMIT 1"
@@ -185,7 +187,7 @@ def _state_of(journal: str, run: str) -> str:
     try:
         with runs.readable(journal) as store:
             if store.facts()["id"] != run:
-                return "canceled"  # another run has taken its place
+                return "canceled"  # another run uses the journal now
             end = store.summaries().end
     except JournalError:
         return "canceled"
@@ -209,7 +211,7 @@ def _json(names: list[str] | None) -> str | None:
 
 
 class Waiting(Protocol):
-    """A request that waits, for this ``decision`` if that is not None."""
+    """A waiting request: for this ``decision`` if that is not None."""
 
     @property
     def decision(self) -> str | None: ...
@@ -247,7 +249,7 @@ class LocalQuestions:
         return self._watches.add(identifier, ready)
 
     def close(self) -> None:
-        """Note which decisions the run has used: in its journal that is on disk already."""
+        """Note in the approval file which decisions the run has used; the run's journal has them on disk already."""
         self._watches.close()
         used = [each for each in self._given if self._journal.is_used(each)]
         if used:
@@ -271,14 +273,14 @@ class LocalQuestions:
         return accepted(found, self._rules, self._submitted_by, "the configuration")
 
     def leave(self, waiting: Sequence[Waiting], _: int) -> bool:
-        """The `kosmolua.runtime.parking.Parking` of the run ends it if it waits for persons only."""
+        """The `kosmolua.runtime.parking.Parking` of the run: ends the run if it waits only for people."""
         ids = [each.decision for each in waiting if each.decision]
         if len(ids) < len(waiting):
             return False
         raise waits_for([self._file.find(each) for each in ids])
 
     def _found(self, file: sqlite3.Connection, ask: Ask, ticket: Ticket) -> Decision | None:
-        """The decision at this place that is not used yet, or was used by an interrupted attempt."""
+        """The decision at this place that has not been used yet, or that an interrupted attempt used."""
         now = time.time()
         values = {"run": self._journal.facts["id"], "digest": ask.digest.hex(), "now": now}
         place = dict(zip(("task", "request"), ticket.place, strict=True))
@@ -317,7 +319,7 @@ def local_rules(settings: Approving, *narrowed: list[str] | None) -> Rules:
 
 
 def waits_for(asked: Sequence[Approval]) -> WaitingError:
-    """The end of a run that only waits for these questions."""
+    """The error that ends a run that waits only for the answers to these questions."""
     first, one = asked[0], len(asked) == 1
     costs = [each.estimate for each in asked if each.estimate is not None]
     cost = f", estimated cost {sum(costs):g}" if costs else ""

@@ -18,7 +18,7 @@ class Holder:
             self._file = self._take(path)
         except OSError as error:
             raise UsageError(
-                f"cannot write {self._path}: {error.strerror}", hint="name a file in a directory that can be written to"
+                f"cannot write {self._path}: {error.strerror}", hint="choose a path in a writable directory"
             ) from None
 
     def close(self) -> None:

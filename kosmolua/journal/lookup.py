@@ -1,6 +1,6 @@
 """Finds out whether an interrupted write was executed.
 
-The catalogue says how: search a list for an object made by the same request, read a named object back, or just repeat
+The API catalog says how: search a list for an object made by the same request, read a named object back, or just repeat
 the call.
 """
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _END_OF_TIME = 2.5e11  # seconds; a little less than what datetime can represent
 _IN_FLIGHT = 0.5  # seconds between searches while another run sends an equal request
-_ON_ITS_WAY = 10.0  # seconds after the end of a run in which the API may still receive its requests
+_ON_ITS_WAY = 10.0  # seconds after a run has ended in which the API may still receive its requests
 SKEW = 60.0  # seconds by which clocks may differ beyond what the API's dates show
 _MOST_WRONG = 10 * 366 * 24 * 3600.0  # seconds; a date that differs by more is ignored
 _NOT_FOUND = 404
@@ -63,7 +63,7 @@ def find(read: Read, base_url: str, operation: Operation, given: Mapping[str, An
 
 
 def _check_decided(operation: Operation, ticket: Ticket) -> None:
-    """Raise a `JournalError` unless a person decided: whether the function was executed is unknown."""
+    """Raise a `JournalError` unless a person has decided what to do: whether the function was executed is unknown."""
     if not ticket.lookup.again:
         raise JournalError(
             f"{operation.name}: a run ended during the call, and whether it was executed is unknown",
@@ -81,8 +81,8 @@ def _place(proof: Proof, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Window(Struct, frozen=True):
-    """When the API can have received an attempt, by its own clock. An object made after ``until`` belongs to another
-    call if that is ``certain``; else it is a candidate if there is no other.
+    """When the API may have received an attempt, by the API's clock. An object made after ``until`` belongs to another
+    call if ``until`` is ``certain``; otherwise the object is a candidate if there is no other.
     """
 
     since: dt.datetime
@@ -102,7 +102,7 @@ def _among(
         same, maybe = _candidates(read, base_url, operation, proof.list, given, ticket, window)
         (alike, in_flight), changed = before, ticket.alike() != before
         if (same or maybe) and (in_flight or changed):
-            how.sleep(_IN_FLIGHT)  # one of these may belong to another run, until that has ended or is interrupted too
+            how.sleep(_IN_FLIGHT)  # one of these may belong to another run, until that run ends or is interrupted too
             continue
         if same and not maybe and len(same) <= alike:
             return Found(read(proof.read, {key: same[-1]["id"]}).data)
@@ -128,7 +128,7 @@ def _window(read: Read, ticket: Ticket) -> _Window:
         date, theirs = "", now
     ahead = theirs - now
     since = min(first.at, now - how.age(first)) + min(0.0, ahead)
-    corrected = now - how.age(last) - last.at  # by how much this machine's clock was changed since
+    corrected = now - how.age(last) - last.at  # how many seconds this machine's clock has been set forward since
     certain = bool(date and last.boot) and last.boot == how.uptime()[0]
     until = ticket.ended(last) + max(0.0, corrected) + max(0.0, ahead) + (_ON_ITS_WAY if certain else SKEW)
     return _Window(_utc(since - SKEW), _utc(min(until, _END_OF_TIME)), certain)
@@ -147,7 +147,9 @@ def _candidates(
     ticket: Ticket,
     window: _Window,
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Possible results of this call, newest first: objects of the same request, and indistinguishable ones."""
+    """Possible results of this call, newest first: objects that the same request made, and objects that cannot be told
+    apart from them.
+    """
     found: dict[tuple[bool, str], list[dict[str, Any]]] = {}  # ordered by whether it was made too late, and by likeness
     dated = catalogue.BY_NAME[name].parameter("created_after")
     asked = {"created_after": window.since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if dated else {}

@@ -35,7 +35,9 @@ class OutputBounds(Struct, frozen=True):
 
 
 class Output(Struct, frozen=True):
-    """A file that is kept: its URL, what it is, when it was kept and, if known, when it was made, in Unix seconds."""
+    """A kept file: its URL, digest, size and type, when it was kept and, if known, when it was made, in Unix
+    seconds.
+    """
 
     url: str
     sha256: str
@@ -46,7 +48,7 @@ class Output(Struct, frozen=True):
 
 
 class Outputs:
-    """The outputs of one journal, for the process that holds it and any number of its threads."""
+    """The outputs of one journal, for the process that holds the journal and any number of its threads."""
 
     def __init__(self, journal: str, bounds: OutputBounds | None = None) -> None:
         self.directory = paths.outputs_of(journal)
@@ -69,12 +71,14 @@ class Outputs:
 
     @property
     def room(self) -> int:
-        """The number of bytes that the next file may have."""
+        """The maximum number of bytes that the next file may have."""
         return max(0, min(self.bounds.file, self.bounds.all - self._size))
 
     @contextmanager
     def begin(self) -> Iterator[tuple[BinaryIO, str]]:
-        """A file to write to, and its name: `keep` puts it in its place, otherwise it is deleted."""
+        """A temporary file to write to, and its name. `keep` moves the file to its final place; otherwise it is
+        deleted.
+        """
         os.makedirs(self.directory, mode=0o700, exist_ok=True)
         path = os.path.join(self.directory, f".{os.urandom(6).hex()}{_PART}")
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
@@ -110,14 +114,14 @@ class Outputs:
 
     def _load(self) -> None:
         for name, _ in self._files():
-            if name.endswith(_PART):  # of a process that was killed
+            if name.endswith(_PART):  # left by a process that was killed
                 with suppress(OSError):
                     os.unlink(os.path.join(self.directory, name))
         with suppress(OSError), open(os.path.join(self.directory, INDEX), "rb") as file:
             for line in file.read(MAX_INDEX).splitlines():
                 with suppress(msgspec.MsgspecError, UnicodeDecodeError):
                     output = msgspec.json.decode(line, type=Output)
-                    if re.fullmatch("[0-9a-f]{64}", output.sha256):  # it becomes a path
+                    if re.fullmatch("[0-9a-f]{64}", output.sha256):  # the digest becomes part of a path
                         self._known[output.url] = output
 
     def _files(self) -> list[tuple[str, int]]:

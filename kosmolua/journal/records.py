@@ -14,8 +14,8 @@ from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.settings.config import DEFAULT_ACCOUNT
 
-AWAIT = "host.await"  # the request that waits for a job; its answer is that of the read `get_…`
-SPAN = 1 << 32  # at a prompt each input has this many numbers for its tasks
+AWAIT = "host.await"  # the request that waits for a job; its answer is what the read `get_…` answers
+SPAN = 1 << 32  # at a prompt, each input has this many task numbers
 MOST_SECONDS = 1e11  # the latest time that datetime can represent
 
 
@@ -29,9 +29,9 @@ def uptime() -> tuple[str, float]:
 
 
 class Lookup(Struct, frozen=True, kw_only=True):
-    """How to look for a write that was interrupted. ``settling`` is how many seconds such a request may still arrive;
-    ``adopt`` is the id that a person named as its result; ``again``: it never ran. ``uptime`` gives the boot and
-    seconds since it began, which do not change when the clock is set.
+    """How to look for an interrupted write. ``settling`` is how many seconds later such a request may still arrive;
+    ``adopt`` is the id that a person named as the write's result; ``again``: a person said that the write never ran.
+    ``uptime`` gives the boot and seconds since it began, which do not change when the clock is set.
     """
 
     settling: float = 30.0
@@ -48,7 +48,7 @@ class Lookup(Struct, frozen=True, kw_only=True):
 
 class Head(Struct, frozen=True, kw_only=True):
     """Which run a journal is for. ``source`` is kept so that a script without a file can be resumed; a ``prompt`` has
-    none. ``account`` is used by calls that name no other. ``named`` are arguments by name instead of ``args``.
+    no source. ``account`` is used by calls that name no other. ``named`` are arguments by name instead of ``args``.
     """
 
     script: str
@@ -61,7 +61,7 @@ class Head(Struct, frozen=True, kw_only=True):
 
 
 class Facts(TypedDict):
-    """Facts about the run itself. With ``awaits`` a wait is one request; earlier versions recorded its polls."""
+    """Facts about the run itself. With ``awaits``, a wait is one request; earlier versions recorded each poll."""
 
     id: str
     script: str
@@ -96,7 +96,7 @@ class Intent(Struct, frozen=True):
 
 
 class CallStart(Struct, frozen=True):
-    """A request that is carried out, or an attempt at one. ``seen`` is the last row that the script had seen."""
+    """A request that is being carried out, or an attempt at one. ``seen`` is the last row that the script had seen."""
 
     task: int
     request: int
@@ -116,7 +116,7 @@ class CallStart(Struct, frozen=True):
 
 
 class Request(Protocol):
-    """A request of the runtime, as the journal sees it. At a prompt ``input`` is the number of the input."""
+    """A request from the runtime, as the journal sees it. At a prompt ``input`` is the number of the input."""
 
     @property
     def task(self) -> int: ...
@@ -138,8 +138,8 @@ class Request(Protocol):
 
 
 class Row(Struct, frozen=True):
-    """An answer that the journal holds: its number in the file, its place in the order of answers, "ok", "error" or
-    "unsure", and the request.
+    """An answer in the journal: its number in the file, its place in the order of answers, "ok", "error" or "unsure",
+    and the request.
     """
 
     number: int
@@ -149,8 +149,8 @@ class Row(Struct, frozen=True):
 
 
 class Loaded(Struct, frozen=True):
-    """What a resumed run needs of a journal: answers in order, attempts without an answer, and the function and value
-    of each answer that was sent.
+    """What a resumed run needs from a journal: answers in order, attempts without an answer, and function and value of
+    each answer to a call that was sent.
     """
 
     rows: list[Row]
@@ -171,7 +171,9 @@ class Counts(Struct, frozen=True):
 
 
 class Sent(Struct, frozen=True):
-    """A call that was sent, by any run of the journal; ``value`` is its answer if it succeeded and was kept."""
+    """A call that any run of the journal sent; ``value`` is the answer if the call succeeded and the answer was
+    kept.
+    """
 
     number: int
     function: str
@@ -195,7 +197,7 @@ class Line(Struct, frozen=True):
 
 
 def place_of(task: int, request: int, *, prompt: bool = False) -> str:
-    """Where a request was made: task and request, at a prompt also the input."""
+    """Where a request was made: task and request; at a prompt, also the input."""
     number, task = divmod(task, SPAN)
     words = [f"input {number + 1}"] * prompt + [f"task {task}"] * (task > 0) + [f"request {request}"]
     return ", ".join(words)

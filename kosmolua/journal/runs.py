@@ -42,7 +42,7 @@ def path_of(environment: Mapping[str, str], given: str) -> str:
 
 
 class FreshStart(Struct, frozen=True):
-    """Whether a new run is ``wanted`` instead of the existing one, and ``how`` a person requests that."""
+    """Whether a new run is ``wanted`` instead of the existing one, and ``how`` a person asks for a new run."""
 
     how: str
     wanted: bool = False
@@ -165,7 +165,7 @@ def _noted(file: str) -> str:
         return os.fsdecode(opened.read())
 
 
-# Looking into them -----------------------------------------------------------------------------------------------
+# Inspecting journals -----------------------------------------------------------------------------------------------
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -173,9 +173,9 @@ class Summary(Struct, frozen=True, kw_only=True):
     its end is unknown.
 
     ``name`` is its name for people; ``outputs`` is the number of kept output files. ``answers`` counts the finished
-    calls, ``open`` the writes whose outcome is unknown. ``spent`` has the names of the caps, ``guessed`` is its
-    uncertain part. ``times`` is how often it was run. ``named`` are arguments by name. A session
-    at the ``prompt`` is not the run of a script.
+    calls, ``open`` the writes whose outcome is unknown. ``spent`` has an amount for each cap, ``guessed`` the estimated
+    part of it. ``times`` is how often the run was started. ``named`` are arguments by name. With ``prompt``, it is a
+    session at the prompt rather than the run of a script.
     """
 
     id: str
@@ -207,7 +207,9 @@ def _ended(error: str | None) -> str:
 def summary(
     path: str, prices: Prices | None = None, *, environment: Mapping[str, str] | None = None, held: bool = False
 ) -> Summary:
-    """Raises a `JournalError` for a file that is not a journal. ``held``: the caller holds its lock."""
+    """The summary of a journal. Raises a `JournalError` for a file that is not a journal. ``held``: the caller holds
+    its lock.
+    """
     with readable(path) as store:
         facts, counts = store.facts(), store.summaries()
         end = counts.end
@@ -272,7 +274,7 @@ def entry(line: Line, *, prompt: bool = False) -> dict[str, Any]:
 
 
 def find(environment: Mapping[str, str], given: str) -> str:
-    """The journal of that id, name or path. Raises a `UsageError` that lists the known ones."""
+    """The path of the journal with that id, name or path. Raises a `UsageError` if there is none."""
     path = path_of(environment, given)
     if os.path.isfile(path):
         return path
@@ -286,6 +288,6 @@ def find(environment: Mapping[str, str], given: str) -> str:
 
 @contextmanager
 def readable(path: str) -> Iterator[Store]:
-    """A journal opened for reading, also while it is written. Raises a `JournalError`."""
+    """A journal opened for reading, even while another process writes it. Raises a `JournalError`."""
     with closing(SqliteStore(path, read_only=True)) as store, store.hold():
         yield store

@@ -109,7 +109,7 @@ class SqliteStore:
         return end and (end[0], bool(end[1]), end[2])
 
     def last_digest(self) -> str | None:
-        """The digest of the script that was run last."""
+        """The digest of the script in the last run."""
         row = self._do("SELECT digest FROM runs ORDER BY number DESC LIMIT 1").fetchone()
         return row[0] if row else None
 
@@ -224,7 +224,7 @@ class SqliteStore:
         )
         return [(account, bytes(value)) for account, value in self._do(rows, *functions)]
 
-    # Other runs have files of their own ---------------------------------------------------------------------------
+    # Other runs have their own files ---------------------------------------------------------------------------
 
     def take(self, identifier: str) -> bool:  # noqa: ARG002 - the protocol's signature
         return True
@@ -311,7 +311,7 @@ def _readable(path: str) -> sqlite3.Connection:
 
 
 def _has_content(path: str, file: sqlite3.Connection) -> bool:
-    """Whether the file is already a journal rather than empty; its content is checked."""
+    """Whether the file is already a journal, whose content is then checked, rather than empty."""
     (mark,), (schema,) = (file.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
     if mark == MARK and schema == SCHEMA:
         _check_content(file)
@@ -351,7 +351,7 @@ def _searches() -> list[tuple[str, str]]:
 
 
 def _is_wrong(column: str, kind: str) -> str:
-    """SQL that is true for a value of another type than its column declares, which SQLite does not check."""
+    """SQL that is true for a value whose type differs from that of its column, which SQLite does not check."""
     kinds = f"'{kind}', 'null'" if column in _MAY_BE_NULL else f"'{kind}'"
     beyond = f" OR abs({column}) > {MOST_SECONDS}" if kind == "real" else ""
     return f"typeof({column}) NOT IN ({kinds}){beyond}"

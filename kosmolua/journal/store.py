@@ -1,4 +1,4 @@
-"""What a journal needs of its storage. `kosmolua.journal.sqlite` implements it in a file."""
+"""What a journal needs from its storage. `kosmolua.journal.sqlite` implements it in a file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Store(Protocol):
         """Record the start of a run of a script with this digest. Returns its number."""
 
     def end(self, run: int, error: str | None) -> None:
-        """Record that a run has ended, successfully without an ``error``."""
+        """Record that a run has ended: successfully if ``error`` is None."""
 
     def load(self) -> Loaded:
         """What a resumed run needs."""
@@ -41,12 +41,12 @@ class Store(Protocol):
         boot: tuple[str, float],
         approvals: Sequence[str] = (),
     ) -> None:
-        """Record that a write is about to be sent, and that it uses these approvals, on disk and both or neither.
+        """Record that a write is about to be sent, and that it uses these approvals: on disk, and both or neither.
         Raises a `JournalError` if an approval was used for something else.
         """
 
     def use(self, approvals: Sequence[str], outcome: int = 0) -> None:
-        """Record that the script got these decisions, by the outcome of that number."""
+        """Record that the script received these decisions, with the outcome of that number."""
 
     def is_used(self, approval: str) -> bool:
         """Whether a call of this run has used that approval."""
@@ -62,12 +62,12 @@ class Store(Protocol):
         takes: str | None = None,
         alone: bool = False,
     ) -> int:
-        """Record the next answer, and that this run `take`s the object of the API with that id. Returns its number.
-        ``alone`` means that the `hold` changes nothing else.
+        """Record the next answer, and, with ``takes``, that this run takes the API object with that id. Returns the
+        answer's number. ``alone`` means that nothing else changes inside this `hold`.
         """
 
     def value(self, number: int) -> bytes | None:
-        """The answer of that number, None if it is not kept."""
+        """The answer of that number; None if it was not kept."""
 
     def cut(self, first: int) -> None:
         """Discard the answers from that number on, and attempts without an answer."""
@@ -79,31 +79,31 @@ class Store(Protocol):
         """When the last run ended, whether it succeeded, and its error; None if it has not ended."""
 
     def last_digest(self) -> str | None:
-        """The digest of the script that was run last."""
+        """The digest of the script in the last run."""
 
     def ended_after(self, at: float) -> float | None:
         """The first end or start of a run after that moment, in Unix seconds."""
 
     def newest(self) -> int:
-        """The number of the last answer, discarded ones included."""
+        """The number of the last answer, including discarded ones."""
 
     def summaries(self) -> Counts:
         """The run in numbers."""
 
     def sent(self, after: int = 0) -> Iterator[Sent]:
-        """Calls that were sent, discarded ones included, with numbers after that one."""
+        """The calls that were sent, including discarded ones, with numbers above ``after``."""
 
     def succeeded(self, functions: Sequence[str]) -> list[tuple[str, bytes]]:
-        """Account and answer of the kept calls of these functions that contain the word "succeeded"."""
+        """Account and answer of the kept calls of these functions whose answer contains the word "succeeded"."""
 
     def lines(self, *, answers: bool = True) -> Iterator[Line]:
         """All entries in the order of their answers, then the open attempts."""
 
     def take(self, identifier: str) -> bool:
-        """Note that an object of the API is the answer to a call of this run; False if it belongs to another run."""
+        """Note that an API object is the answer to a call of this run; False if the object belongs to another run."""
 
     def is_taken(self, identifier: str) -> bool:
-        """Whether an object of the API is the answer to a call of another run in the same storage."""
+        """Whether an API object is the answer to a call of another run in the same storage."""
 
     def elsewhere(self, essence: bytes) -> tuple[int, int]:
         """How many attempts of other runs in the same storage have this essence and no answer: interrupted ones, and

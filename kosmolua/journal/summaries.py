@@ -81,6 +81,6 @@ def _read(place: str) -> _Cache:
 
 
 def _write(place: str, cache: _Cache) -> None:
-    with suppress(OSError, UnicodeEncodeError):  # the next list takes longer; a path need not be UTF-8
+    with suppress(OSError, UnicodeEncodeError):  # the next listing takes longer then; a path need not be UTF-8
         os.makedirs(os.path.dirname(place), mode=0o700, exist_ok=True)
         atomic.replace(place, msgspec.msgpack.encode(cache), 0o600)

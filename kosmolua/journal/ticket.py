@@ -27,7 +27,7 @@ class Ticket:
         self.sent = False
         self.finished = False
         self.approvals: list[str] = []
-        self.unsure = False  # whether it failed but may have been executed
+        self.unsure = False  # whether the call failed but may have been executed
         self.model: str | None = None
         self.essence = b""
         self.began = began
@@ -36,7 +36,7 @@ class Ticket:
 
     @property
     def place(self) -> tuple[int, int]:
-        """The number of the task, and of the request in it."""
+        """The number of the task, and the number of the request in it."""
         return self.began.task, self.began.request
 
     @property
@@ -48,7 +48,7 @@ class Ticket:
         self, operation: Operation, arguments: Mapping[str, Any], reserve: Callable[[], None] = lambda: None
     ) -> None:
         """Note that the call will be sent. A write is on disk when this returns. Raises a `JournalError`, or what
-        ``reserve`` raises, which is called in the same transaction: then nothing is noted.
+        ``reserve`` raises, which is called in the same transaction. If it raises, nothing is noted.
         """
         self.adopt(operation, arguments)
         if operation.access == "write":
@@ -65,7 +65,9 @@ class Ticket:
         operation: Operation,
         given: Mapping[str, Any],
     ) -> Found | None:
-        """The result of an interrupted attempt, found by reads; None if it was not executed and may be sent."""
+        """The result of an interrupted attempt, found by reads; None if the attempt was not executed and the call may
+        be sent.
+        """
         from kosmolua.journal import lookup
 
         return lookup.find(read, base_url, operation, given, self)
@@ -81,12 +83,14 @@ class Ticket:
             self._journal.finish(self, value, ok=True)
 
     def turn(self) -> AbstractContextManager[object]:
-        """While an interrupted call is searched for, send writes one at a time: they must not be confused."""
+        """Send writes one at a time while an interrupted call is searched for, so that their results cannot be
+        confused.
+        """
         return self._journal.turn()
 
     @property
     def how(self) -> str:
-        """The command that resumes the journal, to which a flag is added."""
+        """The command that resumes the journal; a flag can be added to it."""
         return self._journal.how
 
     def claimed(self, identifier: str) -> bool:
@@ -102,7 +106,7 @@ class Ticket:
         return self._journal.ended(attempt.at)
 
     def alike(self) -> tuple[int, int]:
-        """The number of interrupted requests with indistinguishable results, including this one, and the number of such
-        requests that other runs are sending now.
+        """The number of interrupted requests whose results cannot be told apart, including this one, and the number of
+        such requests that other runs are sending now.
         """
         return self._journal.alike(self.open[0].essence)

@@ -1,4 +1,4 @@
-"""What a run created, from its journal, and the calls that undo it."""
+"""What a run created, according to its journal, and the calls that undo it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from kosmolua.replicate.results import TERMINAL
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One call that undoes something. ``look`` is the read that shows whether a job still runs; empty for other
+    """One call that undoes something. ``look`` is the read that shows whether a job is still running; empty for other
     objects.
     """
 
@@ -31,18 +31,19 @@ class Step(Struct, frozen=True, kw_only=True):
     look: str = ""
 
     def __str__(self) -> str:
-        return f"{'cancel' if self.look else 'delete'} {self.kind} {self.what}{', if it still runs' * bool(self.look)}"
+        condition = ", if it is still running" if self.look else ""
+        return f"{'cancel' if self.look else 'delete'} {self.kind} {self.what}{condition}"
 
 
 class NotUndone(Struct, frozen=True):
-    """Something that the run did that cannot be undone, with the reason."""
+    """Something that the run did and that cannot be undone, with the reason."""
 
     what: str
     why: str
 
 
 class Undo(Struct, frozen=True):
-    """``steps`` are in order, newest first."""
+    """What can be undone: the ``steps`` in the order to take, newest first; and what is ``left``."""
 
     steps: list[Step]
     left: list[NotUndone]
@@ -55,7 +56,7 @@ def plan(path: str) -> Undo:
 
 
 def plan_of(store: Store) -> Undo:
-    """The same for a store that is held."""
+    """What to undo, from the store of a journal inside its `hold`."""
     found = _Reader()
     own = store.facts()["account"]
     for call in store.sent():

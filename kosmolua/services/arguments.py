@@ -1,4 +1,4 @@
-"""What the arguments of all services have in common."""
+"""The base class for the arguments of services."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ _PARTIAL = 206
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 Open = Callable[[Mapping[str, str]], "Opened"]
-"""Opens the transfer, with arguments besides the URL: `range` and `if_range`."""
+"""Opens the transfer; takes the arguments besides the URL: `range` and `if_range`."""
 
 
 class Fetched(Struct, frozen=True):
@@ -58,7 +58,7 @@ class Download:
         self._total: int | None = None
         self._mark: str | None = None  # the ETag that a range request requires
         self._sha256 = hashlib.sha256()
-        self._md5: Any = None  # computed only if the server sends one: it takes half as long again
+        self._md5: Any = None  # computed only if the server sends an MD5, since it adds half to the time
 
     def fetch(self, begin: Open, sha256: str | None = None) -> Fetched:
         """Download everything. Raises what ``begin`` raises, and a `TransportError` for an incomplete download."""

@@ -25,7 +25,7 @@ _VERSION = re.compile("[0-9a-f]{64}")  # for other models the API shows no versi
 
 
 def is_whole(prediction: Any) -> bool:
-    """Whether it succeeded, and the API still has its output. An answer may be of any type."""
+    """Whether a prediction succeeded and the API still has its output. An answer may be of any type."""
     return (
         isinstance(prediction, Mapping)
         and prediction.get("status") == "succeeded"

@@ -56,7 +56,7 @@ class Jobs:
 
     def watch(self, asked: Await, ready: Callable[[], None]) -> Callable[[], None] | None:
         """Call ``ready`` when the job has ended. Returns a function that stops the watch; None if the policy refuses
-        the read or asks a person.
+        the read or says to ask.
         """
         session = self._session()
         if not session.may_read(*asked.read, asked.account):
@@ -65,7 +65,7 @@ class Jobs:
         return watch(session, self._pollers, account, (asked.kind, asked.id), ready, asked.deadline)
 
     def read(self, asked: Await, ticket: Ticket | None) -> Any:
-        """The prediction or training as it is now."""
+        """The prediction or training in its current state."""
         function, arguments = asked.read
         data = self._session().call(function, arguments, asked.account, ticket=ticket).data
         if isinstance(data, dict) and data.get("id") not in (asked.id, None):

@@ -29,7 +29,7 @@ MAX_URLS = 1000  # maximum URLs in the output of one prediction
 SAFE_AGE = 50 * 60.0  # seconds in which an output is certainly available; the API removes it after 60 minutes
 LONGEST, LONGEST_AFTER_FAILURE = 60.0, 3.0  # maximum seconds to wait for outputs at the end; docker stop allows ten
 SILENCE = 5.0  # seconds without a byte until the wait ends
-QUIETLY = 1.0  # seconds of waiting before a message
+QUIETLY = 1.0  # seconds to wait before showing a message
 MAX_INPUT = 100 * 1024 * 1024  # bytes; the API takes no larger file
 _TICK = 0.05
 

@@ -1,4 +1,4 @@
-"""The lane of a call: calls in one lane run one after another, independent of other lanes."""
+"""The lane of a call: calls in one lane run one after another, independently of other lanes."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ STDIN = "host.stdin"  # waits for input
 
 
 def lane_of(function: str) -> str:
-    """The lane of an API function or service, by name. The default lane is "". The host's own functions may block for
-    any time, so they have their own lane.
+    """The lane of an API function or service, by name. The default lane is "". The host's own functions have a separate
+    lane, since they may block for any length of time.
     """
     if function == STDIN:
         return STDIN

@@ -11,7 +11,7 @@ from kosmolua.errors import ArgumentError, UsageError
 MAX_MODULE = 8 * 1024 * 1024  # bytes
 PATH = "./?.lua;./?/init.lua"  # as in lua/code.lua
 MAX_PLACES = 20  # maximum templates in a path
-_MAX_PARTS = 20  # of a name
+_MAX_PARTS = 20  # maximum parts of a module name
 _JSON = "json needs no require: json.encode(value), json.decode(text)"
 _NETWORK = "scripts have no network access: call models with run, and fetch outputs with download"
 _DUMP = "dump(value) prints a value, and needs no require"
@@ -26,7 +26,7 @@ _INSTEAD = {  # common libraries
 
 
 def instead(name: str) -> str | None:
-    """The replacement for a common library that scripts do not have."""
+    """What to use instead of a common library that scripts do not have."""
     return _INSTEAD.get(name)
 
 

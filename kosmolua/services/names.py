@@ -35,8 +35,8 @@ class Names:
             _put(self._new, name, short)
 
     def ranked(self, word: str, more: Sequence[str] = ()) -> list[tuple[str, str]]:
-        """Names that start with the word, contain it, or have it in their description; then ``more``. In each group
-        the last seen come first.
+        """Names that start with the word, then names that contain it, then names with the word in their description;
+        then ``more``. In each group, the names seen last come first.
         """
         low = word.lower()
         start, contain, describe = [], [], []
@@ -60,7 +60,7 @@ class Names:
 
 
 def models_in(answer: Any) -> Iterator[tuple[str, str]]:
-    """The models and deployments in an answer of the API, named as in `run`, with their descriptions."""
+    """The models and deployments in an answer of the API, with the names that `run` accepts, and their descriptions."""
     whole = mapping(answer)
     for part in (whole, *_list(whole.get("results")), *_list(whole.get("models"))):
         item = mapping(part)
@@ -84,7 +84,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _put(names: dict[str, str], name: str, about: str) -> None:
-    """Add a name as the last seen. Above the limit, the oldest is removed."""
+    """Add a name as the one seen last. Above the limit, the oldest is removed."""
     names.pop(name, None)
     names[name] = about
     if len(names) > MAX_NAMES:

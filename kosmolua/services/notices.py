@@ -1,7 +1,7 @@
 """Notifies a person of a new approval: runs the operator's command, or posts to the operator's URL.
 
 Only the configuration chooses the recipient. A script controls nothing but the text of its arguments, which is JSON
-data. The answer is not used.
+data. The recipient's answer is not used.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import msgspec
 
 from kosmolua.errors import ConfigurationError
 
-SECONDS = 10.0  # for one attempt
+SECONDS = 10.0  # maximum seconds for one attempt
 TRIES = 3
 PAUSE = 2.0  # seconds between attempts
 _KEPT = frozenset({"PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL", "TMPDIR"})
 
 
 class Notices:
-    """Sends notifications in threads of its own, each at most `TRIES` times; ``tell`` gets the reason if all fail."""
+    """Sends notifications on separate threads, each at most `TRIES` times; ``tell`` gets the reason if all fail."""
 
     def __init__(self, target: str | Sequence[str], tell: Callable[[str], None]) -> None:
         self._target = target
@@ -34,7 +34,7 @@ class Notices:
         self._threads: list[threading.Thread] = []
 
     def send(self, message: Mapping[str, Any]) -> None:
-        """Begin to send. Never waits."""
+        """Start to send. Never waits."""
         if not self._target:
             return
         thread = threading.Thread(target=self._deliver, args=(message,), name="kosmolua-notice", daemon=True)
@@ -58,16 +58,16 @@ class Notices:
 
 
 def attempt(target: str | Sequence[str], message: Mapping[str, Any]) -> str | None:
-    """Send once. Returns why that failed."""
+    """Send once. Returns the reason if that fails."""
     body = msgspec.json.encode(message)
     try:
         return _post(target, body) if isinstance(target, str) else _run(target, body)
-    except Exception as failure:  # noqa: BLE001 - whatever it is, the run continues
+    except Exception as failure:  # noqa: BLE001 - the run continues, whatever failed
         return f"{type(failure).__name__}: {failure}"[:300]
 
 
 def check(target: str | Sequence[str]) -> None:
-    """Raise a `ConfigurationError` for what is neither a URL nor a command."""
+    """Raise a `ConfigurationError` for a target that is neither a URL nor a command."""
     is_url = isinstance(target, str) and (not target or urlsplit(target).scheme in ("http", "https"))
     if is_url or (not isinstance(target, str) and (not target or target[0])):
         return
@@ -83,7 +83,7 @@ def message_of(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _run(command: Sequence[str], body: bytes) -> str | None:
-    """Without a shell, and without this process's environment, which may hold a token."""
+    """Run the command without a shell, and without this process's environment, which may hold a token."""
     environment = {name: value for name, value in os.environ.items() if name in _KEPT}
     done = subprocess.run(  # noqa: S603 - the operator's own command
         list(command),
@@ -100,7 +100,7 @@ def _run(command: Sequence[str], body: bytes) -> str | None:
 
 class _NoRedirects(request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """Follow no redirect: the configuration names the address."""
+        """Follow no redirect: only the configuration names the address."""
 
 
 def _post(url: str, body: bytes) -> str | None:

@@ -1,5 +1,5 @@
-"""How to run a model: function, arguments and kind of output. Looked up before anything costs money, with reads that
-the script is allowed to make.
+"""How to run a model: function, arguments and kind of output. The plan is made before anything costs money, by reads
+that the script is allowed to make.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ from kosmolua.replicate.versions import Reference, Version, Versions, parse
 from kosmolua.services.schemas import Cache
 from kosmolua.settings import paths
 
-MAX_EXACT = 2**53  # beyond it, doubles do not represent every integer
+MAX_EXACT = 2**53  # above this, doubles do not represent every integer
 
 
 class Plans:
-    """Plans for one account. Each name is looked up once, or not at all if ``versions`` knows it. Thread-safe."""
+    """Makes plans for one account. Each name is looked up once, or not at all if ``versions`` already has it.
+    Thread-safe.
+    """
 
     def __init__(self, session: Session, account: str, versions: Versions | None = None) -> None:
         self._conversions = session.conversions
@@ -39,8 +41,8 @@ class Plans:
         resolve: bool = False,
     ) -> dict[str, Any]:
         """``{function, arguments, output: {kind, files}, version, unsure}``: ``version`` is the version to run, if
-        known; ``unsure`` means that the model may not be official. ``resolve`` is for a model that is not official: its
-        latest version is run. ``describe`` asks for the form of the output.
+        known; ``unsure`` means that the model may not be official. ``resolve`` is for a model that is not official: the
+        plan runs the model's latest version. ``describe`` asks for the form of the output.
 
         With ``validate``, raises an `ArgumentError` for an input that does not match the model's schema, and adds
         ``changes``, the conversions of the input, if there are any.

@@ -1,5 +1,5 @@
-"""Waits for jobs of one account on behalf of all runs of a host: a few by reading each, many by reading the list of
-predictions, 100 a request.
+"""Waits for jobs of one account on behalf of all runs of a host: reads a few jobs one by one, and many through the list
+of predictions, 100 per request.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 
 Read = Callable[[str, Mapping[str, Any]], "Answer"]
 
-FIRST, LONGEST, FACTOR = 0.25, 5.0, 1.5  # seconds between two reads of a job, and how they grow
-FEW = 3  # jobs that are read one by one
-PAGES, REFILL = 4.0, 2.1  # pages of the list in a row, and seconds between later ones: fewer than 30 a minute
+FIRST, LONGEST, FACTOR = 0.25, 5.0, 1.5  # seconds between two reads of a job: first, maximum, and growth factor
+FEW = 3  # maximum number of jobs that are read one by one
+PAGES, REFILL = 4.0, 2.1  # pages of the list read in a row, and seconds between later pages: fewer than 30 a minute
 UNLISTED = 60.0  # seconds between reads of a job that the list does not show
-MOST_READS = 20  # maximum number of those at once
+MOST_READS = 20  # maximum number of such reads in a row
 PATIENCE = 6  # failed reads in a row
-LINGER = 5.0  # seconds that the thread lives without waits
-REMEMBERED = 10_000  # jobs that are known to have ended before anyone waits for them
+LINGER = 5.0  # seconds that the thread continues without waits
+REMEMBERED = 10_000  # maximum number of ended jobs to remember before anyone waits for them
 
 
 class Wait:
     """One job that someone waits for, until ``deadline`` in `time.time`. ``ready`` is called once, from any thread,
-    when it has ended, when its deadline is over, or when it cannot be read.
+    when the job has ended, when the deadline has passed, or when the job cannot be read.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Wait:
         self.pause = FIRST
         self.due = time.monotonic() + FIRST
         self.listed = True  # as far as known
-        self.ended = False  # by another source than a poll
+        self.ended = False  # according to a source other than a poll
 
     def rest(self) -> None:
         """Note that the job was read and has not ended."""
@@ -56,7 +56,7 @@ class Wait:
 
 class Poller:
     """Polls for one account. Thread-safe; its thread runs only while there are waits. ``base_url`` and ``read`` of any
-    wait serve them all.
+    wait serve all waits.
     """
 
     def __init__(self, known: Callable[[str], bool] = lambda _: False) -> None:
@@ -89,7 +89,7 @@ class Poller:
             except RuntimeError as error:
                 self._thread = None
                 raise failure_of(error, "cannot start a thread") from None
-        if self._next(wait) < self._sleeps_until:  # adding many must not wake the thread for each
+        if self._next(wait) < self._sleeps_until:  # adding many waits must not wake the thread for each one
             self._changed.notify_all()
 
     def remove(self, wait: Wait) -> None:
@@ -127,7 +127,7 @@ class Poller:
                 self._failed(waits, error)
 
     def _next(self, wait: Wait) -> float:
-        """When to read it next, or its deadline."""
+        """When to read the job next, or the deadline of the wait."""
         return wait.due if wait.until is None else min(wait.due, wait.until)
 
     def _look(self, waits: list[Wait]) -> None:
@@ -170,7 +170,9 @@ class Poller:
             wait.ready()
 
     def _read_page(self, waits: list[Wait]) -> None:
-        """Read the next page of a pass through the list, or, in between, the first page, which has new predictions."""
+        """Read the next page of a pass through the list, or, between two passes, the first page, which has new
+        predictions.
+        """
         from kosmolua.replicate.urls import items_of, next_cursor
 
         if not self._may_read_page(waits):
@@ -212,7 +214,9 @@ class Poller:
         self._cursor, self._seen, self._at_top = None, None, False
 
     def _failed(self, waits: list[Wait], error: Exception) -> None:
-        """Wait longer with each failure. After the last one the waits end, and their own reads report the reason."""
+        """Wait longer with each failure. After the last failure the waits end, and their own reads report the
+        reason.
+        """
         self._failures += 1
         passing = isinstance(error, TransportError) or (
             isinstance(error, ApiError) and (error.status is None or error.status >= 500 or error.status == 429)  # noqa: PLR2004
@@ -242,7 +246,9 @@ class Pollers:
             return made
 
     def ended(self, account: str, job: str) -> None:
-        """Someone else has seen a job end. Waits for it end at once, also one that begins later."""
+        """Note that something else has seen a job end. All waits for the job end at once, even one that begins
+        later.
+        """
         with self._lock:
             pollers = [poller for (_, name), poller in self._made.items() if name == account]
             self._ended[account, job] = None
@@ -253,6 +259,8 @@ class Pollers:
             self._take(account, job)
 
     def _take(self, account: str, job: str) -> bool:
-        """Whether the job is known to have ended; forgets it, so that a wait for a wrong message is polled for."""
+        """Whether the job is known to have ended. Forgets the job, so that after a wrong message the next wait
+        polls.
+        """
         with self._lock:
             return self._ended.pop((account, job), job) is None

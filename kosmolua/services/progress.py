@@ -41,8 +41,9 @@ _LOGS_LOOKED_AT = 4_000  # bytes, from the end of the logs
 class Job(Struct, kw_only=True):
     """A prediction or a training. ``own``: created by this run.
 
-    Times are in Unix seconds by this machine's clock, None if not reached or unknown; ``seconds`` is the compute time
-    reported by the API. Input and output are kept as truncated text; ``files`` are the URLs in its output.
+    Times are in Unix seconds by this machine's clock; None if the state was not reached or the time is unknown;
+    ``seconds`` is the compute time reported by the API. Input and output are kept as truncated text; ``files`` are the
+    URLs in its output.
     """
 
     id: str
@@ -56,8 +57,8 @@ class Job(Struct, kw_only=True):
     started: float | None = None
     ended: float | None = None
     seconds: float | None = None
-    seen: float = 0.0  # time of the last answer about it
-    end_reported: bool = False  # whether the API reported its end
+    seen: float = 0.0  # time of the last answer about the job
+    end_reported: bool = False  # whether the API reported the job's end
     input: str | None = None
     output: str | None = None
     files: list[str] = []
@@ -76,9 +77,9 @@ class Call(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """The state of a run: open create requests, jobs by state, the mean percentage of jobs that report one, reported
-    seconds of compute, and downloads as path, bytes received, and total bytes if known. ``model`` is the model of all
-    jobs, if it is the same.
+    """The state of a run: open create requests, jobs by state, the mean percentage of the jobs that report a
+    percentage, reported seconds of compute, and downloads as path, bytes received, and total bytes if known. ``model``
+    is the model of all jobs, if they have the same one.
     """
 
     creating: int
@@ -180,7 +181,7 @@ class Progress:
             if isinstance(data, dict):
                 self._update(job, data)
 
-    # Learning -------------------------------------------------------------------------------------------------------
+    # Learning from answers ------------------------------------------------------------------------------------------
 
     def _learn(self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any) -> Job | None:
         if operation is STREAM or not isinstance(data, dict):
@@ -194,7 +195,7 @@ class Progress:
         page = data.get("results")
         for item in page if isinstance(page, list) else ():
             known = self._known.get((kind, _text(item, "id"))) if isinstance(item, dict) else None
-            if known:  # jobs of others are not part of this run
+            if known:  # jobs that others created are not part of this run
                 self._update(known, item)
         return None
 
@@ -259,7 +260,7 @@ class Progress:
             self._streams.pop(job.stream or "", None)
 
     def _times(self, job: Job, data: Mapping[str, Any]) -> None:
-        """Convert the API's times to this machine's clock: an own job was created when its request was sent."""
+        """Convert the API's times to this machine's clock: a job of this run was created when its request was sent."""
         now = job.seen = self._clock()
         created = _time(data, "created_at")
         shift = job.created - created if created is not None else 0.0
@@ -334,7 +335,7 @@ def as_text(value: Any) -> str | None:
         return cut(value, MAX_STRING if value.startswith("data:") else MAX_TEXT)
     if isinstance(value, list) and value and all(isinstance(x, str) and not _is_url(x) for x in value):
         return cut("".join(value))
-    shown = msgspec.json.encode(_shortened(value), enc_hook=repr, order="sorted")  # Lua has none
+    shown = msgspec.json.encode(_shortened(value), enc_hook=repr, order="sorted")  # values in Lua have no order
     return cut(msgspec.json.format(shown, indent=2).decode())
 
 

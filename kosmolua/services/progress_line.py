@@ -11,7 +11,7 @@ _RUNNING = ("starting", "processing")
 
 
 def text_of(summary: Summary, elapsed: float, name: str = "") -> str:
-    """The state of the run in one line; empty if it waits for nothing. ``name`` is the model, if known."""
+    """The state of the run in one line; empty if the run waits for nothing. ``name`` is the model, if known."""
     states = _states(summary)
     if states:
         model = summary.model or name

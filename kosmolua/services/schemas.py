@@ -1,4 +1,4 @@
-"""Schemas of versions on disk. A version's schema never changes, so a file that holds one never expires."""
+"""Schemas of versions on disk. A version's schema never changes, so that the file of a schema never expires."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Services of the host for scripts, besides the API: modules, documentation, event streams, downloads, how to run a
-model. On the port their names are ``host.<service>``. Network access goes through the session.
+"""Services that the host offers to scripts besides the API: modules, documentation, event streams, downloads, how to
+run a model. In requests of scripts, their names are ``host.<service>``. Network access goes through the session.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class Recall(Arguments, frozen=True, kw_only=True):
 
 
 class Keep(Arguments, frozen=True, kw_only=True):
-    """A prediction that this run created. Its origin is known from what was sent."""
+    """A prediction that this run created. Its origin is known from the request that was sent."""
 
     id: Name
 
@@ -121,7 +121,7 @@ class Reclaim(Arguments, frozen=True, kw_only=True):
 
 
 class Services:
-    """Executes services for a script in ``directory``, with the files that it may use.
+    """Executes services for a script in ``directory``, with the files that the script may use.
 
     ``session`` opens the session when it is first needed; its watcher sees streams and downloads. ``check`` raises if
     the run has ended; long services call it. ``pollers`` wait for jobs. ``stdin`` is a file with a descriptor, or None.
@@ -193,7 +193,7 @@ class Services:
         except KosmoError as error:
             if error.code == "interrupted":
                 raise
-            return None  # carried out at once, it raises the same error
+            return None  # the request, carried out at once, raises the same error
 
     def end(self) -> None:
         """End waits for events and downloads. No stream can be followed afterwards."""
@@ -205,7 +205,7 @@ class Services:
 
     @property
     def busy(self) -> bool:
-        """Whether a file is being saved, so that an incomplete file may still have to be removed."""
+        """Whether a file is being saved: if so, an incomplete file may still have to be removed."""
         return bool(self._fetching)
 
     # Modules --------------------------------------------------------------------------------------------------------
@@ -360,7 +360,7 @@ class Services:
         return None
 
     def _reclaim(self, asked: Reclaim) -> dict[str, Any] | None:
-        """The prediction that a creation without an answer has made; each is returned once."""
+        """The prediction that a creation without an answer made; each prediction is returned only once."""
         from kosmolua.gate.lost import MOST_ITEMS, SKEW, listed
 
         session, given = self._session(), {**asked.made_of, "input": asked.input}
@@ -381,8 +381,8 @@ class Services:
         return dict(found) if found and session.reclaim(asked.function, given, found) else None
 
     def _keep(self, asked: Keep) -> None:
-        """Remember a prediction by what was sent to create it, not by what the script says now. Only predictions that
-        this run created and asked for before are remembered.
+        """Remember a prediction by the request that created it, not by what the script says now. Only predictions that
+        this run created after a `Recall` of them are remembered.
         """
         session = self._session()
         origin = session.origins.of(session.account_of(asked.account), asked.id)
@@ -397,7 +397,7 @@ class Services:
 
 
 def _as_sent(asked: Recall) -> dict[str, Any]:
-    """The arguments of the call that would create it, after validation."""
+    """The arguments of the call that would create the prediction, after validation."""
     kinds = {"version": "create_prediction", "deployment_name": "create_deployment_prediction"}
     name = next((kinds[each] for each in kinds if each in asked.made_of), "create_model_prediction")
     arguments = structs.decode_arguments(resolve(name), {**asked.made_of, "input": asked.input})

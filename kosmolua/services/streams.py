@@ -1,4 +1,4 @@
-"""Followed event streams: their connections, and received events that were not read yet."""
+"""Followed event streams: their connections, and received events that have not been read yet."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from kosmolua.replicate.events import Decoder
 if TYPE_CHECKING:
     from kosmolua.replicate.transfer import Opened
 
-IDLE = 2.0  # seconds without a read until a connection is closed; the next read resumes the stream
-SILENCE = 45.0  # seconds without an event until a connection counts as ended; the API ends a silent one after 30
+IDLE = 2.0  # seconds without a read after which a connection is closed; the next read resumes the stream
+SILENCE = 45.0  # seconds without an event until a connection counts as ended; the API ends a silent one after 30 s
 MAX_OPEN = 64
 LARGE, MAX_HELD = 1 << 20, 64 << 20  # maximum bytes of incomplete events: per stream before a check, and in all streams
 
@@ -40,7 +40,8 @@ class Streams:
     def more(self, number: int, url: str, account: str, after: str | None) -> dict[str, Any]:
         """The next events of a stream, and whether its connection ended: ``{events: [{event, data, id}], over, why}``.
 
-        Without a connection, one is opened that continues after the event with the id ``after``; ``begun`` is then set.
+        If the stream has no connection, one is opened that continues after the event with the id ``after``; ``begun``
+        is then set.
         """
         taken = self._taken(number, url)
         connection = taken or self._connected(number, url, account, after)
@@ -100,7 +101,7 @@ class Streams:
                 self._janitor.start()
 
     def _tidy(self) -> None:
-        """Close idle connections: a loop over a stream may have been left."""
+        """Close idle connections: the script may have left a loop over a stream."""
         while not self._closed.wait(IDLE / 4):
             with self._lock:
                 late = time.monotonic() - IDLE

@@ -61,7 +61,7 @@ class Texts:
         self._check = check
         self._stdin = stdin
         self._given = 0  # bytes of standard input that were read
-        self._reading = threading.Lock()  # two tasks may see the same bytes, and the second would wait for more
+        self._reading = threading.Lock()  # else two tasks may see the same bytes, and the second would wait for more
         self._written = 0
 
     def read(self, asked: ReadText) -> bytes:
@@ -92,7 +92,7 @@ class Texts:
             )
 
     def stdin(self, asked: Stdin) -> bytes | None:
-        """The next bytes of standard input, None at its end. A resumed run has read the first bytes before."""
+        """The next bytes of standard input; None at its end. A resumed run skips the bytes that it has read before."""
         if self._stdin is None:
             return None
         with self._turn():
@@ -100,7 +100,7 @@ class Texts:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Let one task read at a time. The end of the run ends the wait."""
+        """Let one task read at a time. If the run ends, so does the wait."""
         while not self._reading.acquire(timeout=LOOK):
             self._check()
         try:

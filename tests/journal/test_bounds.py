@@ -95,7 +95,7 @@ def test_rows_are_bounded(server, flow, isolation):
     result = flow(LOOP, bounds=Bounds(rows=500), isolation=isolation)
 
     assert isinstance(result.error, LimitError)
-    assert f"the run added 500 rows to its journal {flow.path}, the most for one run" in result.error.message
+    assert f"the run added 500 rows to its journal {flow.path}, the maximum for one run" in result.error.message
     assert {"limit": "journal_rows", "value": 500} == result.error.detail
     assert "run the same command again" in result.error.hint
     assert 500 == len(rows(flow.path))
