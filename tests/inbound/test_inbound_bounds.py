@@ -1,4 +1,5 @@
-"""What a stranger can make the HTTP server keep in memory, or wait for, before an application sees a request."""
+"""What an unauthenticated client can make the HTTP server hold in memory or wait for before an application gets the
+request."""
 
 import socket
 import threading
@@ -23,7 +24,7 @@ async def _length(request):
 
 @contextmanager
 def served(seconds=30.0):
-    """The port of a server that answers with the length of the body."""
+    """The port of a server that answers with the length of the request's body."""
     app = Starlette(routes=[Route("/", _length, methods=["GET", "POST"])])
     with socket.create_server(("127.0.0.1", 0)) as opened:
         server = Server(app, seconds=seconds, lifespan="off")
@@ -38,7 +39,7 @@ def served(seconds=30.0):
 
 
 def told(port, *pieces):
-    """Everything that the server answers to these pieces before it closes the connection."""
+    """Everything that the server answers to the given pieces before it closes the connection."""
     found = b""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
         with suppress(ConnectionError):
@@ -67,8 +68,8 @@ HEAD = b"POST / HTTP/1.1\r\nhost: x\r\n"
         pytest.param(HEAD + b"transfer-encoding: chunked\r\n\r\n1;", b"a" * 4000, id="extension of a chunk"),
     ],
 )
-def test_data_besides_the_body_is_bounded(begin, piece):
-    """A client sends 64 MiB that never end: the connection is closed early, and nothing of it stays in memory."""
+def test_data_outside_the_body_is_bounded(begin, piece):
+    """If a client sends 64 MiB that never end, the connection is closed early and the data do not remain in memory."""
     with served() as port:
         before = resident()
         told(port, begin, *([piece] * (64 * MIB // len(piece))))
@@ -77,7 +78,7 @@ def test_data_besides_the_body_is_bounded(begin, piece):
 
 
 def test_a_long_head_is_refused_with_its_status():
-    """The answer of HTTP for it is 431."""
+    """A head that is too long is answered with HTTP status 431."""
     with served() as port:
         found = told(port, HEAD, LINE * (MAX_HEAD // len(LINE) + 1))
 
@@ -94,7 +95,7 @@ def test_a_long_head_is_refused_with_its_status():
     ],
 )
 def test_a_slow_request_is_closed(sent):
-    """Otherwise a few hundred such connections would keep everybody else out."""
+    """The connection of an incomplete request is closed, since a few hundred of them would block all other clients."""
     with served(seconds=0.3) as port:
         answers = told(port, sent).count(b"HTTP/1.1 200")
 
@@ -102,7 +103,8 @@ def test_a_slow_request_is_closed(sent):
 
 
 def test_usual_requests_are_served():
-    """A head below the bound, a body above it, one in small chunks, and several on one connection."""
+    """The server accepts a head below the limit, a body above it, a body in small chunks, and several requests on one
+    connection."""
     head = HEAD + LINE * (MAX_HEAD // len(LINE) - 1)
     long = head + b"content-length: 1048576\r\n\r\n" + b"a" * MIB
     chunked = HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"1\r\na\r\n" * 100_000 + b"0\r\n\r\n"

@@ -13,13 +13,13 @@ def isolation(request):
 
 @pytest.fixture
 def flow(server, tmp_path):
-    """Against the recording server."""
+    """Runs scripts with a journal against the recording server."""
     return Flow(server.url, tmp_path / "flow.journal")
 
 
 @pytest.fixture
 def emulated(tmp_path):
-    """Against an emulator on a socket, whose clock only advances on request."""
+    """Runs scripts with a journal against an emulator on a socket, whose clock only advances on request."""
     emulator = Emulator(clock=ManualClock(time.time()))
     with running(emulator) as url:
         yield Emulated(emulator, url, tmp_path / "flow.journal")

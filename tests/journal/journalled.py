@@ -1,4 +1,4 @@
-"""Scripts with a journal, run through the gate against a server."""
+"""Runs scripts with a journal through the gate, against a server."""
 
 import threading
 
@@ -85,7 +85,7 @@ class Emulated:
         self.flow = Flow(url, path)
 
     def misbehave(self, *faults):
-        """From now on, the emulator has these faults."""
+        """Replace the emulator's faults by these from now on."""
         self.emulator._faults = FaultBox(faults)
 
     @property

@@ -1,5 +1,5 @@
-"""Kills a journalled run at random moments, host, child or both, and resumes it until it ends; counts what the server
-was asked to create.
+"""Kills the host, the child or both of a journalled run at random moments, and resumes the run until it ends; counts
+the creates that the server received.
 
     python tests/journal/killing.py [--rounds N] [--seed N]
 """
@@ -39,7 +39,7 @@ local function hello(text, prefer)
   return finish(integrations.replicate.create_prediction{ version = args[1], input = { text = text }, prefer = prefer })
 end
 """
-# Every second create is answered when it is done, so that it is often there long before its answer.
+# Every second create is answered after its prediction has ended, so that the prediction often exists long before.
 CHAIN = f"""{FINISH}
 local text = "start"
 for i = 1, 12 do
@@ -47,7 +47,7 @@ for i = 1, 12 do
 end
 return text
 """
-# Twelve again: three chains of four. Two of them make equal requests, and the first answer decides what follows.
+# Also twelve creates: three chains of four. Two chains make equal requests, and the first answer decides what follows.
 BRAID = f"""{FINISH}
 local texts = parallel({{ "same", "same", "other" }}, function(text, i)
   for step = 1, 3 do
@@ -67,7 +67,7 @@ for key, value in pairs{{ a = 1, b = 2, c = 3 }} do
 end
 return table.concat(texts, ";")
 """
-# The same chain by the helpers of lua/workflow, which poll at random intervals and search for their own creates.
+# The same chain with the helpers of lua/workflow, which poll at random intervals and search for their own creates.
 WORKFLOW = """
 local run, text = integrations.replicate.run, "start"
 for i = 1, 12 do
@@ -117,7 +117,7 @@ def children(pid):
 
 
 def kill(pid, who):
-    """Ends the host, the script's process or both, if they are running."""
+    """End the host process, the script process or both, if they are running."""
     victims = children(pid) if who != "host" else []
     for victim in [*victims, *([pid] if who != "child" else [])]:
         with suppress(ProcessLookupError):
@@ -125,7 +125,7 @@ def kill(pid, who):
 
 
 def one_round(directory, host, server, dice, name):
-    """Run a script to its end, killing it on the way. Returns the number of kills and the result."""
+    """Run a script until it ends, and kill it several times. Returns the number of kills and the result."""
     server.fresh([f"slow:create_prediction:seconds={dice.choice([0, 0.2, 0.8])}:times=*"])
     path, file = directory / f"{time.monotonic_ns()}.journal", directory / "written"
     argv = ["lua", "--eval", SCRIPTS[name], "--journal", str(path), "--write", "allow", "--settling-time", "0.25",
@@ -146,7 +146,8 @@ def one_round(directory, host, server, dice, name):
 
 
 def check(server, envelope, name):
-    """There are exactly as many creates as the script makes, each with the input from the one before."""
+    """Check that the server received exactly the script's creates, each with the input that follows from the one
+    before."""
     made = server.created()
     assert CREATES == len(made), [job.given for job in made]
     clock = server.emulator.clock

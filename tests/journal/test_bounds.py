@@ -1,4 +1,4 @@
-"""A journal is bounded in rows and bytes, and keeps a digest of unsent arguments."""
+"""A journal is bounded in rows and bytes, and keeps only a digest of arguments that were not sent."""
 
 import os
 import sqlite3
@@ -36,7 +36,7 @@ def rows(path):
 
 
 def test_refused_calls_are_kept_as_a_digest(server, flow, isolation):
-    """For any size, and the run is replayed."""
+    """The arguments of a refused call are stored as a digest, whatever their size, and the run can be replayed."""
     first = flow(REFUSED, write="deny", isolation=isolation).results
     sizes = os.stat(flow.path).st_size
 
@@ -52,7 +52,7 @@ def test_refused_calls_are_kept_as_a_digest(server, flow, isolation):
 
 
 def test_another_refused_call_is_a_divergence(server, flow):
-    """The digest distinguishes them."""
+    """The digest detects a refused call with other arguments."""
     source = "pcall(integrations.replicate.delete_file, { file_id = '%s' })"
     flow(source % "a", write="deny")
 
@@ -63,7 +63,7 @@ def test_another_refused_call_is_a_divergence(server, flow):
 
 
 def test_sent_calls_are_kept_completely(server, flow):
-    """Also if the API rejected it."""
+    """The arguments of a sent call are stored, even if the API rejected it."""
     server.default = Answer(422, b'{"detail": "no"}')
     flow("pcall(integrations.replicate.delete_file, { file_id = 'whole' })")
 
@@ -71,7 +71,7 @@ def test_sent_calls_are_kept_completely(server, flow):
 
 
 def test_a_cassette_holds_the_digest(server, flow, tmp_path):
-    """It can be replayed; a call with other arguments is an error."""
+    """A cassette contains only the digest of refused arguments, and refuses a call with other arguments."""
     source = REFUSED.replace("30", "2")
     flow(source, write="deny")
     write(flow.path, str(tmp_path / "x.jsonl"), lambda _: False)
@@ -91,7 +91,7 @@ LOOP = "local n = 0 pcall(function() while true do time() n = n + 1 end end) ret
 
 
 def test_rows_are_bounded(server, flow, isolation):
-    """A loop that calls time() ends with the limit's name and a hint."""
+    """A loop that calls time() ends with an error that names the limit, and with a hint."""
     result = flow(LOOP, bounds=Bounds(rows=500), isolation=isolation)
 
     assert isinstance(result.error, LimitError)
@@ -102,7 +102,7 @@ def test_rows_are_bounded(server, flow, isolation):
 
 
 def test_bytes_are_bounded(server, flow):
-    """For answers and arguments, as soon as they exceed the limit; nothing is sent after that."""
+    """Answers and arguments count toward the size limit; nothing is sent after they exceed it."""
     server.default = Answer(body=b'{"text": "' + b"x" * 10_000 + b'"}')
     result = flow("while true do integrations.replicate.get_account{} end", bounds=Bounds(size=100_000))
 
@@ -112,7 +112,8 @@ def test_bytes_are_bounded(server, flow):
 
 
 def test_a_run_continues_from_a_full_journal(server, flow):
-    """With the same answers and as much room again: paid results are not lost."""
+    """A resumed run replays the answers of a full journal and gets the same space again, so that paid results are not
+    lost."""
     source = "local said = {} for i = 1, 25 do said[i] = time() end return said"
     ended = [flow(source, bounds=Bounds(rows=10)) for _ in range(3)]
 
@@ -122,7 +123,7 @@ def test_a_run_continues_from_a_full_journal(server, flow):
 
 
 def test_concurrent_requests_are_bounded(server, flow):
-    """Also for concurrent tasks."""
+    """The limit of rows also applies to the requests of concurrent tasks."""
     source = "parallel(range, function() while true do sleep(0) end end)".replace("range", "{ 1, 2, 3, 4 }")
     result = flow(source, bounds=Bounds(rows=200))
 
@@ -131,7 +132,7 @@ def test_concurrent_requests_are_bounded(server, flow):
 
 
 def test_calls_of_time_are_rate_limited(server, flow):
-    """The burst is more than scripts need; after it a row is written every half millisecond."""
+    """The first rows of a run are not slowed down; after this burst a row is written every half millisecond."""
     began = time.monotonic()
     flow("for i = 1, 14000 do time() end for i = 1, 2000 do sleep(0) end")
     took = time.monotonic() - began
@@ -144,7 +145,7 @@ def test_calls_of_time_are_rate_limited(server, flow):
 
 
 def test_a_rate_is_held_and_recovers():
-    """Also after a pause, which allows at most the burst."""
+    """The rate is limited after the burst; a pause restores at most the burst."""
     rate = Rate(burst=10, rate=100)
     began = time.monotonic()
     for _ in range(30):

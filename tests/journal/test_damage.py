@@ -1,4 +1,5 @@
-"""Damaged files: no space, no permission, a torn end, another process, another program's file."""
+"""Damaged or unusable journal files: no disk space, no permission, a truncated end, use by another process, other
+programs' files."""
 
 import os
 import resource
@@ -29,7 +30,7 @@ HEAD = Head(script="flow.lua", source=b"")
 
 @pytest.fixture
 def room():
-    """Limits the size of files, like a full disk, until the test ends."""
+    """Limits the size of files until the test ends, which acts like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -38,7 +39,7 @@ def room():
 
 
 def test_no_room_for_an_intent(server, flow, room):
-    """Nothing is sent without its intent on disk; with space the run continues."""
+    """No call is sent if its intent cannot be written; with free space the run continues."""
     server.default = Answer(201, b'{"id": "p1"}')
     flow("time()")
     source = f"time() return {CREATE}.id"
@@ -62,7 +63,7 @@ class Request:
 
 
 def test_no_room_for_an_answer(emulated, room):
-    """The run ends with an error; resumed, it finds what it created."""
+    """If an answer cannot be written, the run ends with an error; the resumed run finds what the call created."""
     flow = emulated.flow
 
     source = f"return {CREATE}.id"
@@ -88,7 +89,7 @@ def test_no_room_for_an_answer(emulated, room):
 
 @contextmanager
 def nobody():
-    """Another user than root."""
+    """Runs as a user other than root."""
     before = os.geteuid()
     os.seteuid(before or 65534)
     try:
@@ -98,7 +99,7 @@ def nobody():
 
 
 def test_a_journal_that_may_not_be_written(flow):
-    """The error is reported before the script runs, for the file and the directory."""
+    """Missing permission for the file or its directory is reported before the script runs."""
     with tempfile.TemporaryDirectory() as directory:
         flow.path = f"{directory}/x.journal"
         flow("time()")
@@ -109,8 +110,8 @@ def test_a_journal_that_may_not_be_written(flow):
                 Journal(flow.path, HEAD)
 
 
-def test_a_torn_end(server, flow):
-    """A partial last page is ignored and the rest is valid, at every length."""
+def test_a_truncated_end(server, flow):
+    """If the last page is cut at any length, the page is ignored and the rest of the journal is valid."""
     server.default = Answer(body=b'{"id": "p"}')
     source = "\n".join([GET] * 5) + " return 1"
     journal = Journal(flow.path, HEAD)
@@ -136,8 +137,8 @@ def test_a_torn_end(server, flow):
     assert 1 in asked_for
 
 
-def test_a_broken_file(flow):
-    """An invalid page is reported, and not repaired by guessing."""
+def test_an_invalid_page(flow):
+    """An invalid page is reported, and the journal is not repaired by guessing."""
     flow("for i = 1, 100 do time() end")
     with open(flow.path, "r+b") as file:
         file.seek(4096)
@@ -148,7 +149,7 @@ def test_a_broken_file(flow):
 
 @pytest.mark.parametrize("content", [b"-- a script\n" * 100, b"SQLite format 3\0" + b"x" * 5000], ids=["text", "half"])
 def test_a_file_that_is_not_a_journal(flow, content):
-    """It is left unchanged."""
+    """A file that is not a journal is refused and left unchanged."""
     with open(flow.path, "wb") as file:
         file.write(content)
     with pytest.raises(JournalError, match="cannot use the journal"):
@@ -158,7 +159,7 @@ def test_a_file_that_is_not_a_journal(flow, content):
 
 
 def test_a_database_of_another_program(flow):
-    """It is not a journal, and neither is one of a newer version."""
+    """A database of another program is refused, and so is a journal of a newer version."""
     with sqlite3.connect(flow.path) as file:
         file.execute("CREATE TABLE theirs (a)")
     with pytest.raises(JournalError, match="database of another program"):
@@ -174,7 +175,7 @@ def test_a_database_of_another_program(flow):
 
 
 BYTES, TEXT = "x'1b5b324a'", "'text'"
-COLUMNS = {  # and what none of them holds
+COLUMNS = {  # the columns of each table, with a value that is invalid for the column
     "runs": {"at": BYTES, "digest": BYTES},
     "ends": {"run": TEXT, "at": "1e18", "ok": BYTES},
     "outcomes": {"task": TEXT, "request": BYTES, "function": BYTES, "account": BYTES, "digest": TEXT, "at": "1e300",
@@ -215,7 +216,7 @@ SPOILT = {
 
 @pytest.fixture(scope="module")
 def spoilt(tmp_path_factory):
-    """A journal with an entry of every kind, damaged by a statement; the command line is run on it."""
+    """Damages a journal that has entries of every kind with an SQL statement, and runs the command line on it."""
     directory = tmp_path_factory.mktemp("spoilt")
     base, path = directory / "base.journal", directory / "x.journal"
     with closing(Journal(str(base), HEAD)) as journal:
@@ -254,7 +255,7 @@ def test_data_of_another_program_is_refused(spoilt, capfdbinary, what, action):
 
 @pytest.mark.parametrize("arguments", ["x'c1'", "x''", "x'd40161'", "x'81c001'", "x'a2fffe'", f"x'{'91' * 5000}01'"])
 def test_arguments_that_are_not_data(spoilt, capfdbinary, arguments):
-    """They are shown as such, and only shown."""
+    """Invalid arguments do not prevent a journal from being shown or exported."""
     for action in ("show", "export"):
         assert 0 == spoilt(f"UPDATE outcomes SET arguments = {arguments}", "runs", action)
     out, err = capfdbinary.readouterr()
@@ -264,14 +265,15 @@ def test_arguments_that_are_not_data(spoilt, capfdbinary, arguments):
 
 
 def test_answers_without_a_json_form(spoilt, capfdbinary):
-    """An export reports them."""
+    """An export reports answers that cannot be written as JSON."""
     for value in ("x'd40161'", "x'81c001'"):
         assert 1 == spoilt(f"UPDATE outcomes SET value = {value}", "runs", "export")
         assert b"cannot be written as JSON" in capfdbinary.readouterr().err
 
 
-def test_two_at_once(flow):
-    """The second process is refused with the name of the first; when that has ended, it may continue."""
+def test_two_processes_with_one_journal(flow):
+    """A second process that uses the journal is refused with an error that names the first; after the first has ended,
+    the second can continue."""
     code = (
         "import signal, sys; sys.path[:0] = sys.argv[2].split(':')\n"
         "from kosmolua.journal.journal import Head, Journal\n"
@@ -296,7 +298,7 @@ def test_two_at_once(flow):
 
 
 def test_an_invalid_path_of_a_journal(flow, tmp_path):
-    """A missing directory, and a directory instead of the file."""
+    """A missing directory, or a directory instead of a file, is reported."""
     for path in (tmp_path / "none" / "x.journal", tmp_path):
         flow.path = str(path)
         with pytest.raises((JournalError, UsageError)):
@@ -304,14 +306,14 @@ def test_an_invalid_path_of_a_journal(flow, tmp_path):
 
 
 def test_only_the_owner_can_read_the_file(flow):
-    """It contains inputs and answers."""
+    """Only the owner can read a journal, since it contains inputs and answers."""
     flow("time()")
 
     assert 0o600 == os.stat(flow.path).st_mode & 0o777
 
 
 def test_recording_a_read_is_cheap(tmp_path):
-    """Recording a read takes less than 40 µs of CPU, with its arguments and half a kilobyte of answer."""
+    """Recording a read with its arguments and an answer of half a kilobyte takes less than 40 µs of CPU."""
     import msgspec
 
     from kosmolua.runtime.tape import JournalRequest
@@ -331,8 +333,8 @@ def test_recording_a_read_is_cheap(tmp_path):
     assert min(taken) < 40e-6
 
 
-def test_damage_is_an_error_of_its_journal():
-    """Whoever reads a journal without its file, as in a database, gets an error with code and exit status."""
+def test_damage_in_a_database_is_a_journal_error():
+    """Damage in a journal without its own file, as in a database, gives an error with code and exit status."""
     with pytest.raises(JournalError, match="invalid data") as caught:
         decoded(b"\xc1")
 

@@ -1,4 +1,4 @@
-"""Between sending and knowing: a write without a known outcome is searched for first."""
+"""If it is unknown whether an interrupted write was executed, the API is searched before the write is sent again."""
 
 import sqlite3
 import time
@@ -20,7 +20,7 @@ CREATE = f"integrations.replicate.create_prediction{{ version = '{HELLO}', input
 
 @pytest.fixture
 def cut_off(emulated):
-    """Runs a script whose write gets no answer, before or after it was executed; returns a function that resumes it."""
+    """Runs a script whose write gets no answer, and is executed or not; returns a function that resumes the run."""
 
     def run(source, moment, operation="create_prediction"):
         what = {"before": "request", "after": "accept"}[moment]
@@ -35,8 +35,8 @@ def looked_for(flow):
     return [entry.function for entry in flow.sessions[-1].log if entry.by == "journal"]
 
 
-def test_what_was_created_is_adopted(emulated, cut_off):
-    """It is found by its request, and not created again."""
+def test_a_created_prediction_is_adopted(emulated, cut_off):
+    """A prediction that was created is found by its request, and not created again."""
     flow = cut_off(f"return {CREATE}.id", "after")
     ran = flow(f"return {CREATE}.id")
 
@@ -46,8 +46,8 @@ def test_what_was_created_is_adopted(emulated, cut_off):
     assert emulated.made == flow(f"return {CREATE}.id").results
 
 
-def test_what_was_not_created_is_sent_again(emulated, cut_off):
-    """After the time in which it could arrive."""
+def test_a_create_that_did_not_arrive_is_sent_again(emulated, cut_off):
+    """A create that is not found is sent again after the time in which it could still arrive."""
     flow = cut_off(f"return {CREATE}.id", "before")
     assert [] == emulated.made
     began = time.monotonic()
@@ -59,7 +59,7 @@ def test_what_was_not_created_is_sent_again(emulated, cut_off):
 
 
 def test_a_late_create_is_found(emulated, cut_off):
-    """A request that the server receives after the end of the run is found during the wait."""
+    """A create that the server receives after the end of the run is found while the resumed run waits."""
     flow = cut_off(f"return {CREATE}.id", "before")
     slept = []
 
@@ -75,13 +75,13 @@ def test_a_late_create_is_found(emulated, cut_off):
 
 
 def flow_of_another(emulated, source=f"return {CREATE}.id"):
-    """The same call by another run."""
+    """Make the same call in another run."""
     other = Emulated(emulated.emulator, emulated.flow.url, f"{emulated.flow.path}.{time.monotonic_ns()}")
     return other.flow(source).results
 
 
 def test_a_prediction_belongs_to_one_entry(emulated, cut_off):
-    """Of two equal predictions the one in the journal is not adopted for the other call."""
+    """If there are two equal predictions, the one that is already in the journal is not adopted for the other call."""
     flow = cut_off(f"local a = {CREATE}.id", "before")
     source = f"local a = {CREATE}.id return a"
     first = flow(source).results
@@ -95,7 +95,7 @@ def test_a_prediction_belongs_to_one_entry(emulated, cut_off):
 
 
 def test_indistinguishable_predictions_need_a_decision(emulated, cut_off):
-    """The run stops and shows both; a person chooses one, or none."""
+    """If two predictions match, the run stops and shows both, so that a person chooses one or none."""
     flow = cut_off(f"return {CREATE}.id", "after")
     flow_of_another(emulated)
     ran = flow(f"return {CREATE}.id")
@@ -112,7 +112,7 @@ def test_indistinguishable_predictions_need_a_decision(emulated, cut_off):
 
 
 def test_send_again_resends_the_create(emulated, cut_off):
-    """It is resent when a person says so."""
+    """The create is sent again if a person decides so."""
     flow = cut_off(f"return {CREATE}.id", "before")
     flow_of_another(emulated)
     flow_of_another(emulated)
@@ -123,7 +123,8 @@ def test_send_again_resends_the_create(emulated, cut_off):
 
 
 def test_a_changed_script_stops_at_an_open_write(emulated, cut_off):
-    """The open write comes first: nothing is sent until a person decides."""
+    """If a script was changed before a write with unknown outcome, nothing is sent until a person decides about that
+    write."""
     flow = cut_off(f"return {CREATE}.id", "before")
     ran = flow("return integrations.replicate.get_account{}.username")
 
@@ -133,7 +134,7 @@ def test_a_changed_script_stops_at_an_open_write(emulated, cut_off):
 
 
 def test_the_clock_is_set_back(emulated, cut_off):
-    """A call sent with a clock an hour ahead is found, and sent only once."""
+    """A call that was sent while the clock was an hour ahead is found, and is not sent again."""
     flow = cut_off(f"return {CREATE}.id", "after")
     journal = Journal(flow.path, Head(script="flow.lua", source=b""))
     journal.close()
@@ -146,7 +147,7 @@ def test_the_clock_is_set_back(emulated, cut_off):
 
 
 def test_an_attempt_stays_open_if_the_search_did_not_happen(tmp_path):
-    """Its failure, such as a refusal, leaves the attempt open: the next run searches for it."""
+    """If the search for a write fails, for example because it is refused, the next run searches again."""
     path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
     create = catalogue.find("create_prediction")
     arguments = {"version": "v", "input": {}}
@@ -186,7 +187,7 @@ FILE = "r.create_file{ content = 'some bytes', filename = 'a.txt' }"
     ],
 )
 def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first, source, look, expected):
-    """Wherever it is interrupted, the write takes effect once, and the script continues."""
+    """Whether a write is interrupted before or after it is executed, it takes effect once, and the script continues."""
     flow_of_another(emulated, f"{ME} {first} return 1")
     flow = cut_off(ME + source, moment, operation)
 
@@ -195,7 +196,7 @@ def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first,
 
 
 def test_removed_data_needs_a_decision(server, flow):
-    """An hour later the API shows no input: the run stops and asks."""
+    """After an hour the API no longer shows inputs, so the run stops and asks."""
     server.answers.append(Answer(201, b"", cut=0, keep=False))
     source = CREATE.replace(HELLO, "v" * 64) + " time()"
     assert "uncertain" == flow(f"{source}").error.code
@@ -210,7 +211,8 @@ def test_removed_data_needs_a_decision(server, flow):
 
 
 def test_an_uncertain_create_that_ended_the_run(server, flow):
-    """After a lost connection ended the script, the resumed run finds and adopts it over all pages."""
+    """If a lost connection ended the run, the resumed run searches all pages for the created prediction and adopts
+    it."""
     server.answers.append(Answer(201, b"", cut=0, keep=False))
     source = f"return {CREATE.replace(HELLO, 'v' * 64)}.id"
     assert "uncertain" == flow(source).error.code

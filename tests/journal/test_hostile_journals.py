@@ -1,4 +1,4 @@
-"""A child that lies to a journal can damage its own journal only."""
+"""A child process that sends wrong frames can damage only its own journal."""
 
 import random
 import sys
@@ -29,7 +29,7 @@ def journal(tmp_path_factory):
 
 
 def take(journal, *frames):
-    """How a run with that journal processed the frames."""
+    """How a run with this journal handles the frames: an error code, or "taken"."""
     host = fuzz_frames.Host()
 
     def handler(*call):
@@ -59,7 +59,7 @@ arguments = st.recursive(
 
 @given(st.data())
 def test_invalid_places_are_refused(journal, data):
-    """A place is two numbers, or the frame is invalid."""
+    """A place consists of two numbers; a frame with any other place is invalid."""
     what = data.draw(st.sampled_from([["call", 1, True, "", "echo", {}], ["sleep", 1, True, 0.0], ["time", 1, True]]))
     at = data.draw(places)
     found = take(journal, msgspec.msgpack.encode([*what, at]))
@@ -70,34 +70,35 @@ def test_invalid_places_are_refused(journal, data):
 
 @given(st.booleans(), arguments, st.integers(0, 3), st.integers(0, 3))
 def test_arguments_of_every_kind(journal, alone, given_arguments, task, number):
-    """Names that are not text and invalid UTF-8 get a digest, and the usual answer of the gate."""
+    """Arguments with keys that are not text, or with invalid UTF-8, are digested and decided by the gate like
+    others."""
     frame = msgspec.msgpack.encode(["call", 1, alone, "", "echo", given_arguments, [task, number]])
 
     assert take(journal, frame) in {"taken", "journal", "limit_reached"}
 
 
 def test_broken_text_in_arguments(journal):
-    """Bytes that claim to be text."""
+    """Arguments with bytes that are marked as text but are not UTF-8 are accepted."""
     frame = b"\x97\xa4call\x01\xc3\xa0\xa4echo\x81\xa1a\xa2\xff\xfe\x92\xcd\x27\x0f\x01"
 
     assert "taken" == take(journal, frame)
 
 
 def test_random_and_damaged_frames(journal):
-    """Every frame is carried out, or refused with one of our errors."""
+    """Every random or damaged frame is executed, or refused with an error of this package."""
     for seed in range(3000):
         dice = random.Random(seed)
         assert take(journal, fuzz_frames.frame(dice), msgspec.msgpack.encode(["wait"]))
 
 
 def test_a_missing_place_is_refused(journal):
-    """A child that omits the place, in a run with a journal."""
+    """In a run with a journal, a frame without a place is refused."""
     with pytest.raises(ScriptError, match="without its position"):
         Port(fuzz_frames.Host(), fuzz_frames.Host(), journal=journal).submit(msgspec.msgpack.encode(["time", 1, True]))
 
 
 def test_a_damaged_journal_can_still_be_read(journal):
-    """It can be opened and read."""
+    """After all these frames, the journal can be opened and read."""
     path = journal.path
     journal.close()
     again = Journal(path, HEAD)

@@ -1,8 +1,8 @@
-"""The protocol of a write, with the real journal and lookup, for every combination of interruptions.
+"""How a journal handles writes, with the real journal and lookup, for every combination of interruptions.
 
-An attempt may end before its intent is on disk, after that, while the request is in transit, after the API received it,
-or after the answer arrived and before it is recorded. A request in transit may arrive at any moment in which the lookup
-still waits for it. A list of such ends is one history; the tests run all histories up to a length.
+An attempt may end before its intent is on disk, after that, while the request is in transit, after the API received the
+request, or after the answer arrived and before the answer is recorded. A request in transit may arrive at any time
+while the lookup still waits for it. A list of such ends is a history; the tests run all histories up to a length.
 """
 
 import itertools
@@ -29,7 +29,7 @@ ENDS = ("unwritten", "unsent", "on its way", "taken", "answered", "well")
 
 
 class Ended(BaseException):
-    """The process has ended."""
+    """Raised at the point where the process ends."""
 
 
 class Api:
@@ -71,11 +71,11 @@ class Api:
             self.take(self.travelling.pop())
 
     def close(self):
-        """Nothing to close."""
+        """Do nothing: there is no connection."""
 
 
 class Time:
-    """A clock that only advances during sleeps; delayed requests arrive during or before one."""
+    """A clock that only advances during sleeps; delayed requests arrive during a sleep, or before one."""
 
     now = 1000.0
 
@@ -91,7 +91,8 @@ class Time:
 
 
 def attempt(path, api, clock, inputs, end_at=0, end="well"):
-    """Run a script of such creates until one of them ends in that way. Returns its results if it succeeded."""
+    """Run a script that makes these creates; the create ``end_at`` ends as ``end`` says. Returns the results if the
+    script succeeded."""
     lookup = Lookup(settling=30, sleep=clock.sleep, uptime=clock.uptime)
     session = Session(lambda _: api, policy_of(config.load({}, write="allow")))
     journal = Journal(path, HEAD, lookup=lookup)
@@ -127,7 +128,7 @@ def end_if(so):
 
 
 def go_through(path, inputs, history):
-    """Run a history to its end; returns the API's creations and the script's results."""
+    """Run a history to its end; returns what the API created and the script's results."""
     api = Api()
     clock = Time(api)
     for end_at, end, arrives_between in history:
@@ -147,14 +148,14 @@ def hold(api, inputs, finished):
 
 @pytest.fixture(scope="module")
 def directory():
-    """In memory if possible: thousands of journals need not wait for a disk."""
+    """A directory in memory if possible, since thousands of journals need not be written to a disk."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as made:
         yield made
 
 
 @pytest.mark.parametrize("inputs", [("a", "b"), ("a", "a")], ids=["different", "alike"])
 def test_every_history_of_two_ends(directory, inputs):
-    """In all of them no write is done twice, none is lost, and each answer belongs to one entry."""
+    """In every history no write is executed twice, none is lost, and each answer belongs to one entry."""
     moments = [(at, end, arrives) for at in (1, 2) for end in ENDS for arrives in (False, True)]
     for count, history in enumerate(itertools.product(moments, repeat=2)):
         api, finished = go_through(f"{directory}/{inputs}{count}.journal", inputs, history)
@@ -166,8 +167,8 @@ def test_every_history_of_two_ends(directory, inputs):
     inputs=st.lists(st.sampled_from("ab"), min_size=1, max_size=4),
     history=st.lists(st.tuples(st.integers(1, 4), st.sampled_from(ENDS), st.booleans()), max_size=6),
 )
-def test_longer_histories(directory, inputs, history):
-    """The same for more writes and more ends, chosen at random."""
+def test_random_longer_histories(directory, inputs, history):
+    """Random histories with more writes and more ends have the same properties."""
     path = f"{directory}/{time.monotonic_ns()}.journal"
     api, finished = go_through(path, inputs, history)
     hold(api, inputs, finished)

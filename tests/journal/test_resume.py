@@ -1,4 +1,4 @@
-"""A run continues where it ended: answers from the journal, and scripts that diverge."""
+"""A resumed run continues with the answers from its journal, and stops if the script diverges."""
 
 import os
 import random
@@ -24,7 +24,7 @@ GET = "integrations.replicate.get_prediction{ prediction_id = 'p' }"
 
 
 def test_finished_calls_are_not_repeated(server, flow, isolation):
-    """A second run makes no request and has the same result, with equal random numbers, clock and key order."""
+    """A second run makes no request and has the same result, with the same random numbers, clock and key order."""
     server.default = Answer(201, b'{"id": "p1", "status": "starting"}')
     source = f"""
       local seen = {{}}
@@ -43,7 +43,7 @@ def test_finished_calls_are_not_repeated(server, flow, isolation):
 
 
 def test_two_journals_have_different_seeds(server, flow, tmp_path):
-    """The seed is drawn when a journal begins."""
+    """Each new journal gets its own random seed."""
     first = flow("return math.random(2^50)").results
     flow.path = str(tmp_path / "other.journal")
 
@@ -51,14 +51,14 @@ def test_two_journals_have_different_seeds(server, flow, tmp_path):
 
 
 def test_given_times_are_computed_without_the_clock(flow, isolation):
-    """os.time of a table and os.date of a time are computed, without entries."""
+    """os.time with a table and os.date with a time are computed without entries in the journal."""
     ran = flow("return os.date('!%Y-%m-%d', 0), os.time{ year = 2001, month = 1, day = 1 } ~= nil", isolation=isolation)
 
     assert ["1970-01-01", True] == ran.results
 
 
 def test_a_time_limit_waits_for_no_call(flow, isolation, monkeypatch):
-    """Not even for the only open one. A resumed run searches for its result."""
+    """A time limit ends the run even while a call is open; a resumed run obtains the result of that call."""
     monkeypatch.setattr(port, "PATIENCE", 0.1)
     over = threading.Event()
 
@@ -80,7 +80,7 @@ def test_a_time_limit_waits_for_no_call(flow, isolation, monkeypatch):
 
 
 def test_the_order_of_answers_is_kept(flow, isolation):
-    """Races and parallel tasks take the same path, whatever the calls take now."""
+    """Races and parallel tasks proceed in the recorded order, however long the calls take now."""
     dice = random.Random(7)
 
     def handler(function, account, arguments, ticket=None):
@@ -115,7 +115,7 @@ def never(function, *_):
 
 @pytest.mark.parametrize("answered", range(0, 14, 3))
 def test_a_journal_cut_anywhere_can_be_resumed(flow, isolation, answered):
-    """Cut after any answer it gives the same result, and requests only what is missing."""
+    """A journal that is cut after any answer gives the same result, and only missing requests are made."""
     asked = []
 
     def handler(function, account, arguments, ticket=None):
@@ -157,7 +157,7 @@ def test_a_journal_cut_anywhere_can_be_resumed(flow, isolation, answered):
     ids=["arguments", "function", "account", "sleep", "nothing"],
 )
 def test_a_diverging_script_is_stopped(server, flow, isolation, changed, words):
-    """Before anything is sent, with both sides and the way to continue."""
+    """A diverging script is stopped before anything is sent; the error shows both calls and how to continue."""
     flow(f"{CREATE} {GET}")
     sent = len(server.requests)
 
@@ -171,7 +171,7 @@ def test_a_diverging_script_is_stopped(server, flow, isolation, changed, words):
 
 
 def test_diverging_tasks_are_stopped(flow, isolation):
-    """A recorded request that no task makes is detected although the script only waits; nothing was sent."""
+    """A recorded request that no task makes is detected even if the script only waits; nothing is sent."""
     asked = []
 
     def handler(function, account, arguments, ticket=None):
@@ -194,7 +194,7 @@ def test_diverging_tasks_are_stopped(flow, isolation):
 
 
 def test_from_here_continues_with_the_script(server, flow, isolation):
-    """The journal is cut at the divergence, its spending stays, and the new requests are recorded."""
+    """The journal is cut at the divergence, the spending before it still counts, and the new requests are recorded."""
     server.default = Answer(201, b'{"id": "p"}')
     changed = GET + CREATE.replace("'a'", "'b'") + " return 2"
     flow(f"{GET} {CREATE} {GET} return 1")
@@ -208,7 +208,7 @@ def test_from_here_continues_with_the_script(server, flow, isolation):
 
 
 def test_from_here_with_tasks(flow, isolation):
-    """Requests of other tasks are carried out again."""
+    """If the journal is cut, the requests of other tasks after the divergence are made again."""
 
     def handler(function, account, arguments, ticket=None):
         return {"id": msgspec.msgpack.decode(arguments)["prediction_id"]}
@@ -230,7 +230,7 @@ def test_from_here_with_tasks(flow, isolation):
 
 
 def test_a_handled_error_is_replayed(server, flow):
-    """The script handled the error; it gets it again, although the call would succeed now."""
+    """An error that the script handled is replayed, even if the call would succeed now."""
     server.answers.append(Answer(404, b'{"detail": "no"}'))
     source = f"local ok, e = pcall(function() {GET} end) time() return ok, e and e.code, e and e.status"
 
@@ -240,7 +240,7 @@ def test_a_handled_error_is_replayed(server, flow):
 
 
 def test_an_error_that_ended_the_run_is_retried(server, flow):
-    """With new credit or permission, the failed call is made."""
+    """A call whose error ended the run is made again, for example after credit or permission was added."""
     server.default = Answer(201, b'{"id": "p1"}')
     server.answers.extend([Answer(), Answer(402, b'{"detail": "no credit"}')])
     source = f"{GET} return {CREATE}.id"
@@ -252,7 +252,7 @@ def test_an_error_that_ended_the_run_is_retried(server, flow):
 
 
 def test_a_finished_run_keeps_its_handled_error(server, flow):
-    """Its returned values stay the same."""
+    """A finished run that returns a handled error returns the same values again."""
     server.answers.append(Answer(404, b"{}"))
     source = f"return pcall(function() {GET} end)"
 
@@ -261,8 +261,8 @@ def test_a_finished_run_keeps_its_handled_error(server, flow):
     assert 1 == len(server.requests)
 
 
-def test_what_was_spent_counts(server, flow):
-    """A resumed run can spend no more than an uninterrupted one."""
+def test_earlier_spending_counts(server, flow):
+    """A resumed run cannot spend more than an uninterrupted one."""
     server.default = Answer(201, b'{"id": "p", "status": "starting"}')
     assert isinstance(flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=2)).error, LimitError)
     assert isinstance(flow(f"{CREATE} {CREATE} {CREATE}", caps=Caps(predictions=2)).error, LimitError)
@@ -273,7 +273,7 @@ def test_what_was_spent_counts(server, flow):
 
 
 def test_a_secret_is_in_no_journal(server, flow, isolation):
-    """It is requested again each time, at its place."""
+    """A secret is not stored, and is requested again at its place in each run."""
     server.default = Answer(body=b'{"key": "whsec_marked"}')
     source = "return integrations.replicate.get_default_webhook_secret{}.key, time()"
 
@@ -286,7 +286,7 @@ def test_a_secret_is_in_no_journal(server, flow, isolation):
 
 
 def test_bytes_and_large_answers_are_replayed_unchanged(flow, isolation):
-    """The file keeps them unchanged."""
+    """Bytes, large numbers and large answers are replayed unchanged."""
     answer = {"bytes": bytes(range(256)) * 1000, "big": 2**60, "none": None, "list": []}
 
     def handler(*_):
@@ -300,14 +300,14 @@ def test_bytes_and_large_answers_are_replayed_unchanged(flow, isolation):
 
 
 def test_the_arguments_are_those_of_the_journal(flow):
-    """Other arguments are refused."""
+    """Arguments that differ from those in the journal are refused."""
     flow("return 1", args=["a"])
     with pytest.raises(JournalError, match=r"the arguments \['a'\]; now they are \['b'\]"):
         flow("return 1", args=["b"])
 
 
 def test_a_thousand_finished_calls_are_replayed_at_once(server, flow):
-    """In less than half a second, including the start of the process."""
+    """Replaying a thousand calls takes less than half a second, including the start of the process."""
     server.default = Answer(body=b'{"id": "p", "status": "succeeded", "output": "' + b"x" * 500 + b'"}')
     source = f"local n = 0 for i = 1, 1000 do n = n + #{GET}.id end return n"
     assert [1000] == flow(source).results
@@ -322,7 +322,7 @@ def test_a_thousand_finished_calls_are_replayed_at_once(server, flow):
 
 
 def test_an_answer_is_on_disk_before_the_script_continues(flow):
-    """A process that dies at once loses nothing that its script knew."""
+    """If the process dies, no answer that the script received is lost."""
 
     def handler(function, account, arguments, ticket=None):
         return {"id": "p"}
@@ -349,7 +349,7 @@ def test_an_answer_is_on_disk_before_the_script_continues(flow):
 
 
 def test_an_api_error_keeps_its_fields(flow):
-    """A replayed error has all of them."""
+    """A replayed error has all fields of the original error."""
     failure = ApiError(
         "get_prediction: no", status=422, code="invalid_input", hint="look", detail="why", retry_after=2.0
     )
@@ -365,7 +365,7 @@ def test_an_api_error_keeps_its_fields(flow):
 
 
 def test_host_run_takes_a_journal(tmp_path):
-    """`Host.run` with a journal, by file or name, resumes like the command line."""
+    """`Host.run` resumes from a journal, given as a path or name, like the command line."""
     from kosmolua import Host
 
     notices = []

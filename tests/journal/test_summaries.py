@@ -1,4 +1,4 @@
-"""Summaries of many journals are cached, and never shown for a changed journal."""
+"""Summaries of many journals are cached, and a summary is never used for a changed journal."""
 
 import os
 from pathlib import Path
@@ -24,7 +24,7 @@ def environment(tmp_path):
 
 
 def begin(environment, name, creates=1):
-    """A journal with that many finished creates."""
+    """A journal with the given number of finished creates."""
     journal = runs.opened(environment, name, HEAD, print)
     arguments = msgspec.msgpack.encode(CREATE)
     for number in range(journal.last, journal.last + creates):
@@ -52,7 +52,7 @@ def cached(environment):
 
 
 def test_a_second_list_opens_no_journal(environment):
-    """The list is the same, and leaves no files next to the journals."""
+    """A second list is the same, and leaves no files next to the journals."""
     for number in range(3):
         made(environment, f"j{number}", number + 1)
     first, content = listed(environment), cached(environment).read_bytes()
@@ -65,7 +65,8 @@ def test_a_second_list_opens_no_journal(environment):
 
 
 def test_a_changed_journal_is_read_again(environment):
-    """A resumed, removed or running journal, and other prices."""
+    """A journal that was resumed, is running or was removed is not taken from the cache; other prices change the
+    cost."""
     made(environment, "one")
     made(environment, "two")
     listed(environment)
@@ -82,7 +83,7 @@ def test_a_changed_journal_is_read_again(environment):
 
 
 def test_a_damaged_cache_is_rebuilt(environment):
-    """With any content, and also if it cannot be written."""
+    """A cache with invalid content is rebuilt, and one that cannot be written is ignored."""
     made(environment, "one")
     for content in (b"", b"\xc1", b"x" * 1000, msgspec.msgpack.encode(["key", {"one": 1}])):
         listed(environment)

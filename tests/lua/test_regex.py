@@ -1,4 +1,4 @@
-"""`regex` has the matches of Python's `re`, for syntax that both define alike."""
+"""`regex` has the same matches as Python's `re`, for syntax that both define alike."""
 
 import json
 import re
@@ -13,14 +13,14 @@ from kosmolua.runtime.state import State
 ENGINES = ("luajit21", "lua54")
 CHARACTERS = "abAB1_ -\n\té€😀"
 SETS = (r"\d", r"\D", r"\w", r"\W", r"\s", r"\S", r"\n", r"\x41")
-ASSERTIONS = ("^", "(?m:$)", r"\A", r"\z", r"\b", r"\B")  # `$` without "m" would also be before a last newline in `re`
+ASSERTIONS = ("^", "(?m:$)", r"\A", r"\z", r"\b", r"\B")  # in `re`, `$` without "m" also matches before a final newline
 OPENINGS = ("(", "(?:", "(?i:", "(?s:", "(?m:", "(?s-i:")
 QUANTIFIERS = ("*", "+", "?", "*?", "+?", "??", "{2}", "{0,2}", "{1,3}", "{2,}", "{0,}", "{1,3}?", "{2,}?", "{0}")
 FLAGS = {"i": re.IGNORECASE, "m": re.MULTILINE, "s": re.DOTALL}
 
 
 class Pattern(NamedTuple):
-    """What is known of a pattern: a loop around what can be empty is the one place where the two may differ."""
+    """A pattern and its properties. The two engines may differ only if a loop repeats a part that can be empty."""
 
     text: str
     can_be_empty: bool = False
@@ -72,13 +72,13 @@ patterns = st.recursive(
     ),
     max_leaves=8,
 )
-texts = st.text(characters, min_size=1, max_size=12)  # `\B` is never in an empty text, says `re` before Python 3.14
+texts = st.text(characters, min_size=1, max_size=12)  # before Python 3.14, `\B` of `re` matches no empty text
 flags = st.sampled_from(["", "i", "m", "s", "ims"])
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def match_all(request):
-    """`regex.match_all` of one state, for text in and plain data out."""
+    """`regex.match_all` in one Lua state: takes text, returns plain data."""
     call = State(engine=request.param).run_module_text(b"""
         local use = ...
         local regex, json = use("regex"), use("json")
@@ -93,7 +93,8 @@ def compiled(pattern, flags):
 
 
 def expected_matches(pattern, text):
-    """All matches, except for empty ones right after another, which `re.finditer` counts and `regex` does not."""
+    """All matches, except for empty ones directly after another match, which `re.finditer` returns and `regex` does
+    not."""
     at, last = 0, None
     while at <= len(text) and (match := pattern.search(text, at)):
         if match.end() == match.start() == last:
@@ -105,7 +106,7 @@ def expected_matches(pattern, text):
 
 
 def described(match, text):
-    """A match of `re` as `regex` has it: places in bytes, from 1, and the last one within."""
+    """A match of `re` in the form of `regex`: positions are in bytes, start at 1, and include the last byte."""
     return {
         "text": match[0],
         "start": len(text[: match.start()].encode()) + 1,
@@ -118,7 +119,7 @@ def described(match, text):
 @settings(max_examples=1000, deadline=None)
 @given(patterns.filter(lambda pattern: not pattern.loops_empty), texts, flags)
 def test_matches_are_those_of_re(match_all, pattern, text, flags):
-    """The same matches at the same places, with the same groups."""
+    """`regex` finds the same matches as `re` at the same positions, with the same groups."""
     theirs = compiled(pattern.text, flags)
 
     assert [described(match, text) for match in expected_matches(theirs, text)] == match_all(text, pattern.text, flags)
@@ -127,8 +128,8 @@ def test_matches_are_those_of_re(match_all, pattern, text, flags):
 @settings(max_examples=100, deadline=None)
 @given(patterns.filter(lambda pattern: pattern.loops_empty), texts, flags)
 def test_matches_start_where_those_of_re_do(match_all, pattern, text, flags):
-    """If a part that can be empty is repeated, a backtracking engine ends the loop at the first empty match; threads do
-    not."""
+    """The first match starts at the same position as in `re`, even if a loop repeats a part that can be empty. Its end
+    may differ, since a backtracking engine ends the loop at the first empty match."""
     first = compiled(pattern.text, flags).search(text)
 
     expected = first and len(text[: first.start()].encode()) + 1

@@ -1,4 +1,4 @@
-"""Runs the Lua specs of ``lua/`` in the engines of lupa."""
+"""Runs the Lua specs of ``lua/`` in the Lua engines of lupa."""
 
 from pathlib import Path
 
@@ -22,15 +22,15 @@ def run_spec(path, engine):
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("path", sorted(HERE.glob("*_spec.lua")), ids=lambda path: path.stem)
 def test_spec(path, engine):
-    """Every test of a spec file passes."""
+    """Every test in a spec file passes."""
     lines = run_spec(path, engine)
 
     assert lines
     assert [] == [line for line in lines if not line.startswith("ok ")]
 
 
-def test_a_failing_spec_is_seen(tmp_path):
-    """A test that raises is reported with its name and reason."""
+def test_a_failing_test_is_reported(tmp_path):
+    """A test that raises an error is reported with its name and the reason."""
     spec = tmp_path / "bad_spec.lua"
     spec.write_text("return { ['is wrong'] = function() assert(1 == 2, 'one is not two') end }")
 
