@@ -8,7 +8,7 @@ pytest_plugins = ["kosmolua.testing"]
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
-    """No test sees tokens, addresses or proxies of this machine, or writes into its audit log."""
+    """No test uses tokens, addresses or proxies of this machine, or writes to the user's audit log."""
     for name in list(os.environ):
         if name.startswith(("REPLICATE_", "KOSMO")) and not name.startswith("KOSMOLUA_OFFICIAL"):
             monkeypatch.delenv(name)

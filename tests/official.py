@@ -1,6 +1,5 @@
-"""Programs of others to compare with. Each has its own environment, built once below the system's temporary folder
-unless a variable names one.
-"""
+"""Programs of other projects to compare with. Each has its own environment, which is created once in the system's
+temporary folder unless an environment variable names an existing one."""
 
 import os
 import shutil
@@ -23,9 +22,9 @@ def build(*commands, variable):
 
 
 def from_npm(package, *more, variable):
-    """The folder with node_modules of this package, and of more."""
+    """The folder that contains node_modules with this package and further ones."""
     if given := os.environ.get(variable):
-        # Either the folder itself or the one that it lies in.
+        # The variable may name node_modules or the folder that contains it.
         return Path(given).parent if Path(given).name == "node_modules" else Path(given)
     if shutil.which("npm") is None and not os.environ.get("CI"):
         pytest.skip(f"{package} needs Node.js and npm, and neither is installed")
@@ -38,7 +37,7 @@ def from_npm(package, *more, variable):
 
 
 def from_pypi(package, *more, variable):
-    """An interpreter that has this package, and more."""
+    """The path of a Python interpreter with this package and further ones."""
     if given := os.environ.get(variable):
         return Path(given)
     home = CACHE / package

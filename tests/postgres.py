@@ -1,4 +1,4 @@
-"""A PostgreSQL for tests: the embedded one, in a directory that its user can reach."""
+"""A PostgreSQL server for tests: the embedded one, in a directory that its operating system user can access."""
 
 import os
 import shutil
@@ -13,13 +13,13 @@ from kosmolua.worker.database import Database
 
 @contextmanager
 def serving():
-    """The server that `kosmo worker` starts, inside this context."""
+    """Run the server that `kosmo worker` starts, inside this context."""
     directory = tempfile.mkdtemp(prefix="kosmo-pg-")
-    os.chmod(directory, 0o755)  # PostgreSQL does not run as root
+    os.chmod(directory, 0o755)  # PostgreSQL does not run as root, so its own user needs access
     server = embedded.Server(os.path.join(directory, "pg"))
     server.start()
     with psycopg.connect(server.url, autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")  # only a crash of the machine could lose data
+        connection.execute("ALTER SYSTEM SET fsync = off")  # data could be lost only if the machine crashes
         connection.execute("SELECT pg_reload_conf()")
     try:
         yield server
@@ -30,7 +30,7 @@ def serving():
 
 @contextmanager
 def with_template():
-    """The server with an empty database, from which `fresh` makes others."""
+    """Run the server with an empty database, from which `fresh` creates others."""
     with serving() as server:
         with psycopg.connect(server.url, autocommit=True) as connection:
             connection.execute("CREATE DATABASE made")
@@ -40,7 +40,7 @@ def with_template():
 
 @contextmanager
 def fresh(server):
-    """The URL of a database without runs, inside this context."""
+    """Create a database without runs; yields its URL, and removes the database afterwards."""
     name = f"t{os.urandom(6).hex()}"
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name} TEMPLATE made")
@@ -48,4 +48,4 @@ def fresh(server):
     with psycopg.connect(server.url, autocommit=True) as connection:
         connection.execute(
             f"DROP DATABASE {name} WITH (FORCE)"
-        )  # else the server would have to maintain more and more of them
+        )  # otherwise the number of databases would grow with every test

@@ -1,4 +1,4 @@
-"""A server that is not the emulator: it records requests byte by byte, and gives prepared answers."""
+"""A server other than the emulator, which records requests byte by byte and returns prepared answers."""
 
 import socket
 import threading
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Recorded:
-    """One request as received."""
+    """A request as it was received."""
 
     method: str
     target: str
@@ -19,7 +19,8 @@ class Recorded:
 
 @dataclass
 class Answer:
-    """An answer. ``cut`` sends that many bytes of it and closes; ``keep`` leaves the connection open."""
+    """A prepared answer. With ``cut``, only that many of its bytes are sent before the connection is closed; with
+    ``keep``, the connection stays open."""
 
     status: int = 200
     body: bytes = b'{"id": "made"}'
@@ -34,7 +35,7 @@ class Answer:
 
 
 class RecordingServer:
-    """Serves on loopback in a thread. ``answers`` are used in order, then ``routes`` by path, then ``default``.
+    """A loopback server in a thread. It uses ``answers`` in order, then ``routes`` by path, then ``default``.
 
     ``swallow`` makes it read that many bytes of the next connection and close without an answer.
     """
@@ -102,7 +103,7 @@ class RecordingServer:
                 return
             self.bytes_seen += len(piece)
             left -= len(piece)
-        # Closing with unread bytes resets the connection, which is the harsher of the two ways to lose one.
+        # Closing a connection with unread bytes resets it, which a client handles less easily than an ordinary close.
 
     def _exchange(self, connection, reader):
         line = reader.readline()

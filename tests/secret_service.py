@@ -1,4 +1,4 @@
-"""A real Secret Service for tests: D-Bus and gnome-keyring on their own bus, unlocked with a password."""
+"""A real Secret Service for tests: D-Bus and gnome-keyring on a separate bus, unlocked with a password."""
 
 import os
 import shutil
@@ -33,7 +33,8 @@ def missing():
 
 
 class SecretService:
-    """``environment`` has what a program needs to find it. The bus starts no other service, so nothing prompts."""
+    """A running service. ``environment`` has the variables that a program needs to find it. The bus starts no other
+    service, so nothing prompts the user."""
 
     def __init__(self, home):
         configuration = home / "bus.conf"

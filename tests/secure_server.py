@@ -7,7 +7,7 @@ from recording_server import RecordingServer
 
 
 def certificate_for(directory, name="localhost"):
-    """Makes a self-signed certificate for that name; returns its file and that of its key."""
+    """Creates a self-signed certificate for the given name; returns the files of the certificate and of its key."""
     key, certificate = directory / "key.pem", directory / "certificate.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate, "-days", "1",
@@ -34,7 +34,7 @@ class SecureServer(RecordingServer):
         self._open.discard(connection)
         try:
             secured = self._context.wrap_socket(connection, server_side=True)
-        except OSError:  # a client that does not believe it
+        except OSError:  # a client that does not trust the certificate
             connection.close()
             return
         self._open.add(secured)

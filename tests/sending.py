@@ -1,4 +1,4 @@
-"""A client's call of a function, without a session."""
+"""Calls a function of the API with a client, without a session."""
 
 from kosmolua.gate.functions import resolve
 from kosmolua.replicate.structs import decode_arguments

@@ -7,7 +7,8 @@ _PART = re.compile(r"#(\d+)(?:;2;(\d+);(\d+);(\d+))?|!(\d+)([?-~])|([?-~])|([$-]
 
 
 def decoded(text):
-    """Rows of (red, green, blue), with None where nothing is drawn. Raises an error if it is not exactly one image."""
+    """The rows of pixels as (red, green, blue), with None for pixels that are not drawn. Raises an error if the data
+    are not exactly one image."""
     width, height, body = re.fullmatch(_IMAGE, text).groups()
     pixels = [[None] * int(width) for _ in range(int(height))]
     palette, colour, x, y, at = {}, None, 0, 0, 0

@@ -1,8 +1,8 @@
-"""A clock on which waiting takes no time."""
+"""A clock that advances without real waiting."""
 
 
 class SleepRecorder:
-    """``slept`` records the requested seconds of each sleep; time is their sum."""
+    """Records sleeps: ``slept`` has the requested seconds of each, and the time is their sum."""
 
     def __init__(self):
         self.slept = []

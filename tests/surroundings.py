@@ -1,11 +1,11 @@
-"""The test environment, without variables that do not belong to it."""
+"""The environment variables for tests, without those of the machine that could influence them."""
 
 import os
 from pathlib import Path
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
-# What the machine that runs the tests may have set, and what a test means to be without.
+# Variables that the machine may have set, and that a test must not see.
 FOREIGN = (
     "COLUMNS", "DBUS_SESSION_BUS_ADDRESS", "KOSMO_CONFIG_DIR", "PYTHON_KEYRING_BACKEND", "REPLICATE_API_KEY",
     "REPLICATE_API_TOKEN", "REPLICATE_URL", "XDG_CONFIG_HOME",

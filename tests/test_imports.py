@@ -1,4 +1,4 @@
-"""The structure of the package, from its import statements: which room may import which."""
+"""Checks the structure of the package from its import statements: which room may import from which."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from recording_server import RecordingServer
 
 PACKAGE = Path(__file__).parent.parent / "kosmolua"
 
-# From the doors down. A room may import from itself and from the rooms on lower lines, never from its neighbours.
+# From the entry points down. A room may import from itself and from lower lines, never from others on its line.
 ROOMS = (
     ("__main__",),
     ("cli",),
@@ -95,13 +95,13 @@ def may_import(room):
 
 
 def test_every_room_is_known():
-    """A new room must be added to the list at its place, and a removed one deleted."""
+    """Each room of the package is on one line of the list; add new rooms there, and delete removed ones."""
     assert sorted({room(path) for path in modules()}) == sorted(name for rooms in ROOMS for name in rooms)
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
 def test_imports_flow_one_way(path):
-    """A module imports only from rooms below its own, and a guarded library only in its places."""
+    """A module imports only from rooms below its own, and a guarded library is imported only by its listed modules."""
     allowed_rooms = may_import(room(path))
     for name in imported(path):
         top, _, rest = name.partition(".")
@@ -113,7 +113,7 @@ def test_imports_flow_one_way(path):
 
 
 def loaded(path):
-    """The imports of a module that are executed, without those for annotations only."""
+    """The imports of a module that are executed, without those only for type annotations."""
     tree = ast.parse(path.read_text())
     typing = {
         id(inner)
@@ -127,7 +127,7 @@ def loaded(path):
 
 
 def test_no_module_imports_itself_through_others():
-    """Modules can be sorted so that each imports only earlier ones, inside a room too."""
+    """There are no import cycles between modules, not even within a room."""
     names = {".".join(("kosmolua", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in modules()}
     graph = {name: set().union(*loaded(path)) & names.keys() - {name} for name, path in names.items()}
 
@@ -135,15 +135,15 @@ def test_no_module_imports_itself_through_others():
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.glob("*/__init__.py")), ids=lambda path: path.parent.name)
-def test_a_room_says_what_lives_there(path):
-    """The docstring of a room begins with one sentence, which ends its paragraph."""
+def test_a_room_says_what_it_contains(path):
+    """The first paragraph of a room's docstring is exactly one sentence."""
     first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n\n")[0]
 
     assert re.fullmatch(r"[A-Z][^.]{20,200}\.", first), first
 
 
 def test_the_emulator_shares_no_code_with_the_client():
-    """A shared mistake would not be found: of replicate the emulator knows only the catalogue."""
+    """The emulator imports only the catalogue from replicate, since a mistake in shared code would not be found."""
     names = {name for path in (PACKAGE / "emulator").rglob("*.py") for name in imported(path)}
 
     assert not {name for name in names if name.startswith("kosmolua.replicate") and "catalogue" not in name}
@@ -187,16 +187,16 @@ def test_the_emulator_shares_no_code_with_the_client():
         ("import kosmolua.repl.line", {"msgspec", "httpx", "kosmolua.settings.config", "kosmolua.replicate.catalogue"}),
     ],
 )
-def test_what_costs_time_is_imported_late(statement, absent):
-    """A new interpreter proves what a command does not load."""
+def test_slow_modules_are_imported_late(statement, absent):
+    """A command in a new interpreter does not load the slow modules that it does not need."""
     code = f"{statement}; import sys; print('\\n'.join(sys.modules))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert not absent & set(run.stdout.split())
 
 
-def test_one_call_loads_no_client_of_others(tmp_path):
-    """A call on this machine loads neither httpx nor modules for TLS, proxies, lost calls and files."""
+def test_one_call_loads_no_unneeded_modules(tmp_path):
+    """A call to a server on this machine loads neither httpx nor the modules for TLS, proxies, lost calls and files."""
     code = "from kosmolua.cli import main; main(ARGS); import sys; print('\\n'.join(sys.modules), file=sys.stderr)"
     args = ["integrations:call", "replicate.get_account", "--json"]
     server = RecordingServer()

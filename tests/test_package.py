@@ -1,4 +1,4 @@
-"""The built wheel, installed alone: what a user gets."""
+"""The built wheel, installed alone, as a user gets it."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, built from the checkout without an isolated environment, so without the network."""
+    """The wheel, built from the checkout without an isolated environment, so that no network is needed."""
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out, ROOT]
     subprocess.run(command, check=True, capture_output=True)
@@ -21,7 +21,7 @@ def wheel(tmp_path_factory):
 
 
 def test_the_wheel_holds_the_lua_modules(wheel):
-    """Every Lua module is inside the package, and neither tests nor examples are."""
+    """The wheel contains every Lua module, and neither tests nor examples."""
     names = zipfile.ZipFile(wheel).namelist()
 
     shipped = {f"kosmolua/{path.relative_to(ROOT)}" for path in (ROOT / "lua").rglob("*.lua")}
@@ -30,7 +30,7 @@ def test_the_wheel_holds_the_lua_modules(wheel):
 
 
 def test_a_script_runs_from_the_wheel(wheel, tmp_path):
-    """Unpacked and alone on the path, it runs a script in a child and against the emulator."""
+    """With only the unpacked wheel on the path, a script runs in a child process and against the emulator."""
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
     code = (
@@ -47,7 +47,7 @@ def test_a_script_runs_from_the_wheel(wheel, tmp_path):
 
 
 def test_the_three_names_are_one_program():
-    """kosmo, kosmokrator and kosmolua start the same function."""
+    """The commands kosmo, kosmokrator and kosmolua start the same function."""
     import tomllib
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

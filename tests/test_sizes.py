@@ -1,4 +1,4 @@
-"""Sizes that keep the code readable: of rooms, modules and functions, in Python and Lua."""
+"""Size limits that keep the code readable, for rooms, modules and functions, in Python and Lua."""
 
 import ast
 import re
@@ -19,14 +19,15 @@ def lines(path):
 
 
 def functions(path):
-    """The functions of a Python module, as (name, lines)."""
+    """The functions of a Python module, as tuples (name, number of lines)."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node.name, node.end_lineno - node.lineno + 1
 
 
 def lua_functions(path):
-    """The functions of a Lua module, as (first line, lines): each ends at the next `end` of the same indentation."""
+    """The functions of a Lua module, as tuples (first line, number of lines). A function ends at the next `end` with
+    the same indentation."""
     open_ = {}
     for number, line in enumerate(lines(path)):
         if found := BEGIN.match(line):
@@ -37,7 +38,7 @@ def lua_functions(path):
 
 
 def test_no_room_holds_more_than_its_share():
-    """A room that grows beyond 15 % of the package is two rooms."""
+    """No room has more than 15 % of the package's code; a larger room must be split."""
     sizes = Counter()
     for path in PYTHON:
         sizes[path.relative_to(ROOT / "kosmolua").parts[0]] += len(lines(path))
@@ -46,12 +47,12 @@ def test_no_room_holds_more_than_its_share():
 
 
 def test_modules_are_short():
-    """At most 450 lines, besides the catalogue."""
+    """No module except the catalogue has more than 450 lines."""
     assert [] == [path.name for path in [*PYTHON, *LUA] if len(lines(path)) > MAX_MODULE and path.name not in TABLES]
 
 
 def test_functions_are_short():
-    """At most 60 lines."""
+    """No function has more than 60 lines."""
     found = [(path.name, *each) for path in PYTHON for each in functions(path)]
     lua = [(path.name, *each) for path in LUA for each in lua_functions(path)]
 

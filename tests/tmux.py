@@ -1,4 +1,4 @@
-"""A real terminal: keys go to tmux, and its screen can be read."""
+"""A real terminal: keys are sent to tmux, and the screen can be read."""
 
 import os
 import subprocess
@@ -8,9 +8,9 @@ from waiting import DEADLINE, wait_until
 
 
 class Screen:
-    """A terminal of 110 by 44 with the program, whose server ends with it. It waits for ``prompt``. With ``stay``, the
-    screen can be read after the program has ended; it then shows ENDED and the status.
-    """
+    """A terminal of 110 columns and 44 rows that runs the program; its tmux server ends with the program. The
+    constructor waits for ``prompt``. With ``stay``, the screen remains after the program has ended, and shows ENDED and
+    the exit status."""
 
     ENDED = "ended with "
 
@@ -50,16 +50,17 @@ class Screen:
 
     @property
     def pid(self):
-        """The process in it, unless it is to ``stay``."""
+        """The process id of the program; with ``stay``, that of the shell around it."""
         return int(self._tmux("display-message", "-p", "#{pane_pid}"))
 
     @property
     def cursor(self):
-        """The column where it is."""
+        """The column of the cursor."""
         return int(self._tmux("display-message", "-p", "#{cursor_x}"))
 
     def wait_for(self, text, *, times=1, without=None):
-        """The screen, once it has the text that many times, and none of ``without``."""
+        """Wait until the screen contains the text that many times, and does not contain ``without``; return the
+        screen."""
 
         def seen():
             shown = self.text
@@ -78,7 +79,7 @@ class Screen:
         )
 
     def ended(self, *keys, seconds=DEADLINE):
-        """Press those keys until the program ends; a prompt that is not drawn yet ignores them."""
+        """Press the keys repeatedly until the program ends, since a prompt that is not drawn yet ignores them."""
 
         def gone():
             if keys and self.alive:

@@ -1,8 +1,8 @@
-"""The command line in processes that are forked from one that has imported what they need: a run begins in
-milliseconds, and may be killed like any other.
+"""The command line in processes that are forked from a process that has already imported the needed modules. A run
+starts in milliseconds, and may be killed like any other.
 
-As a program it reads lines ``[argv, directory, environment, file for standard output, file for standard error]`` as
-JSON. It prints the process's id, and once that has ended its status as the system gives it.
+As a program, this module reads lines ``[argv, directory, environment, file for standard output, file for standard
+error]`` as JSON. It prints the id of the started process, and after that has ended its status as the system returns it.
 """
 
 import json
@@ -16,7 +16,7 @@ from kosmolua import cli
 
 
 class Warm:
-    """A process that starts one run after another. ``environment`` is that of the process and of each run."""
+    """A process that starts runs, one after another. ``environment`` is used for the process and for each run."""
 
     def __init__(self, environment, directory=None):
         self._environment = environment
@@ -26,7 +26,7 @@ class Warm:
         )  # fmt: skip
 
     def start(self, argv, out, err=None, *, directory=".", environment=None):
-        """Begin a run; its standard error goes to its output unless a file is given. Returns its process id."""
+        """Start a run; its standard error is written to its output unless a file is given. Returns the process id."""
         whole = {**self._environment, **(environment or {})}
         line = json.dumps([argv, str(directory), whole, str(out), str(err or out)])
         self._process.stdin.write(line.encode() + b"\n")
@@ -34,7 +34,7 @@ class Warm:
         return self._pid
 
     def wait(self, seconds=None):
-        """The exit status of the run; negative if a signal ended it. A run that takes longer is killed."""
+        """The exit status of the run; negative if a signal ended the run. A run that takes too long is killed."""
         if not select.select([self._process.stdout], [], [], seconds)[0]:
             os.kill(self._pid, signal.SIGKILL)
         return os.waitstatus_to_exitcode(int(self._process.stdout.readline()))

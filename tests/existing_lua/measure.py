@@ -1,8 +1,8 @@
 """Runs the specs of existing Lua libraries in the sandbox: ``python tests/existing_lua/measure.py FOLDER [NAME …]``.
 
-FOLDER has a checkout of each repository: exercism's ``lua``, ``Penlight``, ``luaunit``, ``LuLPeg``, ``lume``,
-``serpent``, ``ftcsv``, ``inspect.lua``, ``middleclass``, ``argparse``, ``luafun``. It is no part of the test
-suite: what it prints is in docs/existing-lua.md.
+FOLDER contains a checkout of each repository: exercism's ``lua``, ``Penlight``, ``luaunit``, ``LuLPeg``, ``lume``,
+``serpent``, ``ftcsv``, ``inspect.lua``, ``middleclass``, ``argparse``, ``luafun``. This program is not part of the test
+suite; its output is in docs/existing-lua.md.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from kosmolua import Host, Limits
 
 HERE = Path(__file__).parent
-SHOWN = 300  # characters of a failure
+SHOWN = 300  # characters shown of a failure message
 LIMITS = Limits(cpu=60.0, memory=1 << 29)
 
 
@@ -28,7 +28,7 @@ def show(line: str) -> None:
 
 
 def run(directory: Path, source: str, name: str = "run.lua") -> tuple[object, str]:
-    """The first result of a script in a directory that it may read, and its error."""
+    """The first result of a script and its error; the script may read and write its directory."""
     os.chdir(directory)
     reading = [directory.as_posix()]
     with Host(emulate=True, allow_read=reading, allow_write=reading, prepare=False, limits=LIMITS) as host:
@@ -37,7 +37,7 @@ def run(directory: Path, source: str, name: str = "run.lua") -> tuple[object, st
 
 
 def specs(directory: Path, *files: str, before: str = "") -> tuple[int, list[str]]:
-    """The number of passing tests of some specs, and the failures."""
+    """The number of passing tests in some specs, and the failures."""
     for shim in ("busted.lua", "tested.lua"):
         shutil.copy(HERE / shim, directory / shim)
     loads = "".join(
@@ -50,7 +50,7 @@ def specs(directory: Path, *files: str, before: str = "") -> tuple[int, list[str
     return int(value["passed"]), [str(each) for each in value["failures"]]
 
 
-# Operators of Lua 5.3 in the order in which they bind, and the functions that take their place in LuaJIT.
+# Operators of Lua 5.3 in order of precedence, and the functions that replace them in LuaJIT.
 OPERATORS = (("//", "floor_divide"), ("<<", "shift_left"), (">>", "shift_right"), ("&", "bits_and"), ("|", "bits_or"))
 OPERAND = r"(?:[\w.]+|\((?:[^()]|\([^()]*\))*\))(?:\((?:[^()]|\([^()]*\))*\)|\[[^\[\]]*\])*"
 FUNCTIONS = (
@@ -64,7 +64,7 @@ FUNCTIONS = (
 
 
 def rewritten(source: str) -> str:
-    """The text with operators of Lua 5.3 as functions; good enough for the examples of the exercises."""
+    """The source with operators of Lua 5.3 replaced by functions; sufficient for the examples of the exercises."""
     for operator, function in OPERATORS:
         pattern = re.compile(rf"(?<![\w.])({OPERAND}) {re.escape(operator)} ({OPERAND})")
         for _ in range(9):
@@ -73,7 +73,7 @@ def rewritten(source: str) -> str:
 
 
 def exercism(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Each exercise's example with the exercise's spec."""
+    """Each exercise's example solution, tested with the exercise's spec."""
     for exercise in sorted((folder / "lua/exercises/practice").iterdir()):
         with tempfile.TemporaryDirectory() as made:
             place = Path(made)
@@ -93,14 +93,14 @@ def exercism(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def penlight(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Whether each module loads."""
+    """Whether each module of Penlight loads."""
     for file in sorted((folder / "Penlight/lua/pl").glob("*.lua")):
         value, error = run(folder / "Penlight/lua", f"return require('pl.{file.stem}') ~= nil")
         yield file.stem, int(value is True), [error] if error else []
 
 
 def penlight_tests(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Its older tests, which are plain scripts, and its specs."""
+    """Penlight's older tests, which are plain scripts, and its specs."""
     place = folder / "Penlight"
     path = "package.path = './lua/?.lua;./lua/?/init.lua;./tests/?.lua;' .. package.path\n"
     for file in sorted((place / "tests").glob("test-*.lua")):
@@ -112,7 +112,7 @@ def penlight_tests(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def luaunit(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Its own unit tests."""
+    """LuaUnit's own unit tests."""
     place = folder / "luaunit"
     for file in sorted((place / "test").glob("test_*.lua")):
         source = f"""
@@ -137,7 +137,7 @@ def luaunit(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def lulpeg(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """It loads, and matches."""
+    """Whether LuLPeg loads, and matches a pattern."""
     source = """
       local lpeg = require('lulpeg')
       local P, R, S, C, Ct, V = lpeg.P, lpeg.R, lpeg.S, lpeg.C, lpeg.Ct, lpeg.V
@@ -166,7 +166,7 @@ def lulpeg(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def lume(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Its own test, which prints and exits."""
+    """lume's own test, which prints its results and exits."""
     source = """
       package.path = './?.lua;./test/?.lua;./test/util/?.lua;' .. package.path
       local usual, lines = print, {}
@@ -211,7 +211,7 @@ def scripts(name: str, pattern: str, path: str) -> Callable[[Path], Iterator[tup
 
 
 def luafun(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
-    """Its tests are lines of code, each followed by a comment with what it prints."""
+    """Luafun's tests, which are lines of code, each followed by a comment with the expected output."""
     place = folder / "luafun"
     source = (HERE / "doctest.lua").read_text()
     for file in sorted((place / "tests").glob("*.lua")):

@@ -1,9 +1,9 @@
-"""What the official conformance suite expects a server to have, behind the HTTP transport of the product:
+"""The server that the official conformance suite tests, behind the HTTP transport of the product:
 
     python tests/mcp/conformance_server.py PORT
 
-It has the suite's tools, resources and prompts. Logging, completion, sampling, subscriptions and forms other than the
-gate's question are not offered by the product, and so not here.
+It provides the tools, resources and prompts that the suite expects. The product does not offer logging, completion,
+sampling, subscriptions, or forms other than the gate's question, so this server does not either.
 """
 
 import sys

@@ -12,7 +12,7 @@ FUNCTION = "replicate_"
 
 @pytest.fixture
 def environment(tmp_path, server):
-    """The environment of a server: a token for the recording server, and its own directories."""
+    """The environment of a server: a token for the recording server, and separate directories."""
     found = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     return {
         **found,
@@ -34,7 +34,7 @@ def configured(tmp_path):
 
 @pytest.fixture
 def connected(environment, tmp_path):
-    """The official client, connected to a server in its own process."""
+    """The official client, connected to a server in a separate process."""
 
     @asynccontextmanager
     async def connect(*flags, **options):
@@ -47,7 +47,7 @@ def connected(environment, tmp_path):
 
 
 class Wire:
-    """A server that is used line by line."""
+    """A server to which a test sends single lines."""
 
     def __init__(self, process):
         self.process = process

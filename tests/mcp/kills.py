@@ -1,12 +1,13 @@
-"""Kills `kosmo mcp:serve` around questions, decisions, requests and answers, and counts what was created.
+"""Kills `kosmo mcp:serve` around questions, decisions, requests and answers, and counts the predictions that were
+created.
 
     python tests/mcp/kills.py [--rounds N] [--seed N]
 
-A round is one `execute_lua` of three calls that need approval, two of them at once, over standard input and output or
-over HTTP. The server is killed at any moment: while a script runs, after it said what it waits for, while `kosmo
-approvals` decides, when a request arrives at the API, before an answer is read. A new server continues the run by its
-id until it has ended. Afterwards each call that was approved was sent once, no other was sent, and none before its
-approval.
+A round is one `execute_lua` with three calls that need approval, two of them concurrent, over standard input and output
+or over HTTP. The server is killed at any moment: while a script runs, after the client received a question, while
+`kosmo approvals` decides, when a request arrives at the API, or before an answer is read. A new server continues the
+run by its id until the run has ended. The program then checks that each approved call was sent once, that no other call
+was sent, and that none was sent before its approval.
 """
 
 # ruff: noqa: T201 - figures are printed
@@ -36,20 +37,20 @@ from kosmolua.emulator import Emulator, running  # noqa: E402
 from kosmolua.journal.local_approvals import ApprovalFile  # noqa: E402
 
 MAX_STARTS = 60
-FRESH = 20  # rounds of one emulator; after an hour of its clock it forgets inputs, as the API does
-LONGEST = 0.7  # seconds until a kill; a start takes 0.2 to 0.6
+FRESH = 20  # rounds with one emulator, which removes inputs after an hour of its clock, as the API does
+LONGEST = 0.7  # seconds until a kill; a server takes 0.2 to 0.6 to start
 LOOK = "0.3"  # seconds after which a call returns while its script continues
 VERSION = "2025-06-18"
 HELLO = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": "kills", "version": "1"}}
 KOSMO = [sys.executable, "-m", "kosmolua"]
 
 
-class Dead(Exception):  # noqa: N818 - what is meant to happen
+class Dead(Exception):  # noqa: N818 - it is expected, and not an error
     """The server was killed before it answered."""
 
 
 class Doors(Checking):
-    """An emulator that kills the server when a request arrives, if told to."""
+    """An emulator that kills the server ``victim`` when a create arrives."""
 
     victim = None
 
@@ -62,7 +63,7 @@ class Doors(Checking):
 
 
 class Streams:
-    """A server over standard input and output."""
+    """A client's connection to a server over standard input and output."""
 
     flags = ()
 
@@ -81,7 +82,7 @@ class Streams:
 
 
 class Http:
-    """A server over HTTP."""
+    """A client's connection to a server over HTTP."""
 
     flags = ("--http", "127.0.0.1:0", "--no-token")
 
@@ -143,7 +144,7 @@ class Round:
         return subprocess.Popen(self.command, env=self.environment, cwd=self.state.parent, **pipes)
 
     def _served(self, process):
-        """Use one server until its run is done, or it is killed. Returns the result of the run."""
+        """Use one server until its run has ended or the server is killed. Returns the result of the run."""
         when = self.dice.choice(["any", "any", "sent", "asked", "deciding", "decided", "never"])
         if when == "any":
             timer = threading.Timer(self.dice.uniform(0.05, LONGEST), process.kill)
@@ -169,7 +170,8 @@ class Round:
         return client.ask("tools/call", {"name": "execute_lua", "arguments": arguments})["structuredContent"]
 
     def _decide(self, victim):
-        """Decide some questions with the command of the person; ``victim`` is killed meanwhile."""
+        """Decide some questions, partly with the command that a person uses; the server ``victim`` is killed
+        meanwhile."""
         for one in self.file.listed():
             if self.dice.random() < 0.3:
                 continue
@@ -189,7 +191,7 @@ class Round:
             self.events[verdict] += 1
 
     def _recorded(self):
-        """The run that a client did not hear of, which a person finds with `kosmo runs`."""
+        """The id of a run whose id the client never received, and which a person would find with `kosmo runs`."""
         found = [*(self.state / "runs").glob("mcp-*.journal")] if self.state.exists() else []
         assert len(found) <= 1, found
         return found[0].name.removesuffix(".journal") if found and found[0].stat().st_size else None
@@ -224,7 +226,7 @@ def main():
     parser.add_argument("--seed", type=int, default=time.time_ns())
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}", flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # processes that were started are ended
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # so that started processes are ended
     os.environ.pop("KOSMO_STATE_DIR", None)
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory:

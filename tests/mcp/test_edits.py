@@ -1,4 +1,4 @@
-"""Files that people write keep their comments, order, commas and line ends when an entry is set or removed."""
+"""Configuration files keep their comments, order, commas and line ends when an entry is set or removed."""
 
 import json
 from random import Random
@@ -34,7 +34,7 @@ SHORT = {"a": 1}
     ],
 )
 def test_an_entry_is_set_and_the_rest_stays(before, after):
-    """All other bytes are unchanged."""
+    """Setting an entry leaves all other bytes unchanged."""
     assert after == jsonc.with_entry(before, "s", "n", SHORT)
     assert after == jsonc.with_entry(after, "s", "n", SHORT)
 
@@ -55,7 +55,7 @@ def test_an_entry_is_set_and_the_rest_stays(before, after):
     ],
 )
 def test_an_entry_is_removed_and_the_rest_stays(before, after):
-    """With its comma, and the line if it would be empty."""
+    """An entry is removed with its comma, and with its line if the line would be empty."""
     assert after == jsonc.without_entry(before, "s", "n")
 
 
@@ -71,8 +71,8 @@ def test_an_entry_is_removed_and_the_rest_stays(before, after):
         ("[" * 5000, "more than 100 levels"),
     ],
 )
-def test_what_is_not_json_is_refused_with_its_place(text, where):
-    """The error names line and column."""
+def test_invalid_json_is_refused_with_its_place(text, where):
+    """The error for invalid JSON names the line and column."""
     with pytest.raises(ValueError, match=where.replace(".", r"\.")):
         jsonc.with_entry(text, "s", "n", ENTRY)
 
@@ -82,7 +82,7 @@ WORDS = ("a", "b", "//", 'q"', "é", "\\")
 
 
 def some(random, depth=0):
-    """Any data from a few words."""
+    """Arbitrary data built from a few words."""
     kind = random.randrange(7 if depth < 3 else 5)
     if kind == 5:
         return [some(random, depth + 1) for _ in range(random.randrange(4))]
@@ -92,7 +92,7 @@ def some(random, depth=0):
 
 
 def written(random, value):
-    """The value as people may write it: with comments, spaces and trailing commas."""
+    """The value as people may write it, with comments, extra spaces and trailing commas."""
     if not isinstance(value, dict | list) or not value:
         return json.dumps(value)
     pairs = value.items() if isinstance(value, dict) else ((None, item) for item in value)
@@ -111,7 +111,7 @@ def comments(text):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_any_file_keeps_its_data_and_comments(seed):
-    """Setting adds exactly the entry, and removing removes exactly that; other comments stay."""
+    """Setting an entry adds exactly this entry, and removing it removes exactly this entry; other comments are kept."""
     random = Random(seed)
     for _ in range(100):
         servers = {name: some(random) for name in ("n", "o", "p") if random.random() < 0.5}
@@ -140,7 +140,7 @@ LINE = '  n: {"a":1}\n'
     ],
 )
 def test_an_entry_of_a_yaml_file_is_set(before, after):
-    """All other lines stay as they are."""
+    """Setting an entry of a YAML file leaves all other lines unchanged."""
     assert after == blocks.with_entry(before, "s", "n", SHORT)
     assert after == blocks.with_entry(after, "s", "n", SHORT)
 
@@ -155,7 +155,7 @@ def test_an_entry_of_a_yaml_file_is_set(before, after):
     ],
 )
 def test_an_entry_of_a_yaml_file_is_removed(before, after):
-    """A section without entries is left empty."""
+    """Removing the last entry leaves an empty section in a YAML file."""
     assert after == blocks.without_entry(before, "s", "n")
 
 
@@ -163,6 +163,6 @@ def test_an_entry_of_a_yaml_file_is_removed(before, after):
     "text", ["{}", "s: [1]\n", "s: &x\n", "a: 1\n---\nb: 1\n---\n", "s:\n- a\n", "s: !t\n  n: 1\n"]
 )
 def test_a_complex_yaml_file_is_refused(text):
-    """Its meaning is not guessed."""
+    """A YAML file with complex syntax is refused, since its meaning would be a guess."""
     with pytest.raises(ValueError, match=r"not a|more than|expected"):
         blocks.with_entry(text, "s", "n", SHORT)

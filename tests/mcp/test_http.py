@@ -1,4 +1,5 @@
-"""Streamable HTTP with the official client and with single requests: who is answered, and what sessions share."""
+"""Streamable HTTP with the official client and with single requests: which requests are accepted, and what sessions
+share."""
 
 import asyncio
 import http.client
@@ -32,7 +33,7 @@ PLAIN = {"Content-Type": "application/json", "Accept": "application/json, text/e
 
 
 class Served:
-    """A server in its own process."""
+    """A server in a separate process."""
 
     def __init__(self, process):
         self.process = process
@@ -50,7 +51,7 @@ class Served:
         return self._said("Bearer ")
 
     def post(self, message, **headers):
-        """Status, headers and body of one request."""
+        """Send a request; return the status, headers and body of the answer."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         given = {**PLAIN, "Authorization": f"Bearer {TOKEN}", **{k.replace("_", "-"): v for k, v in headers.items()}}
         connection.request("POST", "/mcp", json.dumps(message), {k: v for k, v in given.items() if v is not None})
@@ -60,7 +61,7 @@ class Served:
         return found
 
     def request(self, method, body, session, **given):
-        """The connection of a request in a session, before its answer was read."""
+        """Send a request of a session; return the connection, whose answer is not read yet."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         headers = {**PLAIN, "Authorization": f"Bearer {TOKEN}", "mcp-session-id": session, **given}
         connection.request(method, "/mcp", body, headers)
@@ -114,7 +115,7 @@ def test_the_official_client_lists_and_calls(serving, server, mode):
 @BOTH_ERAS
 @pytest.mark.parametrize(("answer", "code"), [("once", None), ("no", "permission_denied")])
 def test_a_person_is_asked(serving, server, mode, answer, code):
-    """The client that called gets the question, and nothing is sent without approval."""
+    """The client that made the call gets the question, and nothing is sent without approval."""
     server.default = Answer(201, b'{"id": "p1"}')
 
     async def elicit(_context, _params):
@@ -131,7 +132,7 @@ def test_a_person_is_asked(serving, server, mode, answer, code):
 
 
 def test_each_session_has_its_own_budget(serving, server):
-    """The spending of one session does not count for another."""
+    """Spending in one session does not count toward the budget of another."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
 
     async def spend(served):
@@ -150,7 +151,7 @@ def test_each_session_has_its_own_budget(serving, server):
 
 
 def test_progress_is_reported(serving, server):
-    """Each ended call of a script is a notification."""
+    """Each completed call of a script sends a notification."""
     told = []
 
     async def progress(_progress, _total, message):
@@ -183,8 +184,8 @@ ANSWERED = [
 ]
 
 
-def test_who_is_answered(serving):
-    """Only requests with the token, to a known host, and not from foreign pages (DNS rebinding)."""
+def test_only_trusted_requests_are_accepted(serving):
+    """Only requests with the token, to a known host, and not from other web sites (DNS rebinding) are accepted."""
     with serving("--allow-host", "mcp.example", "--allow-origin", "https://app.example") as served:
         answers = [served.post(HELLO, **headers) for headers, _ in ANSWERED]
 
@@ -193,7 +194,7 @@ def test_who_is_answered(serving):
 
 
 def test_a_token_is_made_unless_one_is_given(serving):
-    """It is printed once; with --no-token every program of the machine is served."""
+    """A generated token is printed once; with --no-token every program on the machine is served."""
     with serving(token=None) as served:
         made = served.token()
         assert 401 == served.post(HELLO)[0]
@@ -204,8 +205,8 @@ def test_a_token_is_made_unless_one_is_given(serving):
     assert len(made) > 30
 
 
-def test_a_session_that_is_deleted_leaves_nothing(serving):
-    """Its processes end, and its id is unknown from then on."""
+def test_deleting_a_session_ends_its_processes(serving):
+    """The processes of a deleted session end, and its id is unknown afterwards."""
     source = {"name": "execute_lua", "arguments": '{"source": "return 1"}'}
     with serving("--code") as served:
         session = served.post(HELLO)[1]["mcp-session-id"]
@@ -220,7 +221,8 @@ def test_a_session_that_is_deleted_leaves_nothing(serving):
 
 
 def test_a_budget_cannot_be_evaded_with_a_new_session(serving, server):
-    """Requests without a session share one, whatever session they name, and refused requests delete nothing."""
+    """Requests without a session share one budget, whatever session id they send, and a refused DELETE deletes
+    nothing."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
     named = {"MCP_Protocol_Version": "2026-07-28", "Mcp_Method": "tools/call", "Mcp_Name": CREATE[0]}
     meta = {"protocolVersion": "2026-07-28", "clientInfo": {"name": "t", "version": "1"}, "clientCapabilities": {}}
@@ -240,8 +242,8 @@ def test_a_budget_cannot_be_evaded_with_a_new_session(serving, server):
 
 
 @pytest.mark.parametrize(("mode", "questions"), [("legacy", 1), ("auto", 2)])
-def test_an_answer_for_the_run_is_of_one_client(serving, server, mode, questions):
-    """Without sessions clients cannot be told apart, so that each call of a single tool is asked about."""
+def test_an_answer_for_the_run_applies_to_one_client(serving, server, mode, questions):
+    """Without sessions, clients cannot be told apart, so a person is asked about each call of a single tool."""
     server.default = Answer(201, b'{"id": "p1"}')
     asked = []
 
@@ -260,7 +262,7 @@ def test_an_answer_for_the_run_is_of_one_client(serving, server, mode, questions
 
 
 def test_runs_without_a_session_are_not_listed(serving, server):
-    """Their ids are known to their clients only, which look them up with these."""
+    """Only the client that started a run without a session knows its id, and can look the run up with this id."""
 
     async def main(served):
         found = {}
@@ -279,8 +281,8 @@ def test_runs_without_a_session_are_not_listed(serving, server):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it(serving, number):
-    """It does not wait for a running script, and leaves no child."""
+def test_a_signal_ends_the_server(serving, number):
+    """A signal ends the server without waiting for a running script, and no child process remains."""
     source = {"name": "execute_lua", "arguments": {"source": "while true do end"}}
     with serving("--code") as served:
         session = served.post(HELLO)[1]["mcp-session-id"]
@@ -312,12 +314,12 @@ def children(pid):
     ],
 )
 def test_invalid_addresses_are_refused(capfd, argv, code, words):
-    """The error is reported before anything is served or written."""
+    """An invalid address is reported before anything is served or written."""
     assert code == main(argv)
     assert words in capfd.readouterr().err
 
 
 def test_an_address_in_use_is_named(capfd, server):
-    """With a hint to choose another."""
+    """The error for an address in use names the address."""
     assert 4 == main(["mcp:serve", "--http", f"127.0.0.1:{server.port}"])
     assert f"cannot listen on 127.0.0.1:{server.port}: Address already in use" in capfd.readouterr().err

@@ -1,6 +1,5 @@
-"""The command line of the official inspector, of which KOSMOLUA_OFFICIAL_INSPECTOR names a folder that holds
-node_modules, meets the server as any client does.
-"""
+"""The command line of the official inspector can use the server like any client. The variable
+KOSMOLUA_OFFICIAL_INSPECTOR names a folder that contains node_modules with the inspector."""
 
 import json
 import subprocess
@@ -36,8 +35,9 @@ def inspect(environment):
     return run
 
 
-def test_it_lists_the_tools(inspect):
-    """Code mode has its tools; otherwise there is one for each reading function, and none that writes."""
+def test_the_inspector_lists_the_tools(inspect):
+    """With --code the tools for scripts are listed; otherwise there is one tool for each function that reads, and none
+    for a function that writes."""
     code = json.loads(inspect(["--code"], "tools/list").stdout)["tools"]
     tools = {tool["name"]: tool for tool in json.loads(inspect([], "tools/list").stdout)["tools"]}
 
@@ -46,8 +46,8 @@ def test_it_lists_the_tools(inspect):
     assert all(tool["annotations"]["readOnlyHint"] for tool in tools.values())
 
 
-def test_it_calls_a_tool(inspect):
-    """A function returns its data; a script its results and calls."""
+def test_the_inspector_calls_a_tool(inspect):
+    """A function's tool returns the function's data; a script's tool returns the results and calls of the script."""
     called = inspect(["--emulate"], "tools/call", "--tool-name", f"{FUNCTION}get_account")
     source = "source=return integrations.replicate.get_account().username"
     ran = inspect(["--code", "--emulate"], "tools/call", "--tool-name", "execute_lua", "--tool-arg", source)
@@ -57,8 +57,8 @@ def test_it_calls_a_tool(inspect):
     assert ("emulator", ["get_account"]) == (answer["result"], [call["function"] for call in answer["call_log"]])
 
 
-def test_it_cannot_call_a_denied_write(inspect):
-    """The tool does not exist, and the protocol's error says so."""
+def test_the_inspector_cannot_call_a_denied_write(inspect):
+    """There is no tool for a denied write, and the protocol's error says so."""
     arguments = ["--tool-name", f"{FUNCTION}cancel_prediction", "--tool-arg", "prediction_id=p"]
     refused = inspect(["--emulate"], "tools/call", *arguments)
 

@@ -1,4 +1,4 @@
-"""Registering the server in the files of clients: other content stays, and no token is written."""
+"""The server is registered in the configuration files of clients: other content is kept, and no token is written."""
 
 import json
 import tomllib
@@ -37,7 +37,7 @@ VARIABLES = ("CLAUDE_CONFIG_DIR", "CODEX_HOME", "COPILOT_HOME", "XDG_CONFIG_HOME
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
-    """An empty home and project, and a token that must not be written."""
+    """Sets an empty home and project directory, and a token that must not be written."""
     for name in ("home", "project"):
         (tmp_path / name).mkdir()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -59,7 +59,7 @@ def loaded(path):
 
 
 def command_of(entry):
-    """The command line of an entry, in any client's form."""
+    """The command line in an entry, for any client's format."""
     if isinstance(entry["command" if "command" in entry else "cmd"], list):
         return entry["command"]
     return [entry.get("command") or entry["cmd"], *entry["args"]]
@@ -67,7 +67,8 @@ def command_of(entry):
 
 @pytest.mark.parametrize(("client", "project"), [(name, False) for name in USER] + [(name, True) for name in PROJECT])
 def test_the_entry_is_written_to_the_clients_file(tmp_path, capfd, client, project):
-    """For the user and for a project, with the given flags; a second time changes nothing."""
+    """The entry is written for the user or for a project, with the given flags; a second installation changes
+    nothing."""
     base, (name, section) = (tmp_path / "project", PROJECT[client]) if project else (tmp_path / "home", USER[client])
     command = ["mcp:install", client, *(["--project"] if project else []), "--", "--code", "--write", "ask"]
 
@@ -95,7 +96,7 @@ def test_the_entry_is_written_to_the_clients_file(tmp_path, capfd, client, proje
     ],
 )
 def test_an_entry_has_the_form_of_the_client(tmp_path, client, entry):
-    """Each client has its own keys."""
+    """Each client's entry has the keys that the client expects."""
     assert 0 == main(["mcp:install", client, "--project"])
 
     name, section = PROJECT[client]
@@ -114,7 +115,7 @@ def test_an_entry_has_the_form_of_the_client(tmp_path, client, entry):
     ],
 )
 def test_variables_of_the_client_are_honoured(tmp_path, monkeypatch, capfd, client, variable, file):
-    """Variables move the clients' files; an empty one counts as unset."""
+    """Environment variables change the location of clients' files; an empty variable counts as unset."""
     monkeypatch.setenv(variable, str(tmp_path / "moved"))
     assert 0 == main(["mcp:install", client])
     assert (tmp_path / "moved" / file).is_file()
@@ -126,7 +127,7 @@ def test_variables_of_the_client_are_honoured(tmp_path, monkeypatch, capfd, clie
 
 
 def test_the_file_that_exists_is_used(tmp_path):
-    """opencode reads opencode.json and opencode.jsonc."""
+    """If opencode.jsonc exists, it is used instead of opencode.json, since opencode reads both."""
     (tmp_path / "project" / "opencode.jsonc").write_text("{ /* mine */ }")
 
     assert 0 == main(["mcp:install", "opencode", "--project"])
@@ -136,8 +137,8 @@ def test_the_file_that_exists_is_used(tmp_path):
 
 
 @pytest.mark.parametrize("client", USER)
-def test_it_is_removed(tmp_path, capfd, client):
-    """Other servers stay; a second time nothing is removed, and no file is created."""
+def test_an_entry_is_removed(tmp_path, capfd, client):
+    """Other servers are kept; a second removal changes nothing and creates no file."""
     path = tmp_path / "home" / USER[client][0]
     assert 0 == main(["mcp:uninstall", client])
     assert not path.exists()
@@ -156,14 +157,14 @@ def test_it_is_removed(tmp_path, capfd, client):
 
 
 def test_a_client_without_project_files_is_reported(capfd):
-    """Claude Desktop has one file."""
+    """Claude Desktop has no files for projects, which is reported."""
     assert 2 == main(["mcp:install", "claude-desktop", "--project"])
 
     assert "Claude Desktop has no configuration file for a project" in capfd.readouterr().err
 
 
 def test_other_entries_stay(tmp_path):
-    """Other servers, settings and comments stay in their order."""
+    """Other servers, settings and comments are kept in their order."""
     home = tmp_path / "home"
     (home / ".claude.json").write_text('{"z": [1, {}], "mcpServers": {"other": {"command": "x"}}, "a": null}')
     (home / ".codex").mkdir()
@@ -197,8 +198,8 @@ def test_other_entries_stay(tmp_path):
         ("codex", "mcp_servers = 1"),
     ],
 )
-def test_an_invalid_file_stays(tmp_path, capfd, client, content):
-    """The error has the command that prints the entry."""
+def test_an_invalid_file_is_unchanged(tmp_path, capfd, client, content):
+    """An invalid file is left unchanged, and the error has the command that prints the entry."""
     path = tmp_path / "home" / USER[client][0]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content.encode("latin-1"))
@@ -211,8 +212,8 @@ def test_an_invalid_file_stays(tmp_path, capfd, client, content):
 
 
 @pytest.mark.parametrize("client", PROJECT)
-def test_it_is_printed(tmp_path, capfd, client):
-    """The export is the new content of an empty file; nothing is written."""
+def test_an_entry_is_printed(tmp_path, capfd, client):
+    """`mcp:export` prints the content that an installation would write into an empty file; nothing is written."""
     assert 0 == main(["mcp:export", client, "--project", "--", "--emulate"])
     printed = capfd.readouterr().out
     assert [] == list((tmp_path / "project").iterdir()) == list((tmp_path / "home").iterdir())
@@ -236,6 +237,6 @@ def test_it_is_printed(tmp_path, capfd, client):
     ],
 )
 def test_invalid_flags_are_refused(capfd, argv, words):
-    """Wrong flags are reported before anything is written."""
+    """Invalid flags are reported before anything is written."""
     assert 2 == main(argv)
     assert words in capfd.readouterr().err

@@ -1,4 +1,4 @@
-"""Definitions of tools: short names, schemas for each maker's models, and errors for agents."""
+"""Tool definitions: short names, schemas that all model providers accept, and errors for agents."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from kosmolua.mcp import code, hints, tools
 from kosmolua.mcp.schemas import DIALECTS
 from kosmolua.replicate.catalogue import OPERATIONS
 
-LONGEST = 60  # characters of a name with the prefix of a client
+LONGEST = 60  # characters of a tool name, including a client's prefix
 # What OpenAI's strict mode and Gemini's function declarations accept in a schema of parameters.
 STRICT = {
     *{"type", "properties", "required", "additionalProperties", "description", "enum", "items", "minimum", "maximum"},
@@ -29,14 +29,14 @@ def definitions(names, dialect):
 
 
 def parts(schema):
-    """The schema and all schemas in it."""
+    """The schema and all its subschemas."""
     yield schema
     for part in [*schema.get("properties", {}).values(), *([schema["items"]] if "items" in schema else [])]:
         yield from parts(part)
 
 
 def test_names_leave_room_for_the_prefix_of_a_client():
-    """Claude Code adds `mcp__kosmolua__` to each name, and Cursor accepts 60 characters in all."""
+    """Claude Code adds the prefix `mcp__kosmolua__` to each name, and Cursor accepts at most 60 characters in total."""
     names = [tool["name"] for tool in definitions("short", "any")]
 
     assert LONGEST >= max(len(f"mcp__kosmolua__{name}") for name in names)
@@ -44,7 +44,7 @@ def test_names_leave_room_for_the_prefix_of_a_client():
 
 
 def test_both_names_of_a_tool_are_known():
-    """A client that remembers long names calls the same tools."""
+    """A client that remembers the long name of a tool can still call the tool."""
     for operation in OPERATIONS:
         for names in ("short", "seed"):
             assert operation is tools.find(tools.name_of(operation, names))
@@ -52,7 +52,7 @@ def test_both_names_of_a_tool_are_known():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_no_schema_holds_what_some_models_refuse(dialect):
-    """No `not`, lookaround, `format: uri`, default or content encoding, for any client."""
+    """No client's schemas contain `not`, lookaround, `format: uri`, defaults or content encodings."""
     for tool in definitions("short", dialect):
         for part in parts(tool["inputSchema"]):
             assert part.keys() <= (GEMINI if dialect == "gemini" else STRICT), tool["name"]
@@ -62,7 +62,7 @@ def test_no_schema_holds_what_some_models_refuse(dialect):
 
 
 def test_strict_mode_requires_each_property_and_closes_each_object():
-    """Optional properties accept null instead."""
+    """In strict mode each property is required, and optional properties accept null."""
     for tool in definitions("short", "openai"):
         for part in parts(tool["inputSchema"]):
             if "object" in part["type"]:
@@ -73,7 +73,7 @@ def test_strict_mode_requires_each_property_and_closes_each_object():
 
 
 def test_gemini_gets_no_open_objects():
-    """An object without listed properties is refused, so it is JSON text."""
+    """Gemini refuses objects without listed properties, so such an object is passed as JSON text."""
     for tool in definitions("short", "gemini"):
         for part in tool["inputSchema"]["properties"].values():
             assert "object" != part["type"]
@@ -88,7 +88,7 @@ def test_output_schemas_are_stated(dialect):
 
 
 def test_results_fit_their_output_schemas(connected, server):
-    """Answers, errors and runs match the schema, whatever the API sends."""
+    """Answers, errors and runs match the output schema, whatever the API returns."""
     server.default.body = b'{"id": 7, "more": [null]}'
 
     async def main():
@@ -113,7 +113,7 @@ def test_results_fit_their_output_schemas(connected, server):
 
 
 def test_objects_and_lists_may_be_json_text(connected, server):
-    """Models that cannot send open objects send JSON text, and null for missing values."""
+    """Models that cannot send open objects may send JSON text, and null for missing values."""
     server.default.body = b'{"id": "p", "status": "succeeded"}'
     given = {"version": "v", "input": '{"prompt": "é"}', "webhook_events_filter": '["output"]', "stream": None}
 
@@ -134,7 +134,7 @@ def test_objects_and_lists_may_be_json_text(connected, server):
 
 
 def test_a_refusal_says_what_to_report(connected):
-    """An agent has no terminal: the hint is for the person."""
+    """An agent has no terminal, so the hint says what to report to the person."""
     script = {"source": "return replicate.create_prediction{ version = 'v', input = {} }"}
 
     async def main(*flags, **options):
@@ -182,12 +182,12 @@ def test_a_refusal_says_what_to_report(connected):
     ],
 )
 def test_hints_name_what_an_agent_can_do(hint, in_code, with_tools):
-    """Commands become tools if possible, else something to report."""
+    """Commands in hints are replaced by tools if possible, and otherwise by what to report."""
     assert [in_code, with_tools] == [hints.reworded(hint, code=mode) for mode in (True, False)]
 
 
 def test_an_error_keeps_its_other_fields():
-    """Only the texts for people change."""
+    """Only the texts for people are changed in an error."""
     error = PermissionDeniedError(
         "f: you refused it", code="permission_denied", hint="run the command again to be asked again"
     )
@@ -202,7 +202,7 @@ def test_an_error_keeps_its_other_fields():
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_definitions_are_short(dialect):
-    """With 4.3 bytes per token, code mode takes under 600 tokens of context, all tools under 9,000."""
+    """At 4.3 bytes per token, code mode takes under 600 tokens of context, and all tools take under 9,000."""
     size = len(json.dumps(code.definitions(writes=True, dialect=dialect), separators=(",", ":")))
     every = [tools.definition(operation, dialect=dialect) for operation in OPERATIONS]
 

@@ -1,4 +1,4 @@
-"""The server with the official client in a real process, and with single lines for details."""
+"""The server in a real process, with the official client, and with single lines for details."""
 
 import asyncio
 import base64
@@ -42,7 +42,8 @@ def wire_format(tools):
 
 @BOTH_ERAS
 def test_every_function_is_a_tool(connected, mode):
-    """Each has its name, a schema that accepts its example and rejects a misspelled argument, and its hints."""
+    """Each function's tool has a name, hints, and a schema that accepts the example and rejects a misspelled
+    argument."""
 
     async def main():
         async with connected("--write", "allow", mode=mode) as client:
@@ -69,7 +70,7 @@ def test_every_function_is_a_tool(connected, mode):
 
 @BOTH_ERAS
 def test_a_call_answers_with_data_and_text(connected, server, mode):
-    """The answer is there as data, and as JSON text."""
+    """The result of a call contains the answer as data and as JSON text."""
     server.default = Answer(body='{"id": "p1", "error": null, "logs": "é"}'.encode())
 
     async def main():
@@ -85,7 +86,7 @@ def test_a_call_answers_with_data_and_text(connected, server, mode):
 
 
 def test_failures_are_results_for_the_model(connected, server):
-    """An error of the API or the arguments is a result with code and hint, not a protocol error."""
+    """An error of the API or in the arguments is a result with code and hint, not a protocol error."""
     server.default = Answer(404, b'{"detail": "no such thing"}')
 
     async def main():
@@ -105,7 +106,7 @@ def test_failures_are_results_for_the_model(connected, server):
 
 
 def test_a_file_travels_as_base64(connected, server):
-    """Bytes are base64 in both directions, and a picture is a picture."""
+    """Bytes are sent as base64 in both directions, and a picture is sent as a picture."""
     server.default = Answer(body=b'{"id": "f1"}')
     picture = b"\x89PNG\r\n\x1a\n" + bytes(range(100))
 
@@ -133,7 +134,7 @@ def test_a_file_travels_as_base64(connected, server):
 
 
 def test_a_long_result_is_cut_between_characters(connected, server):
-    """The note has the whole length, and the shown text is valid."""
+    """The note states the whole length, and the text that is shown is valid."""
     server.default = Answer(body=json.dumps({"logs": "🎉e\u0301" * 500}, ensure_ascii=False).encode())
 
     async def main(limit):
@@ -172,7 +173,7 @@ def test_a_long_result_is_cut_between_characters(connected, server):
     ],
 )  # fmt: skip
 def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, server, flags, config, listed):
-    """A write that is always denied is not a tool; a configured denial stays."""
+    """A write that is always denied has no tool, and a configured denial cannot be changed with a flag."""
     configured(config)
     writes = {"create_prediction": CREATE[1], "delete_file": {"file_id": "f"}}
 
@@ -190,7 +191,7 @@ def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, se
 
 
 def test_allow_is_never_more_than_configured(connected, configured, server):
-    """If the configuration asks, --write allow asks."""
+    """If the configuration is ask, --write allow does not change it to allow."""
     configured('[replicate.permissions]\nwrite = "ask"')
 
     async def main():
@@ -202,7 +203,7 @@ def test_allow_is_never_more_than_configured(connected, configured, server):
 
 
 def test_a_secret_is_not_handed_to_an_agent(connected, server):
-    """A signing key needs a person's approval, as for a script."""
+    """A signing key needs a person's approval, as in a script."""
 
     async def main():
         async with connected() as client:
@@ -224,7 +225,7 @@ def test_a_secret_is_not_handed_to_an_agent(connected, server):
     ids=["yes", "no", "declined", "cannot ask"],
 )
 def test_a_person_is_asked_through_the_client(connected, server, mode, answer, code, sent):
-    """The question shows what a tool or script would send; without approval nothing is sent."""
+    """The question shows what a tool or script would send; nothing is sent without approval."""
     server.default = Answer(201, b'{"id": "p1"}')
     asked = []
 
@@ -256,7 +257,7 @@ def test_a_person_is_asked_through_the_client(connected, server, mode, answer, c
 
 
 def test_code_mode_is_four_tools(connected):
-    """Their definitions are at most a tenth of those of all functions; --tools adds others."""
+    """The definitions of code mode are at most a tenth as long as those of all functions; --tools adds other tools."""
 
     async def tools(*flags):
         async with connected("--write", "allow", *flags) as client:
@@ -270,7 +271,8 @@ def test_code_mode_is_four_tools(connected):
 
 
 def test_a_script_gives_result_output_and_calls(connected, server):
-    """One call replaces several tools; its output is in the answer, not in the protocol."""
+    """One script replaces calls of several tools; its output is part of the answer and does not disturb the
+    protocol."""
     server.default = Answer(body=b'{"username": "a"}')
     source = "print('hello', args[1]) return integrations.replicate.get_account{}.username, { 1, json.null }"
 
@@ -293,7 +295,7 @@ def test_a_script_gives_result_output_and_calls(connected, server):
 
 
 def test_a_script_has_limits_and_budgets(connected, server):
-    """An endless loop and one call too many end with the limit's name."""
+    """An endless loop and a call beyond the budget end the script with an error that names the limit."""
     calls = "for _ = 1, 9 do integrations.replicate.get_account{} end"
 
     async def main():
@@ -307,7 +309,7 @@ def test_a_script_has_limits_and_budgets(connected, server):
 
 
 def test_pictures_of_a_script_are_shown(connected):
-    """A data URL of a picture becomes a picture; similar text stays text."""
+    """A data URL of a picture is returned as a picture; similar text remains text."""
     source = "return { 'data:image/png;base64,iVBORw0KGgo=', 'data:image/png;base64,?', 'data:text/plain;base64,AA==' }"
 
     async def main():
@@ -324,7 +326,7 @@ def test_pictures_of_a_script_are_shown(connected):
 
 
 def test_pictures_that_a_model_made_are_shown(connected):
-    """The answer keeps their URLs and has the pictures, for a tool and a script."""
+    """The answer of a tool or script keeps the URLs of a model's pictures, and also contains the pictures."""
     model = {"model_owner": "black-forest-labs", "model_name": "flux-schnell", "prefer": "wait"}
     given = {"prompt": "dusk", "width": 16, "height": 16, "num_outputs": 2}
     source = 'return (run("black-forest-labs/flux-schnell", { prompt = "dusk", width = 16, height = 16 }))'
@@ -342,8 +344,8 @@ def test_pictures_that_a_model_made_are_shown(connected):
     assert all(url.startswith("http") for url in made.structured_content["data"]["output"])
 
 
-def test_what_a_code_tool_does_not_take(connected):
-    """A wrong argument gives a result with what was expected."""
+def test_invalid_arguments_of_a_code_tool(connected):
+    """An invalid argument gives a result that says what was expected."""
     wrong = {
         "expected a string - at `source`": ("execute_lua", {"source": 1}),
         "execute_lua: missing argument `source`": ("execute_lua", {}),
@@ -363,7 +365,8 @@ def test_what_a_code_tool_does_not_take(connected):
 
 
 def test_documentation_is_found_and_read(connected):
-    """A search returns readable names; a function's page has its example, a page its text."""
+    """A search returns names of pages that can be read; a function's page has the function's example, and a topic's
+    page its text."""
 
     async def main():
         async with connected("--code") as client:
@@ -384,7 +387,7 @@ def test_documentation_is_found_and_read(connected):
 
 @BOTH_ERAS
 def test_progress_is_reported(connected, mode):
-    """Each ended call is reported while the script continues."""
+    """Each completed call is reported while the script continues."""
     told = []
 
     async def note(_progress, _total, message):
@@ -401,7 +404,7 @@ def test_progress_is_reported(connected, mode):
 
 
 def test_a_canceled_call_stops_the_script(wire, server):
-    """After a cancel the script makes no call, there is no answer, and the server continues."""
+    """After a cancellation the script makes no further call, no answer is sent, and the server continues."""
     source = "while true do integrations.replicate.get_account{} sleep(0.01) end"
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": source})
@@ -412,21 +415,21 @@ def test_a_canceled_call_stops_the_script(wire, server):
 
 
 def test_a_canceled_create_is_not_sent_again(wire, server):
-    """A create that waits for its retry is not sent after its call was canceled."""
+    """A create that waits for its retry is not sent after its tool call is canceled."""
     server.default = Answer(429, headers={"Retry-After": "1"})
     with wire("--write", "allow") as line:
         line.call(1, *CREATE)
         wait_until(lambda: server.requests)
         line.send({"method": "notifications/cancelled", "params": {"requestId": 1}})
         assert {} == line.ask({"id": 2, "method": "ping"})["result"]
-        line.call(3, f"{FUNCTION}get_account", {})  # it is sent again after the same time, begun later
+        line.call(3, f"{FUNCTION}get_account", {})  # retried after the same delay, which begins later
         wait_until(lambda: ["GET", "GET"] == [request.method for request in server.requests][-2:])
 
     assert 1 == [request.method for request in server.requests].count("POST")
 
 
 def test_invalid_messages_get_a_protocol_error(wire):
-    """Each gets the code of JSON-RPC, and the server continues."""
+    """Each invalid message gets a JSON-RPC error code, and the server continues."""
     wrong = [
         (b"no json", -32700),
         (b'{"jsonrpc": "2.0", "id": ', -32700),
@@ -451,7 +454,7 @@ def test_invalid_messages_get_a_protocol_error(wire):
 
 
 def test_too_many_calls_at_once_are_refused(wire, server):
-    """More than 32 calls are refused at once; when one has ended there is room."""
+    """The 33rd concurrent call is refused; after another call has ended, a call is accepted again."""
     with wire("--code") as line:
         for number in range(33):
             line.call(number, "execute_lua", {"source": "sleep(60)"})
@@ -466,8 +469,8 @@ def _again(line):
     return line.receive()
 
 
-def test_it_ends_with_its_client(wire):
-    """When standard input closes, the server and its runs end."""
+def test_the_server_ends_with_its_client(wire):
+    """When standard input is closed, the server and its runs end."""
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": "while true do end"})
         line.call(2, "search_docs", {"query": "model"})
@@ -480,7 +483,7 @@ def test_it_ends_with_its_client(wire):
 
 
 def test_open_calls_are_answered_after_the_end_of_input(wire, server):
-    """After standard input closes, open calls are still answered."""
+    """Open calls are still answered after standard input is closed."""
     asked, closed = threading.Semaphore(0), threading.Event()
 
     class Held(Answer):
@@ -513,7 +516,8 @@ def test_open_calls_are_answered_after_the_end_of_input(wire, server):
     ids=["deep, id first", "deep, id last", "cut", "control character"],
 )
 def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
-    """The client waits for that id, wherever the line has it."""
+    """A line that is not valid JSON is answered with its id, since the client waits for it, wherever the id is in the
+    line."""
     with wire() as line:
         line.send(written.encode())
         answer = line.receive()
@@ -524,7 +528,7 @@ def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
 @pytest.mark.parametrize("number", [None, signal.SIGTERM])
 @pytest.mark.parametrize("code", [False, True])
 def test_at_the_end_running_predictions_are_named(wire, server, configured, number, code):
-    """For direct calls and scripts, when the client leaves and on a signal."""
+    """When the client leaves or a signal arrives, running predictions of tools and scripts are named."""
     configured('[replicate]\npermissions = { write = "allow" }\n')
     server.default = Answer(201, b'{"id": "p1", "status": "starting", "model": "o/m", "input": {}, "urls": {}}')
     given = {"model_owner": "o", "model_name": "m", "input": {}}
@@ -545,8 +549,8 @@ def test_at_the_end_running_predictions_are_named(wire, server, configured, numb
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_a_signal_ends_it(wire, number):
-    """It does not wait for its client, and leaves no child."""
+def test_a_signal_ends_the_server(wire, number):
+    """A signal ends the server without waiting for its client, and no child process remains."""
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": "while true do end"})
         line.call(2, "search_docs", {"query": "model"})
@@ -570,7 +574,7 @@ def _children(pid):
 
 @BOTH_ERAS
 def test_resources_are_read(connected, server, mode):
-    """Pages, functions and recent runs; a run has its calls without arguments."""
+    """Pages, functions and recent runs can be read as resources; a run lists its calls without arguments."""
 
     async def main():
         async with connected("--code", mode=mode) as client:
@@ -599,7 +603,7 @@ def test_resources_are_read(connected, server, mode):
 
 
 def test_the_prompt_is_short(connected):
-    """It contains the task, and under 1,500 words and signs."""
+    """The prompt contains the task, and has fewer than 1,500 words and symbols."""
 
     async def main():
         async with connected("--code") as client:
@@ -614,7 +618,7 @@ def test_the_prompt_is_short(connected):
 
 
 def test_examples_of_the_prompt_run(connected):
-    """Its examples run unchanged against the emulator."""
+    """The examples in the prompt run unchanged against the emulator."""
     examples = [found for found in re.findall(r"(?:^    .*\n|^\n)+", WORKFLOWS, re.MULTILINE) if found.strip()]
 
     async def main():
@@ -631,7 +635,8 @@ def test_examples_of_the_prompt_run(connected):
 
 
 def test_a_script_cannot_reach_the_operators_files(connected, server, tmp_path):
-    """Not configuration, project settings or the process's environment, with every directory open."""
+    """With every directory allowed, a script cannot read the configuration, project settings or the process's
+    environment."""
     (tmp_path / "config").mkdir(exist_ok=True)
     (tmp_path / "config" / "credentials.json").write_text("r8_OfTheOwner")
     (tmp_path / ".kosmo").mkdir()
@@ -660,7 +665,7 @@ def test_a_script_cannot_reach_the_operators_files(connected, server, tmp_path):
 
 
 def test_a_script_cannot_erase_the_record(connected, server, environment):
-    """Endless refusals are one entry with a count, and earlier entries stay."""
+    """Endless refusals become one audit entry with a count, and earlier entries are kept."""
     loop = "for _ = 1, 5000 do pcall(replicate.get_account) end"
 
     async def main():
@@ -679,7 +684,8 @@ def test_a_script_cannot_erase_the_record(connected, server, environment):
     "odd", [r'"\ud83d"', "[" * 300 + "]" * 300, "9" * 5000], ids=["half a pair", "300 levels", "5,000 digits"]
 )
 def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
-    """Otherwise its client would wait until a timeout."""
+    """A request with unusable arguments is answered with its id, since its client would otherwise wait until a
+    timeout."""
     with wire() as server:
         line = '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "x", "arguments": {"a": %s}}}'
         server.send((line % odd).encode())
@@ -689,7 +695,7 @@ def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
 
 @pytest.mark.parametrize("arguments", ['{"query": "cancel"}', {"query": "cancel"}])
 def test_arguments_may_be_json_text(wire, arguments):
-    """Some models write the text of the object instead of the object."""
+    """Arguments may be the JSON text of an object, since some models send this instead of the object."""
     with wire("--code") as line:
         line.call(1, "search_docs", arguments)
         found = line.receive()["result"]["structuredContent"]["data"]["results"]
@@ -708,7 +714,8 @@ ENVELOPE = {
 
 
 def test_each_request_of_2026_carries_its_envelope(wire):
-    """A missing part and another version are named; there is no ping."""
+    """In protocol version 2026-07-28, the error for a request names the missing part or unsupported version; there is
+    no ping."""
     other = {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": "2031-01-01"}
     half = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
     with wire() as line:
@@ -725,7 +732,8 @@ def test_each_request_of_2026_carries_its_envelope(wire):
 
 
 def test_a_handshake_comes_first(environment, tmp_path):
-    """Without one only ping is answered; an unknown version gets the latest with a handshake."""
+    """Before a handshake only ping is answered; a client with an unknown version gets the latest version that has a
+    handshake."""
     command = [sys.executable, "-m", "kosmolua", "mcp:serve"]
     lines = [
         {"id": 1, "method": "ping"},
@@ -747,8 +755,8 @@ def test_a_handshake_comes_first(environment, tmp_path):
     assert "prompts" in answers[5]["result"]
 
 
-def test_too_long_a_line_is_skipped(wire):
-    """It is refused without being stored, and the next one is answered."""
+def test_a_line_that_is_too_long_is_skipped(wire):
+    """A line that is too long is refused without being stored, and the next line is answered."""
     with wire() as line:
         line.send(b'{"jsonrpc": "2.0", "id": 1, "method": "' + b"x" * MAX_LINE + b'"}')
         refused = line.receive()
@@ -758,7 +766,7 @@ def test_too_long_a_line_is_skipped(wire):
 
 
 def test_an_id_is_used_once_at_a_time(wire, server):
-    """A second request with the id of an open one is refused, and the first is answered."""
+    """A request with the id of an open request is refused, and the open request is answered."""
     with wire("--code") as line:
         line.call(1, "execute_lua", {"source": "sleep(0.5) return 1"})
         line.call(1, "execute_lua", {"source": "return 2"})
@@ -769,7 +777,7 @@ def test_an_id_is_used_once_at_a_time(wire, server):
 
 
 def test_functions_of_the_users_own_are_tools(connected, tmp_path):
-    """Each has a schema, is in the documentation, and can be called by scripts."""
+    """Each function of the user has a tool with a schema and a documentation page, and can be called by scripts."""
     (tmp_path / "mine.py").write_text('def notify(text: str):\n    "Tell the operator."\n    return text.upper()\n')
 
     async def main():
@@ -794,7 +802,7 @@ def test_functions_of_the_users_own_are_tools(connected, tmp_path):
 
 
 def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
-    """Their headers describe them; a tool runs one with checked arguments."""
+    """Stored scripts are described by their headers; the tool of a script checks the arguments and runs the script."""
     directory = tmp_path / "config" / "scripts"
     directory.mkdir(parents=True)
     header = "--@ describe: Draw a lighthouse\n--@ arg count integer = 2: how many\n"
@@ -824,7 +832,7 @@ def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
     ("modes", "can_ask"), [({}, True), ({"form": {}}, True), ({"form": {}, "url": {}}, True), ({"url": {}}, False)]
 )
 def test_a_client_is_asked_if_it_shows_forms(modes, can_ask):
-    """An empty object means forms, as before modes existed."""
+    """An empty elicitation capability means forms, as in protocol versions before modes."""
     assert can_ask == can_elicit({"elicitation": modes})
     assert not can_elicit({})
     assert not can_elicit(None)

@@ -1,4 +1,4 @@
-"""Tasks of several steps in one call of execute_lua each, as in docs/mcp.md."""
+"""Tasks of several steps, each done in one call of execute_lua, as in docs/mcp.md."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ CANCEL = """
 
 @pytest.fixture
 def one_call(connected, tmp_path):
-    """The result of a script in one call, after another that prepared the account."""
+    """The result of a script in one call, after another script prepared the account."""
 
     def run(source, before="return 0"):
         async def main():
@@ -61,7 +61,7 @@ def one_call(connected, tmp_path):
 
 
 def test_the_newest_output_of_a_model(one_call):
-    """The list is read page by page, as far as necessary."""
+    """The script reads the list page by page, only as far as necessary."""
     before = """
       run("replicate/hello-world", { text = "Ada" })
       run("replicate/hello-world", { text = "Grace" })
@@ -71,8 +71,8 @@ def test_the_newest_output_of_a_model(one_call):
     assert "hello Grace" == one_call(NEWEST, before)["result"]
 
 
-def test_the_best_of_three_models(one_call, tmp_path):
-    """Three models run at once, and the file of the fastest is saved."""
+def test_the_fastest_of_three_models(one_call, tmp_path):
+    """Three models run concurrently, and the file of the fastest is saved."""
     answer = one_call(BEST)
 
     assert 3 == answer["spent"]["predictions"]
@@ -80,7 +80,7 @@ def test_the_best_of_three_models(one_call, tmp_path):
 
 
 def test_all_running_predictions_are_canceled(one_call):
-    """All running predictions of the account, whoever started them."""
+    """All running predictions of the account are canceled, whoever started them."""
     before = """
       for _ = 1, 4 do replicate.create("meta/meta-llama-3-8b-instruct", { prompt = "x", max_tokens = 4000 }) end
     """

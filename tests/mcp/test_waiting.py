@@ -1,4 +1,4 @@
-"""Scripts that wait for an approval or run for long, with `execute_lua` and `runs`."""
+"""Scripts that wait for an approval or run for a long time, with `execute_lua` and `runs`."""
 
 import json
 import os
@@ -18,7 +18,7 @@ DRAW = CREATE.replace("args[1]", "args.text") + ", args.text, args.count"
 
 @pytest.fixture
 def line(wire, server, tmp_path, environment):
-    """A client that cannot ask a person, and the command line of a person who decides."""
+    """A client that cannot ask a person, and the command line of the person who decides."""
     server.default = Answer(201, b'{"id": "p1", "status": "succeeded"}')
 
     def kosmo(*words):
@@ -36,7 +36,8 @@ def called(line, name, **arguments):
 
 
 def test_a_script_waits_for_a_person_and_continues(line, server):
-    """The result has the question and who decides; the same id continues, also in another server process."""
+    """The result contains the question and how to approve it; the run continues under the same id, even in another
+    server process."""
     start, kosmo = line
     with start() as first:
         waiting = called(first, "execute_lua", source=CREATE, args=["hello"])
@@ -68,7 +69,8 @@ def test_a_script_waits_for_a_person_and_continues(line, server):
 
 
 def test_a_result_survives_the_server(line, server):
-    """A client that did not get the answer, because the server was killed, gets it from another; nothing is sent."""
+    """If the server is killed before the client received the result, another server returns it; nothing is sent
+    again."""
     start, kosmo = line
     with start() as first:
         found = called(first, "execute_lua", source=CREATE, args=["hello"])["structuredContent"]
@@ -88,7 +90,8 @@ def test_a_result_survives_the_server(line, server):
 
 @pytest.mark.parametrize(("mode", "tool"), [(["--code"], "execute_lua"), ([], "continue_script")])
 def test_a_kept_script_waits_for_a_person_and_continues(wire, line, server, environment, mode, tool):
-    """As `execute_lua` does, with the arguments by name, also on another server and after the script was changed."""
+    """A stored script waits as in `execute_lua`, and continues with its named arguments, even on another server and
+    after the file was changed."""
     _, kosmo = line
     file = keep(environment, "draw", f"--@ arg text string\n--@ arg count integer = 2\n{DRAW}")
     with wire("--scripts", "--write", "ask", *mode) as first:
@@ -112,7 +115,7 @@ def test_a_kept_script_waits_for_a_person_and_continues(wire, line, server, envi
 
 @pytest.mark.parametrize("mode", [["--code"], []])
 def test_a_long_kept_script_returns_early_and_is_looked_up(wire, line, environment, mode):
-    """Also if scripts are offered as tools only."""
+    """The tool of a long stored script returns early, with or without code mode, and `runs` returns the result."""
     keep(environment, "slow", "--@ arg seconds number\nsleep(args.seconds) return 7")
     with wire("--scripts", "--write", "ask", "--return-after", "0.3", *mode) as client:
         found = called(client, "script_slow", seconds=1.5)["structuredContent"]
@@ -124,7 +127,8 @@ def test_a_long_kept_script_returns_early_and_is_looked_up(wire, line, environme
 
 
 def test_servers_are_killed_around_questions_decisions_requests_and_answers(tmp_path, monkeypatch):
-    """Fifteen rounds of kills.py: what was approved is sent once, nothing else is sent, nothing before its approval."""
+    """After fifteen rounds of kills.py, each approved call was sent once and only after its approval, and nothing else
+    was sent."""
     monkeypatch.delenv("KOSMO_STATE_DIR")
     events = kills.go(tmp_path, 15, seed=20)
 
@@ -134,7 +138,7 @@ def test_servers_are_killed_around_questions_decisions_requests_and_answers(tmp_
 
 
 def keep(environment, name, text):
-    """Keep a script, as `kosmo scripts add` does. Returns its file."""
+    """Store a script as `kosmo scripts add` does. Returns the script's file."""
     directory = Path(environment["KOSMO_CONFIG_DIR"]) / "scripts"
     directory.mkdir(parents=True, exist_ok=True)
     file = directory / f"{name}.lua"
@@ -143,13 +147,13 @@ def keep(environment, name, text):
 
 
 def leave(client):
-    """Close the client's end, and wait for the end of the server."""
+    """Close the client's end of the connection, and wait until the server has ended."""
     client.process.stdin.close()
     wait_until(lambda: client.process.poll() is not None)
 
 
 def test_a_denial_reaches_the_script(line, server):
-    """With its reason; the agent gets it as the run's error."""
+    """The script gets the denial with its reason; the agent gets it as the error of the run."""
     start, kosmo = line
     with start() as client:
         found = called(client, "execute_lua", source=CREATE)["structuredContent"]
@@ -162,7 +166,7 @@ def test_a_denial_reaches_the_script(line, server):
 
 
 def test_no_tool_decides(line):
-    """There is no tool and no function to approve with."""
+    """No tool or function can approve or deny a call."""
     start, _ = line
     with start("--tools", "*") as client:
         client.send({"id": 1, "method": "tools/list"})
@@ -172,7 +176,7 @@ def test_no_tool_decides(line):
 
 
 def test_other_journals_are_not_continued(line, environment):
-    """Ids are those of such runs, not paths."""
+    """An id must be that of such a run; paths and other journals are refused."""
     start, _ = line
     with start() as client:
         wrong = [
@@ -184,7 +188,7 @@ def test_other_journals_are_not_continued(line, environment):
 
 
 def test_a_long_script_returns_early_and_is_looked_up(line):
-    """The call is answered while the script continues; `runs` waits for its result and returns it once."""
+    """The call is answered while the script continues; `runs` waits for the script's result, and returns it once."""
     start, _ = line
     with start("--return-after", "0.5") as client:
         early = called(client, "execute_lua", source="sleep(2) print('slept') return 7")
@@ -202,7 +206,7 @@ def test_a_long_script_returns_early_and_is_looked_up(line):
 
 
 def test_a_client_that_leaves_ends_its_runs(line, tmp_path):
-    """Nothing continues after the server."""
+    """When the client leaves, the server ends with all its runs."""
     start, _ = line
     with start("--return-after", "0.1") as client:
         called(client, "execute_lua", source="while true do sleep(0.1) end")
@@ -213,7 +217,7 @@ def test_a_client_that_leaves_ends_its_runs(line, tmp_path):
 
 
 def test_a_call_that_is_canceled_ends_its_run(line):
-    """Also a call that only waits for an earlier run."""
+    """Canceling a call ends its run, even if the call only waits for an earlier run."""
     start, _ = line
     with start("--return-after", "0.3") as client:
         identifier = called(client, "execute_lua", source="while true do sleep(0.1) end")["structuredContent"]["id"]
@@ -231,7 +235,7 @@ def _running(client, identifier):
 
 
 def test_a_finished_run_leaves_no_journal(line, environment):
-    """A finished run leaves no journal; runs that cannot ask have none at all."""
+    """The journal of a finished run is removed."""
     start, _ = line
     with start() as client:
         called(client, "execute_lua", source="return 1")
