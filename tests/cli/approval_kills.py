@@ -53,7 +53,7 @@ class Round:
                 return self._check(json.loads(out)["results"], self.command[-1])
             assert status in (6, -9), out
             self._decide()
-        raise AssertionError("it does not end")
+        raise AssertionError(f"the run did not end after {MAX_STARTS} starts")
 
     def _start(self):
         with subprocess.Popen(

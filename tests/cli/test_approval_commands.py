@@ -397,8 +397,8 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_file_of_approvals_is_a_plain_error(damage, flow, live, server):
-    """If another program has written into the approvals file, each command reports it without a traceback, and nothing
-    is sent."""
+    """If another program has written into the approvals file, each command reports the damage without a traceback, and
+    nothing is sent."""
     flow()
     (one,) = asked(live)
     if DAMAGES[damage]:

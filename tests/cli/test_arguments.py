@@ -56,7 +56,7 @@ def test_every_form_of_an_argument_means_the_same(tokens, expected):
     assert expected == arguments("get_prediction", *tokens)
 
 
-def test_types_decide():
+def test_the_parameters_type_decides_how_text_is_read():
     """The parameter's type decides how text is read."""
     assert {"query": "5", "limit": 5} == arguments("search", "--query", "5", "--limit", "5")
     assert {"stream": True, "version": "1"} == arguments("create_prediction", "--stream", "--version", "1")

@@ -273,7 +273,8 @@ def test_bad_input_is_a_sentence(kosmo, argv, stdin, words):
 
 @pytest.mark.parametrize("url", ["nonsense", "ftp://x", "http://api.example/v1"])
 def test_invalid_urls(kosmo, url):
-    """The error for an invalid URL names the variable it came from, and has the status of a missing configuration."""
+    """The error for an invalid URL names the variable that contains the URL, and has the status of a missing
+    configuration."""
     ran = kosmo(SHORT, "get_account", env={"REPLICATE_API_KEY": "x", "REPLICATE_URL": url})
 
     assert (4, True) == (ran.status, "REPLICATE_URL" in ran.err)

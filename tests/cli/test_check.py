@@ -132,7 +132,7 @@ def test_a_run_that_is_certain_to_fail_sends_nothing(server, live, script):
 
 
 def test_the_check_can_be_skipped(server, live, script):
-    """With --no-check the script runs until it fails."""
+    """With --no-check the script runs up to the call that fails."""
     ran = live("lua", script("replicate.get_account()\nprnt(1)"), "--no-check")
 
     assert 1 == ran.status
@@ -264,7 +264,7 @@ def test_saves_are_refused_before_anything_is_paid(kosmo):
 
 @pytest.mark.parametrize(("answer", "expected"), [("y", "\n3\n"), ("n", "no directory is allowed for writing")])
 def test_a_person_is_asked_to_open_a_directory(tmp_path, answer, expected):
-    """A person is asked before the run; the answer yes creates the directory and opens it for this run."""
+    """A person is asked before the run; the answer yes creates the directory and allows the run to save there."""
     script = FAN_OUT.replace('"out/"', f'"{tmp_path}/out/"')
     screen = Screen(tmp_path, "lua", "--emulate", "-e", script, prompt="for this run? [y/N]", stay=True)
     try:

@@ -52,7 +52,7 @@ def complete(script):
     return offers
 
 
-def test_commands(complete):
+def test_commands_are_completed(complete):
     """Commands are completed after the program's name, including those with a colon."""
     assert {*COMMANDS, "lua"} <= set(complete("kosmo "))
     assert [name for name in COMMANDS if name.startswith("integrations:")] == complete("kosmo integrations:")
@@ -60,7 +60,7 @@ def test_commands(complete):
     assert ["integrations:call"] == complete("kosmo integrations:ca", breaks=" \t\n")
 
 
-def test_functions(complete):
+def test_functions_are_completed(complete):
     """The generic command requires the provider's prefix, the shortcut does not; both also accept the long names."""
     assert FULL == complete("kosmo integrations:call ")
     assert ["replicate.get_account"] == complete("kosmo integrations:call replicate.get_a")
@@ -70,7 +70,7 @@ def test_functions(complete):
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.name)
-def test_parameters(operation, complete):
+def test_parameters_are_completed(operation, complete):
     """After a function, its parameters and the flags of every call are offered."""
     found = complete(f"kosmo integrations:call replicate.{operation.name} --")
 

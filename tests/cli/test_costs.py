@@ -100,7 +100,7 @@ def test_a_price_file_with_a_mistake_is_not_imported(kosmo, tmp_path, change, pr
 
 
 def test_a_damaged_price_list_stops_only_calls_that_need_a_price(server, live, own, run, tmp_path):
-    """With a damaged price list, only calls that need a price fail; it has to be moved away before the next import."""
+    """With a damaged price list, only calls that need a price fail; the next import requires moving the list away."""
     path = own("").with_name("prices.json")
     path.write_text("[{]")
     answered(server, 1)

@@ -53,8 +53,8 @@ LATE = ["--emulate", "--dry-run", "--max-cost=1", "--write", "--account", "--all
 
 @pytest.mark.parametrize("option", [*LATE, "--record", "--time-limit", "--force"])
 def test_a_protecting_option_after_the_script_is_refused(option):
-    """A protecting option after the script is refused, since the run would ignore it; after -- it belongs to the
-    script."""
+    """A protecting option after the script is refused, since the run would ignore the option; after -- the option
+    belongs to the script."""
     with pytest.raises(UsageError, match="would go to the script") as refused:
         divided(["f.lua", "a", option], OPTIONS)
     assert "before the script" in refused.value.hint

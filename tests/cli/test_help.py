@@ -98,7 +98,7 @@ def test_help_for_a_page(helped):
 
 @pytest.mark.parametrize("page", ["nosuch", "get_predicton"])
 def test_unknown_page(helped, page):
-    """The error for an unknown page says where it was searched for."""
+    """The error for an unknown page names the places that were searched."""
     status, _, err = helped("integrations:docs", page)
 
     assert 2 == status

@@ -168,7 +168,8 @@ def test_values_are_converted_by_type():
 
 
 def test_the_skill_is_of_this_version(tmp_path, capfd):
-    """The skill is installed where agents look for it, and `kosmo skill --check` reports whether it is out of date."""
+    """The skill is installed where agents look for skills, and `kosmo skill --check` reports whether the installed
+    skill is out of date."""
     assert 0 == main(["skill"])
     text = capfd.readouterr().out
     assert text.startswith("---\nname: kosmolua\n")

@@ -22,7 +22,7 @@ OF_DECLARATIONS = {"unused", "missing-return", "missing-fields", "duplicate-type
 def program():
     path = binary()
     if path is None:
-        pytest.skip("no language server is installed; python -m pip install --group editor")
+        pytest.skip("no language server is installed; install it with python -m pip install --group editor")
     return path
 
 
@@ -84,7 +84,7 @@ def test_mistakes(editor, script, code, words):
     assert any((code, script.count("\n") + 1) == (kind, line) and words in message for line, kind, message in found)
 
 
-def test_what_a_call_raises(editor):
+def test_an_error_from_pcall_has_fields(editor):
     """For any call, the second value of `pcall` has the type of an error with its fields."""
     assert [] == editor.diagnostics("raised.lua", 'local ok, e = pcall(download, "a", "b")\nprint(ok or e.code)')
 
@@ -116,7 +116,7 @@ def test_completion(editor, script, expected):
         ('print(replicate.get_prediction { prediction_id = "x" }.dead|line)', "the API cancels it then"),
     ],
 )
-def test_hover(editor, script, expected):
+def test_hovering_shows_the_declaration(editor, script, expected):
     """Hovering over a name shows its declaration."""
     shown = editor.request("textDocument/hover", **editor.open_at("hover.lua", script))
 

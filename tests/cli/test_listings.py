@@ -122,8 +122,8 @@ NEEDED = "pip install 'kosmolua[jq]'"
 
 
 def test_a_jq_expression(api):
-    """With the package jq the results of the expression are printed, one per line; without it the hint shows how to
-    install it."""
+    """If the package jq is installed, the results of the expression are printed, one per line; otherwise the hint shows
+    how to install the package."""
     ran = api("predictions", "list", "--jq", ".predictions[] | .id, .metrics")
     metrics = '{\n  "predict_time": 1.25\n}\n'
 

@@ -89,9 +89,9 @@ def test_a_plain_terminal(environment, tmp_path):
     assert "over\r\n" == screen.screen
 
 
-def test_a_pipe(kosmo):
-    """A pipe gets no progress output; with -v it gets each call: function, account, status or code, duration,
-    decision."""
+def test_a_pipe_gets_no_progress_line(kosmo):
+    """Standard error in a pipe has no progress output; -v prints each call: function, account, status or code,
+    duration, decision."""
     assert (0, "over\n", "") == kosmo("lua", "--emulate", "-e", SOON).seen
 
     source = """
@@ -127,8 +127,8 @@ def test_a_pipe(kosmo):
     ],
 )
 def test_the_text_of_the_progress_line(summary, text):
-    """The text has the predictions by state, the percentage, the seconds of compute and the downloads; it is empty if
-    there is nothing to wait for."""
+    """The text has the predictions by state, the percentage, the seconds of compute and the downloads. There is no text
+    if the run waits for nothing."""
     assert text == text_of(summary, 3723.9)
 
 

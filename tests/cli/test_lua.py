@@ -180,7 +180,7 @@ def test_values_arrive_unchanged(server, live):
         ("sleep(60)", ("--time-limit", "0.2"), 5, "limit_reached", "time limit of 0.2 s"),
     ],
 )  # fmt: skip
-def test_how_runs_fail(server, live, source, flags, status, code, words):
+def test_each_failure_has_its_status_and_code(server, live, source, flags, status, code, words):
     """Each failure has its own status, code and message; no request is sent."""
     ran = live("lua", "-e", source, "--json", *flags)
 

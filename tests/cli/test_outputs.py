@@ -121,7 +121,7 @@ def test_a_resumed_run_has_its_outputs(api, run, tmp_path):
 
 
 def test_without_kept_outputs_the_error_says_that_they_expired(api, run, tmp_path):
-    """The error for an expired output says when it was created; with --no-keep-outputs nothing is stored."""
+    """The error for an expired output says when the output was created; with --no-keep-outputs nothing is stored."""
     source = PAINT + f"run('{FLUX}', {{ prompt = 'x', num_outputs = 1 }}) download(images[2], 'out/a.png')"
     assert 5 == run(source, "--no-keep-outputs", "--max-predictions", "1").status
     api.expire()

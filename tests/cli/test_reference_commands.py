@@ -143,7 +143,7 @@ def test_search_accepts_any_text(query, capfd):
     assert "\x1b" not in out
 
 
-def test_list(capfd):
+def test_providers_and_functions_are_listed(capfd):
     """Without arguments, providers are listed with their counts; with a provider, its functions are listed."""
     _, providers = as_json(capfd, "integrations:list", "--json")
     _, functions = as_json(capfd, "integrations:list", "replicate", "--json")
@@ -153,7 +153,7 @@ def test_list(capfd):
     assert 37 == functions["count"] == len(functions["functions"])
 
 
-def test_examples(capfd):
+def test_each_interface_has_an_example(capfd):
     """Each interface has an example, in JSON and as text."""
     _, found = as_json(capfd, "integrations:examples", "get_model", "--json")
     _, out, _ = answer(capfd, "integrations:examples", "get_model")
@@ -163,7 +163,7 @@ def test_examples(capfd):
 
 
 @pytest.mark.parametrize("argv", [[], ["replicate"]])
-def test_fields(argv, capfd):
+def test_configuration_fields_are_listed(argv, capfd):
     """Both fields are listed in the form that `integrations:configure` accepts."""
     _, found = as_json(capfd, "integrations:fields", *argv, "--json")
 
@@ -174,7 +174,7 @@ def test_fields(argv, capfd):
 
 
 @pytest.mark.parametrize("name", sorted(topics()))
-def test_pages(name, capfd):
+def test_pages_are_listed_and_shown(name, capfd):
     """Each page is listed, and shown as text and in JSON."""
     _, contents = as_json(capfd, "integrations:docs", "--json")
     _, found = as_json(capfd, "integrations:docs", name, "--json")

@@ -19,7 +19,7 @@ from kosmolua.terminal.png import SIGNATURE, read_png
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 in_browser = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="the page is looked at in Chromium, which is not installed"
+    CHROMIUM is None and not os.environ.get("CI"), reason="this test needs Chromium, which is not installed"
 )
 PAINT = """
   local painted = integrations.replicate.create_model_prediction {

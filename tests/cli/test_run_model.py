@@ -50,7 +50,7 @@ def test_text_is_printed(run):
 
 
 def test_streamed_text_equals_waited_text(run):
-    """Text is the same whether it is streamed, waited for, or in the envelope."""
+    """The printed text is the same with and without --stream, and equal to the output in the envelope."""
     given = [LLAMA, "prompt=rain", "seed=1", "temperature=0"]
     waited, streamed = run(*given), run(*given, "--stream")
 
@@ -184,7 +184,7 @@ def test_a_model_that_fails(run):
     assert "where" not in ran.json["meta"]
 
 
-def test_no_wait(run):
+def test_no_wait_prints_only_the_id(run):
     """With --no-wait only the id is printed; the envelope has the prediction without output."""
     ran = run("minimax/video-01", "prompt=sea", "--no-wait")
     assert (0, 26) == (ran.status, len(ran.out.strip()))

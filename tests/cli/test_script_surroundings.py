@@ -145,7 +145,8 @@ def test_variables_with_secrets_of_the_program_are_refused(kosmo, name):
 
 
 def test_the_exit_status_is_the_scripts(kosmo):
-    """The exit status that a script chooses is used without a message; with --json it is an error with its own code."""
+    """The run ends with the exit status that the script chooses, without a message; with --json the envelope has an
+    error with its own code."""
     assert (7, "a", "") == kosmo(*READ, "-e", "write('a') exit(7) print('b')").seen
     assert (0, "a", "") == kosmo(*READ, "-e", "write('a') os.exit() print('b')").seen
     status, shown, _ = kosmo(*READ, "--json", "-e", "exit(7)").seen

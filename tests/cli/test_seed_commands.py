@@ -62,8 +62,8 @@ def test_a_new_user_can_install_configure_and_discover(server, tmp_path, program
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_every_function(tmp_path, program):
-    """A call with an empty payload names missing parameters and sends nothing; if no parameter is required, it is
+def test_every_function_accepts_the_printed_commands(tmp_path, program):
+    """A call with an empty payload names missing parameters and sends nothing; a call without required parameters is
     made."""
     server = RecordingServer()
     server.default = Answer(200, PAGED)

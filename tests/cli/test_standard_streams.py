@@ -75,7 +75,7 @@ def test_messages_that_cannot_be_written_are_dropped(shell, redirection):
 
 
 @pytest.mark.parametrize(("command", "status"), [("lua -e 'return 1'", 1), ("lua -e 'error(1)'", 1), ("nonsense", 2)])
-def test_no_stream_at_all(shell, command, status):
+def test_the_status_is_right_without_streams(shell, command, status):
     """If all streams are unusable, the exit status is still right."""
     assert status == shell(f"kosmo {command} <&- >&- 2>&-").returncode
     assert status == shell(f"kosmo {command} >/dev/full 2>/dev/full").returncode
@@ -83,7 +83,7 @@ def test_no_stream_at_all(shell, command, status):
 
 @pytest.mark.parametrize("command", ["lua", "repl", "integrations:call replicate.get_account --emulate -"])
 def test_input_that_is_closed(shell, command):
-    """A command that reads standard input reports that it is closed; other commands run."""
+    """A command that needs standard input reports that the input is closed; other commands run."""
     ran = shell(f"kosmo {command} <&-")
 
     assert (2, "error: standard input is closed") == (ran.returncode, ran.stderr.splitlines()[0])

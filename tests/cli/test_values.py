@@ -68,8 +68,8 @@ def listed(items):
     ],
 )
 def test_a_value_is_read_by_its_shape(shape, text, value):
-    """Text is not converted if the schema accepts text, or if it does not match the schema, so that the check can
-    report it."""
+    """Text is not converted if the schema accepts text. Text that does not match the schema is not converted either, so
+    that the check can report it."""
     found = values.read(shape, text)
 
     assert (type(value), value) == (type(found), found)

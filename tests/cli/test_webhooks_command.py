@@ -107,7 +107,7 @@ def test_a_secret_in_a_file(kosmo, arguments, tmp_path):
 
 
 def test_the_accounts_own_secret(live, server, arguments):
-    """Without a given secret, the API is asked for it with the account's token."""
+    """Without a given secret, the secret is requested from the API with the account's token."""
     server.default = Answer(body=json.dumps({"key": SECRET}).encode())
     ran = live("webhooks:verify", *arguments, stdin=BODY)
 

@@ -176,7 +176,7 @@ def test_the_cookie(served, visitor, secrets):
     assert 303 == one.get("/", cookie=f"kosmo={kept}").status_code
 
 
-def test_the_roles(served, visitor, database, submitted, secrets):
+def test_readers_cannot_change_anything(served, visitor, database, submitted, secrets):
     """A reader sees no buttons, and a form that a reader forges changes nothing."""
     run, console = submitted(), served("--secret-file", secrets)
     reader, approver = visitor(console), visitor(console)
@@ -346,7 +346,7 @@ def test_attempts_refill():
     assert 40 < many <= 60
 
 
-def test_networks():
+def test_addresses_of_one_network_count_as_one():
     """Addresses from the same IPv6 network count as one."""
     assert network_of("2001:db8::1") == network_of("2001:db8::ffff:2")
     assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")

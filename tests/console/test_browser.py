@@ -15,7 +15,7 @@ from kosmolua.terminal.png import read_png
 from kosmolua.worker import approvals, runs
 
 in_browser = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"), reason="the pages are looked at in Chromium, which is not installed"
+    CHROMIUM is None and not os.environ.get("CI"), reason="this test needs Chromium, which is not installed"
 )
 SECRET = "alice-has-this-secret"
 HEADINGS = "[...document.querySelectorAll('h1,h2,h3,h4')].map((each) => Number(each.tagName[1]))"

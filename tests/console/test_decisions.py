@@ -74,7 +74,7 @@ def test_nothing_to_decide(sign_in):
     assert "kosmo worker --write ask" in page
 
 
-def test_approving(sign_in, submitted, asking, database):
+def test_an_approved_run_continues(sign_in, submitted, asking, database):
     """After an approval the run continues, and the decision records the name that belongs to the secret."""
     run = submitted()
     first, second = asking(run), asking(run)

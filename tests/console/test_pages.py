@@ -143,7 +143,7 @@ def test_invalid_queries_are_ignored(query):
     assert RunFilter() == filter_of(query)
 
 
-def test_what_was_charged(get, submitted, database):
+def test_costs_are_listed(get, submitted, database):
     """The list shows the cost of runs with budgets, and the budgets page shows the cost by day and account."""
     run = submitted(account="work")
     database.rows(
@@ -160,7 +160,7 @@ def test_what_was_charged(get, submitted, database):
 # One run ------------------------------------------------------------------------------------------------------------
 
 
-def test_one_run(get, submitted, database):
+def test_the_page_of_a_run(get, submitted, database):
     """The page of a run shows its state, its predictions with inputs and outputs, its calls, and its output."""
     run = submitted("/flows/paint.lua", ["dusk"], key="k1")
     given = {"model_owner": "a", "model_name": "b", "input": {"prompt": "dusk"}}
@@ -215,7 +215,7 @@ def test_the_page_of_a_long_run_is_bounded(get, submitted, database):
     assert "Only the end is shown; to see all: kosmo runs logs" in page
 
 
-def test_the_end_of_prints():
+def test_the_end_of_long_output_is_shown():
     """If the output is cut, its end is shown."""
     assert ([(1, "cd"), (2, "ef")], True) == ending([(1, b"abcd"), (2, b"ef")], 4)
     assert ([(1, "ab")], False) == ending([(1, b"ab")], 4)
@@ -336,8 +336,8 @@ def test_templates_are_constants():
                 )
 
 
-def test_times():
-    """Times are shown as people say them."""
+def test_times_are_shown_as_people_say_them():
+    """Times and durations are shown as people say them."""
     assert ["now", "59 s ago", "1 min ago", "in 2 h", "47 h ago", "2 d ago", "in 6 d"] == [
         ago(each) for each in (0.5, 59.9, 60, -7200, 47.5 * 3600, 48 * 3600, 5 - 6 * 86_400)
     ]

@@ -1,5 +1,5 @@
--- As much of busted and luassert as the specs of the measured libraries use. It defines globals, and `finish()` returns
--- what passed and what failed.
+-- The part of busted and luassert that the specs of the measured libraries use. The module defines globals;
+-- `finish()` returns the number of passed tests and the failures.
 
 local passed, failures, pending_count = 0, {}, 0
 local names, befores, afters, finals = {}, {}, {}, {}

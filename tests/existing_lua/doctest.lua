@@ -1,7 +1,7 @@
--- Runs the tests of luafun: code, followed by a comment with what it prints. `path` is the file's.
+-- Runs the tests of luafun: code, each followed by a comment with its output. `path` is the path of the test file.
 
 package.path = "./?.lua;" .. package.path
-each, replicate = nil, nil -- luafun keeps globals that are there
+each, replicate = nil, nil -- luafun does not replace globals that exist
 require("fun")()
 function dump(gen, init, state) each(print, gen, init, state) end
 function dump_state(gen, init, state)

@@ -1,4 +1,4 @@
--- As much of the test runner "tested" as ftcsv's tests use, on the shim of busted.
+-- The part of the test runner "tested" that ftcsv's tests use, based on the busted shim.
 
 require("busted")
 

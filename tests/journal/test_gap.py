@@ -47,7 +47,7 @@ def test_a_created_prediction_is_adopted(emulated, cut_off):
 
 
 def test_a_create_that_did_not_arrive_is_sent_again(emulated, cut_off):
-    """A create that is not found is sent again after the time in which it could still arrive."""
+    """A create that is not found is sent again after the time in which the first request could still arrive."""
     flow = cut_off(f"return {CREATE}.id", "before")
     assert [] == emulated.made
     began = time.monotonic()
@@ -147,7 +147,7 @@ def test_the_clock_is_set_back(emulated, cut_off):
 
 
 def test_an_attempt_stays_open_if_the_search_did_not_happen(tmp_path):
-    """If the search for a write fails, for example because it is refused, the next run searches again."""
+    """If the search for a write fails, for example because the gate refuses the search, the next run searches again."""
     path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
     create = catalogue.find("create_prediction")
     arguments = {"version": "v", "input": {}}
@@ -187,7 +187,8 @@ FILE = "r.create_file{ content = 'some bytes', filename = 'a.txt' }"
     ],
 )
 def test_other_writes_are_done_once(emulated, cut_off, moment, operation, first, source, look, expected):
-    """Whether a write is interrupted before or after it is executed, it takes effect once, and the script continues."""
+    """Each write takes effect once, whether the connection is lost before or after the write is executed, and the
+    script continues."""
     flow_of_another(emulated, f"{ME} {first} return 1")
     flow = cut_off(ME + source, moment, operation)
 

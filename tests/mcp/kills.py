@@ -135,7 +135,7 @@ class Round:
             if found:
                 return self._check(found)
             self.run = self.run or self._recorded()
-        raise AssertionError("it does not end")
+        raise AssertionError(f"the run did not end after {MAX_STARTS} starts")
 
     def _started(self):
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
