@@ -14,7 +14,7 @@ from kosmolua.gate.budget import starts_compute, subject_of
 from kosmolua.gate.entry import Entry
 from kosmolua.gate.functions import given_of
 from kosmolua.gate.needs import Needs
-from kosmolua.gate.policy import Call, Policy, decide, narrow_rule
+from kosmolua.gate.policy import Call, Decision, Policy, decide, narrow_rule
 from kosmolua.gate.prompt import Answer, Prompter, Question, ask
 from kosmolua.gate.question import Stopping, put
 from kosmolua.gate.refusals import NO_TERMINAL, denied, refused, unasked, unpriced
@@ -82,7 +82,7 @@ class Permission:
         decision = decide(self.policy, call)
         entry.decision, entry.rule = decision.verdict, decision.rule
         if decision.verdict == "ask" and not self._force:
-            self._ask(operation, arguments, entry)
+            self._ask(operation, arguments, entry, decision)
         elif decision.verdict == "deny" and not self._force:
             entry.outcome = "refused"
             raise denied(operation, decision)
@@ -90,8 +90,9 @@ class Permission:
             entry.decision, entry.by = "allow", "force"
         why = self._spending.objection(operation, given, entry.account)
         if why:
-            entry.decision, entry.rule = "ask", why
-            self._ask(operation, arguments, entry, topic=f"price of {subject_of(given)}")
+            decision = Decision("ask", why)
+            entry.decision, entry.rule = decision.verdict, decision.rule
+            self._ask(operation, arguments, entry, decision, topic=f"price of {subject_of(given)}")
 
     def _check_header(self, needs: Needs, call: Call, entry: Entry) -> None:
         try:
@@ -100,7 +101,7 @@ class Permission:
             entry.decision, entry.rule, entry.outcome = "deny", "the script's own header", "refused"
             raise
 
-    def _ask(self, operation: Operation, arguments: Struct, entry: Entry, topic: str = "") -> None:
+    def _ask(self, operation: Operation, arguments: Struct, entry: Entry, decision: Decision, topic: str = "") -> None:
         if self._dry_run:
             return
         if self._approvals and self._approvals.can_ask:
@@ -110,7 +111,7 @@ class Permission:
         with self._asking:
             allowed = self._answered.get(key)
             if allowed is None:
-                allowed = self._put_question(operation, arguments, entry, key, topic)
+                allowed = self._put_question(operation, arguments, entry, decision, key, topic)
         entry.by = "person"
         entry.decision = "allow" if allowed else "deny"
         if not allowed:
@@ -143,7 +144,9 @@ class Permission:
             entry.decision, entry.outcome = "deny", "refused"
             raise
 
-    def _put_question(self, operation: Operation, arguments: Struct, entry: Entry, key: str, topic: str) -> bool:
+    def _put_question(
+        self, operation: Operation, arguments: Struct, entry: Entry, decision: Decision, key: str, topic: str
+    ) -> bool:
         given = given_of(arguments)
         rule = None if topic or not self._remember else narrow_rule(operation, given, entry.account)
         question = Question(operation.name, entry.account, operation.access, given, self._run.script, entry.rule, rule)
@@ -151,7 +154,7 @@ class Permission:
         if answer is None:
             entry.outcome = "refused"
             absent = getattr(self._prompter, "absent", NO_TERMINAL)
-            raise unpriced(operation, entry.rule, absent) if topic else unasked(operation, entry.rule, absent)
+            raise unpriced(operation, entry.rule, absent) if topic else unasked(operation, decision, absent)
         if answer == "always" and rule and self._remember:
             self._remember(rule)
         if answer != "once":

@@ -53,13 +53,15 @@ class Condition(Struct, frozen=True):
 class Rule(Struct, frozen=True):
     """A verdict for the functions that match one of the globs, if all conditions hold.
 
-    ``text`` is the rule as people write it, with its origin.
+    ``text`` is the rule for people, with its origin. ``number`` is its place in the file, 0 for an access class.
     """
 
     verdict: Verdict
     text: str
     functions: tuple[str, ...] = ("*",)
     conditions: tuple[Condition, ...] = ()
+    origin: str = ""
+    number: int = 0
 
 
 class Policy(Struct, frozen=True):
@@ -95,8 +97,13 @@ class Call(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
+    """A verdict and the rule that gives it. ``secret``: the answer has a secret, which no access class allows."""
+
     verdict: Verdict
     rule: str
+    origin: str = ""
+    number: int = 0
+    secret: bool = False
 
 
 def policy_of(settings: Settings) -> Policy:
@@ -107,7 +114,7 @@ def policy_of(settings: Settings) -> Policy:
     said: dict[Access, Value[str]] = {"read": settings.read, "write": settings.write}
     return Policy(
         {access: _class_rule(access, value) for access, value in said.items()},
-        tuple(_rule(rule, f"{origin}, rule {number}") for number, (origin, rule) in _numbered(settings.rules)),
+        tuple(_rule(rule, origin, number) for number, origin, rule in _numbered(settings)),
         frozenset(access for access, value in said.items() if value.origin == f"--{access}" and value.value != "allow"),
     )
 
@@ -124,8 +131,8 @@ def decide(policy: Policy, call: Call) -> Decision:
     if by_class and call.operation.access in policy.ceilings and _stricter(by_class.verdict, found.verdict):
         found = by_class
     if call.operation.secret and call.from_script and found.verdict == "allow" and not _names(found, call.operation):
-        return Decision("ask", f"{call.operation.name} answers with a secret")
-    return Decision(found.verdict, found.text)
+        return Decision("ask", f"{call.operation.name} answers with a secret", secret=True)
+    return Decision(found.verdict, found.text, found.origin, found.number)
 
 
 def matching(policy: Policy, call: Call) -> list[tuple[Rule, list[str]]]:
@@ -363,18 +370,19 @@ def literal(text: str) -> str:
 
 
 def _class_rule(access: Access, value: Value[str]) -> Rule:
-    return Rule(_KNOWN.get(value.value, "deny"), f"{access}={value.value} ({value.origin})")
+    return Rule(_KNOWN.get(value.value, "deny"), f"{access}={value.value} ({value.origin})", origin=value.origin)
 
 
-def _numbered(rules: Iterable[tuple[str, config.Rule]]) -> Iterable[tuple[int, tuple[str, config.Rule]]]:
-    """Each rule with its number in its file."""
+def _numbered(settings: Settings) -> Iterable[tuple[int, str, config.Rule]]:
+    """Each rule with its number in its file, and the file."""
     counts: dict[str, int] = {}
-    for origin, rule in rules:
-        counts[origin] = counts.get(origin, 0) + 1
-        yield counts[origin], (origin, rule)
+    for origin, rule in settings.rules:
+        place = counts[origin] = counts.get(origin, 0) + 1
+        yield settings.numbers.get(origin, {}).get(place, place), origin, rule
 
 
-def _rule(said: config.Rule, origin: str) -> Rule:
+def _rule(said: config.Rule, file: str, number: int) -> Rule:
+    origin = f"{file}, rule {number}"
     functions = tuple(_glob(glob, origin) for glob in said.globs)
     if not functions:
         raise ConfigurationError(f"{origin}: `functions` is empty", hint='omit `functions`, or list some: ["create_*"]')
@@ -383,7 +391,7 @@ def _rule(said: config.Rule, origin: str) -> Rule:
     conditions += [_condition(name, value) for name, value in said.arguments.items()]
     words = " ".join(f"{condition.name}={condition.glob}" for condition in conditions)
     text = f"{said.verdict} {', '.join(functions)}{' where ' if words else ''}{words} ({origin})"
-    return Rule(said.verdict, text, functions, tuple(conditions))
+    return Rule(said.verdict, text, functions, tuple(conditions), file, number)
 
 
 def _condition(name: str, value: str | float | bool) -> Condition:

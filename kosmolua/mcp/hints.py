@@ -15,7 +15,10 @@ _REPORT = "report this to the person and do not work around it; they can "
 _NOT_AGAIN = "do not repeat the call unless the person asks for it"
 _BY_THEM = "or ask the person to create it"
 _OPENED = _REPORT + r"start the server with \1"
-_ALLOW = re.compile(r"allow it for this command: --(read|write) allow.*", re.DOTALL)
+_ALLOW = re.compile(
+    r"allow it for this command: --(read|write) allow(?:, or always: (.*?))?(?:, or [^,]*--force)?$", re.DOTALL
+)
+_CHANGE = re.compile(r"^((?:change|add a) rule .*?)(?:, or [^,]*--force)?$", re.DOTALL)  # in a file of the person
 _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mode, and with single tools
     (
         re.compile(r"see its parameters: kosmo integrations:replicate (\w+) --help"),
@@ -38,7 +41,8 @@ _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mo
         r"see its inputs: latest_version.openapi_schema of get_model for \1",
     ),
     (re.compile(r"^allow a directory: (--allow-(?:read|write) DIR)"), _OPENED, _OPENED),
-    (_ALLOW, lambda found: _allowing(found[1]), lambda found: _allowing(found[1])),
+    (_ALLOW, lambda found: _allowing(*found.groups()), lambda found: _allowing(*found.groups())),
+    (_CHANGE, _REPORT + r"\1", _REPORT + r"\1"),
     (re.compile("run the command again to be asked again"), _NOT_AGAIN, _NOT_AGAIN),
     (re.compile("or run it on a terminal to be asked"), _BY_THEM, _BY_THEM),
 )
@@ -61,6 +65,7 @@ def reworded(hint: str, *, code: bool) -> str:
     return hint if "kosmo " not in hint or hint.startswith(_REPORT) else f"report it to the person, who can {hint}"
 
 
-def _allowing(access: str) -> str:
-    always = f"kosmo integrations:configure replicate --{access} allow"
-    return f"{_REPORT}start the server with --{access} allow, or, if their configuration denies it, run {always}"
+def _allowing(access: str, always: str | None) -> str:
+    change = always or f"kosmo integrations:configure replicate --{access} allow"
+    change = change if change.startswith("change ") else f"run {change}"
+    return f"{_REPORT}start the server with --{access} allow, or, if their configuration denies it, {change}"

@@ -133,6 +133,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     write: Value[str] = Value("ask", "default")
     accounts: Mapping[str, Account] = {}
     rules: tuple[tuple[str, Rule], ...] = ()  # each with its origin
+    numbers: Mapping[str, Mapping[int, int]] = {}  # by origin: the number in the file of a rule, if others are ignored
     prices: Prices = Prices()
     priced_in: str = ""  # the file that defines the prices
     budgets: tuple[tuple[str, Allowance], ...] = ()  # each with its origin
@@ -369,6 +370,8 @@ def _merged(settings: Settings, files: tuple[File | None, File | None], environm
         return _overridden(settings, project, project.provider)
     tight, dropped = tightened(settings, project)
     kept = msgspec.structs.replace(project, directories=Directories(), approvals=Approving(), webhooks=Webhooks())
+    denials = [number for number, rule in enumerate(project.provider.rules, 1) if rule.verdict == "deny"]
+    settings = msgspec.structs.replace(settings, numbers={project.path: dict(enumerate(denials, 1))})
     settings = _overridden(settings, kept, tight)
     notices = tuple(f"{project.path}: ignored {what}: the file is not trusted" for what in dropped)
     hint = ("to trust it: kosmo integrations:trust",) if notices else ()

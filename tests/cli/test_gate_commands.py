@@ -58,6 +58,64 @@ def test_rules_apply_to_commands_and_scripts(server, configured):
     assert [] == server.requests
 
 
+@pytest.mark.parametrize("verdict", ["deny", "ask"])
+@pytest.mark.parametrize("access", ["read", "write"])
+def test_the_hint_names_the_rule_that_decides(configured, config_file, tmp_path, verdict, access):
+    """A flag cannot allow what a rule forbids, so the hint names the rule, its file and --force, and these work."""
+    config_file(f'[[replicate.rules]]\nverdict = "{verdict}"\nfunctions = ["list_files", "delete_file"]\n')
+    function, given = ("list_files", "{}") if access == "read" else ("delete_file", '{"file_id": "f"}')
+    script = f"replicate.{function} {'{}' if access == 'read' else '{ file_id = [[f]] }'}"
+    ways = (["integrations:call", f"replicate.{function}", given, "--json"], ["lua", "--json", "-e", script])
+    for way in ways:
+        ran = configured(*way, f"--{access}", "allow")
+        assert ran.json["meta"]["hint"].startswith(f"change rule 1 in {tmp_path / 'config' / 'config.toml'}, or ")
+        assert ran.json["meta"]["hint"].endswith("--force")
+        assert "permission" not in str(configured(*way, "--force").json.get("code"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "text", "hint"),
+    [
+        ((), '[replicate.permissions]\nwrite = "deny"', "--write allow, or always: kosmo integrations:configure"),
+        (("--write", "deny"), "", "allow it for this command: --write allow, or --force"),
+        (("--write", "deny"), '[[replicate.rules]]\nverdict = "allow"', "this command: --write allow, or --force"),
+    ],
+)
+def test_the_hint_names_the_setting_that_decides(configured, config_file, flags, text, hint):
+    """A verdict of the configuration can be changed there, and one of a flag by the flag."""
+    config_file(text)
+    ran = configured("integrations:call", "replicate.delete_file", '{"file_id": "f"}', "--json", *flags)
+
+    assert hint in ran.json["meta"]["hint"]
+
+
+def test_the_hint_names_the_projects_file(configured, config_file, tmp_path):
+    """What an untrusted project tightens is changed in its file; the numbers of its rules count those that are
+    ignored.
+    """
+    config_file('[replicate.permissions]\nwrite = "allow"')
+    project = tmp_path / ".kosmo" / "config.toml"
+    project.parent.mkdir()
+    project.write_text('[replicate.permissions]\nwrite = "deny"')
+    delete = ("integrations:call", "replicate.delete_file", '{"file_id": "f"}', "--json")
+    denied = configured(*delete).json["meta"]["hint"]
+    project.write_text('[[replicate.rules]]\nverdict = "allow"\n[[replicate.rules]]\nverdict = "deny"')
+
+    always = f"always: change replicate.permissions.write in {project}"
+    assert f"allow it for this command: --write allow, or {always}, or --force" == denied
+    assert f"change rule 2 in {project}, or --force" == configured(*delete).json["meta"]["hint"]
+
+
+def test_a_secret_needs_a_rule_with_its_name(configured):
+    """No flag gives a script the signing key, and the hint shows the rule that does."""
+    ran = configured("lua", "--json", "-e", "replicate.get_default_webhook_secret {}", "--read", "allow")
+
+    assert (
+        'add a rule to config.toml with verdict = "allow" and functions = "get_default_webhook_secret"'
+        in (ran.json["meta"]["hint"])
+    )
+
+
 def test_a_rule_on_a_model_applies_to_every_way_of_naming_it(server, configured):
     """A rule for a model applies no matter how the script names the model."""
     source = """

@@ -20,8 +20,8 @@ def rules(read="allow", write="ask"):
 @pytest.mark.parametrize("verdict", ["allow", "ask", "deny"])
 def test_each_class_has_its_verdict(verdict):
     """The rule of the access class decides, and the decision names it with its origin."""
-    assert Decision(verdict, f"read={verdict} (--read)") == decide(rules(read=verdict), Call(READ))
-    assert Decision(verdict, f"write={verdict} (--write)") == decide(rules(write=verdict), Call(WRITE))
+    assert Decision(verdict, f"read={verdict} (--read)", "--read") == decide(rules(read=verdict), Call(READ))
+    assert Decision(verdict, f"write={verdict} (--write)", "--write") == decide(rules(write=verdict), Call(WRITE))
 
 
 def test_without_a_rule_a_call_is_denied():

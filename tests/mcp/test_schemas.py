@@ -156,6 +156,10 @@ def test_a_refusal_says_what_to_report(connected):
         assert "do not repeat the call" in words
 
 
+REPORT = "report this to the person and do not work around it; they can "
+CHANGE = "change replicate.permissions.read in a.toml"
+
+
 @pytest.mark.parametrize(
     ("hint", "in_code", "with_tools"),
     [
@@ -177,6 +181,15 @@ def test_a_refusal_says_what_to_report(connected):
             "allow a directory: --allow-write DIR",
             *["report this to the person and do not work around it; they can start the server with --allow-write DIR"]
             * 2,
+        ),
+        (
+            "change rule 1 in /home/ana/config.toml, or bypass the policy: --force",
+            *["report this to the person and do not work around it; they can change rule 1 in /home/ana/config.toml"]
+            * 2,
+        ),
+        (
+            f"allow it for this command: --read allow, or always: {CHANGE}, or --force",
+            *[f"{REPORT}start the server with --read allow, or, if their configuration denies it, {CHANGE}"] * 2,
         ),
         ("use fewer", "use fewer", "use fewer"),
     ],
