@@ -368,7 +368,7 @@ def of_emulated_models(hint: str) -> str:
         return hint
     import re
 
-    return re.sub(r"kosmo (model|models (search|show)) [\w./:-]+", r"\g<0> --emulate", hint)
+    return re.sub(r"kosmo (model|models (search|show)) ([\w./:-]+|'[^']*')", r"\g<0> --emulate", hint)
 
 
 def failure_of(error: BaseException, doing: str) -> KosmoError:

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -137,7 +138,7 @@ def show(job: Job, result: Result, pictures: Pictures) -> int:
             notice("the emulator ends with this command; to keep predictions: kosmo emulator:serve")
         else:
             account = account_flag(job.options.account)
-            notice(f"look at it: kosmo predictions show {found['prediction']['id']}{account}")
+            notice(f"look at it: kosmo predictions show {quote(found['prediction']['id'])}{account}")
         return 0
     for line in _lines(found):
         output.write_text((safe(line) if sys.stdout.isatty() else line) + "\n")

@@ -6,6 +6,7 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 from kosmolua.cli import listing, output
@@ -73,7 +74,7 @@ def _check(command: str, parsed: argparse.Namespace) -> None:
     if parsed.action != "list" and not parsed.id:
         raise UsageError("missing the id of a prediction", hint=f"list them: kosmo {command} list")
     if parsed.action == "open" and len(parsed.id) > 1:
-        raise UsageError(f"expected one id, got {len(parsed.id)}", hint=f"kosmo {command} open {parsed.id[0]}")
+        raise UsageError(f"expected one id, got {len(parsed.id)}", hint=f"kosmo {command} open {quote(parsed.id[0])}")
 
 
 def _list(parsed: argparse.Namespace, options: Options, host: Host) -> int:
@@ -127,7 +128,7 @@ def _open(parsed: argparse.Namespace, options: Options, one: Mapping[str, Any]) 
     address = listing.text_of(mapping(one.get("urls")).get("web"))
     if not address.startswith(("https://", "http://")):
         raise UsageError(
-            "the API names no page of this prediction", hint=f"show it: kosmo predictions show {parsed.id[0]}"
+            "the API names no page of this prediction", hint=f"show it: kosmo predictions show {quote(parsed.id[0])}"
         )
     if sys.stdout.isatty() and not options.emulate and not options.json:
         import webbrowser

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from importlib.resources import files as resources
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from kosmolua.cli import given as given_
@@ -212,9 +213,11 @@ def _plain(error: KosmoError, model: str, account: str) -> KosmoError:
         if getattr(error, name, None):
             setattr(error, name, None)
     if error.hint and "/" in model:
-        error.hint = error.hint.replace("OWNER/NAME", model)
+        error.hint = error.hint.replace("OWNER/NAME", quote(model))
     if error.hint and "validate = false" in error.hint:
-        error.hint = f"see its inputs: kosmo model {model}{account_flag(account)}, or send it unchecked: --no-check"
+        error.hint = (
+            f"see its inputs: kosmo model {quote(model)}{account_flag(account)}, or send it unchecked: --no-check"
+        )
     return error
 
 

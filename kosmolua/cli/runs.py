@@ -6,6 +6,7 @@ import argparse
 import os
 import time
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 from kosmolua.cli import options, output, submitted
@@ -153,7 +154,7 @@ def _show(path: str, *, as_json: bool) -> int:
     text = table([(name, safe(value)) for name, value in facts], "") + "\n\n" + table(rows, "", ("bold",))
     if len(listed) < len(calls):
         text += f"\n\nand {len(calls) - len(listed)} calls of host functions such as time; to list them: --json"
-    how = f"kosmo repl --journal {one.path}" if one.prompt else f"kosmo runs resume {one.id}"
+    how = f"kosmo repl --journal {quote(one.path)}" if one.prompt else f"kosmo runs resume {one.id}"
     output.write_text(text + "\n" + (f"\nto resume: {safe(how)}\n" if one.state != "finished" else ""))
     return 0
 

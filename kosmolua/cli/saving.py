@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from shlex import quote
 from typing import Any
 
 from kosmolua.cli import output
@@ -45,12 +46,13 @@ def _check_ended(prediction: Mapping[str, Any], path: str) -> None:
         raise KosmoError(
             f"prediction {name} {status}{why}; there is no output to save",
             code="prediction_failed",
-            hint=f"read it: kosmo predictions show {name}",
+            hint=f"read it: kosmo predictions show {quote(str(name))}",
         )
+    how = f"kosmo integrations:replicate get_prediction --prediction-id {quote(str(name))} --output {quote(path)}"
     raise KosmoError(
         f"prediction {name} is still {status}; there is no output to save yet",
         code="timed_out",
-        hint=f"save it later: kosmo integrations:replicate get_prediction --prediction-id {name} --output {path}",
+        hint=f"save it later: {how}",
     )
 
 

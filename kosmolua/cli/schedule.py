@@ -6,6 +6,7 @@ import argparse
 import os
 import re
 from datetime import UTC, datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
@@ -122,7 +123,8 @@ def _new_schedule(command: str, parsed: argparse.Namespace, args: list[str]) -> 
     if expression is None and declared is None:
         raise UsageError(
             f"{file} has no schedule in its header, and none was given",
-            hint=f"give one: kosmo {command} add NAME '0 3 * * *' {file}; or write --@ schedule: 0 3 * * * in line 1",
+            hint=f"give one: kosmo {command} add NAME '0 3 * * *' {quote(file)}; "
+            "or write --@ schedule: 0 3 * * * in line 1",
         )
     header, zone = declared or ("", "UTC")
     name = os.path.basename(file).removesuffix(".lua") if name is None else name

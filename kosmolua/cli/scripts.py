@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from shlex import quote
 from typing import Any
 
 from kosmolua.cli import options as options_
@@ -117,7 +118,7 @@ def _given(script: str, words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            how = f"write flags of kosmo lua after --: kosmo scripts run {script} -- {word[:100]}"
+            how = f"write flags of kosmo lua after --: kosmo scripts run {script} -- {quote(word[:100])}"
             raise UsageError(
                 f"scripts run: expected key=value, got {word[:100]!r}",
                 hint=how if word.startswith("-") else f"see its arguments: kosmo scripts show {script}",

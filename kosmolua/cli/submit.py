@@ -6,6 +6,7 @@ import argparse
 import os
 import time
 from datetime import datetime
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
@@ -87,7 +88,9 @@ def valid_source(file: str) -> tuple[str, bytes, Needs]:
         refusal = engine.refusal(file, text)
     if refusal:
         found = syntax.problem(file, text.decode(errors="replace"), *refusal)
-        raise UsageError(f"{file}:{found.line}: {found.message}", hint=found.hint or f"check it: kosmo check {file}")
+        raise UsageError(
+            f"{file}:{found.line}: {found.message}", hint=found.hint or f"check it: kosmo check {quote(file)}"
+        )
     return script, text, declared
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from shlex import quote
 
 from kosmolua.cli import options as options_
 from kosmolua.cli.options import Options
@@ -70,7 +71,7 @@ def _models(names: list[str], options: Options) -> str:
             version = versions.find(name)
             if version is None:
                 raise UsageError(
-                    f"{name} has no version, and therefore no known inputs", hint=f"show it: kosmo model {name}"
+                    f"{name} has no version, and therefore no known inputs", hint=f"show it: kosmo model {quote(name)}"
                 )
             found[name] = version
     return model_stubs(found)

@@ -15,6 +15,7 @@ from kosmolua.console.pages import approvals, budgets, run, runs, schedules, wor
 from kosmolua.console.requests import CheckedRequest, Refusal
 from kosmolua.journal.approvals import Approval, Verdict, rules_for
 from kosmolua.page.markup import Html
+from kosmolua.settings.approvers import ANYBODY, THROUGH
 from kosmolua.worker import approvals as database_approvals
 from kosmolua.worker import overview
 from kosmolua.worker import runs as database_runs
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 VERSION = hashlib.sha256((assets.console_stylesheet() + assets.script()).encode()).hexdigest()[:12]
 VERDICTS: dict[str, Verdict] = {"approved": "approved", "denied": "denied"}
-THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # who acted on behalf of the person who decided
 NO_RUN, LIST_RUNS = "There is no such run.", "List them: kosmo runs list --database"
 SAID = {
     "canceled": "The run is canceled.",

@@ -76,6 +76,16 @@ class _Server(ThreadingMixIn, TCPServer):
             super().handle_error(request, client_address)
 
 
+class _ChunkedBody(DechunkedInput):
+    """A body in chunks. One that is malformed ends the connection."""
+
+    def readinto(self, buf: bytearray) -> int:  # type: ignore[override]
+        try:
+            return super().readinto(buf)
+        except OSError as error:
+            raise ConnectionAbortedError(str(error)) from None
+
+
 class _Connection(BaseHTTPRequestHandler):
     """One connection, with any number of sequential requests."""
 
@@ -131,7 +141,7 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _body(self) -> io.RawIOBase:
         if "chunked" in self.headers.get("Transfer-Encoding", "").lower():
-            return DechunkedInput(cast("IO[bytes]", self.rfile))
+            return _ChunkedBody(cast("IO[bytes]", self.rfile))
         length = self.headers.get("Content-Length", "0")
         return LimitedStream(cast("IO[bytes]", self.rfile), int(length) if length.isdecimal() else 0)
 

@@ -41,11 +41,14 @@ class Ask(Struct, frozen=True, kw_only=True):
 
 
 class Decision(Struct, frozen=True, kw_only=True):
-    """``state`` is "open", "approved", "denied" or "expired". An open question expires in ``left`` seconds."""
+    """``state`` is "open", "approved", "denied" or "expired". An open question expires in ``left`` seconds.
+    ``acting`` decided on behalf of ``by``, if that is not None.
+    """
 
     id: str
     state: str
     by: str | None = None
+    acting: str | None = None
     reason: str | None = None
     left: float = 0.0
 

@@ -101,7 +101,9 @@ def who(one: Approval) -> str:
 
 def accepted(found: Decision, rules: Rules, submitted_by: str | None, here: str) -> Decision:
     """The decision, or, if that person may not approve, a denial attributed to ``here``."""
-    error = rules.objection(found.by or "", submitted_by) if found.state == "approved" else None
+    if found.state != "approved":
+        return found
+    error = rules.objection(found.by or "", submitted_by) or rules.objection_to_acting(found.acting)
     if error is None:
         return found
     return Decision(id=found.id, state="denied", by=here, reason=f"{found.by} may not approve it: {error[0]}")

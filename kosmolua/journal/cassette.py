@@ -11,6 +11,7 @@ import re
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -187,7 +188,7 @@ class Cassette:
         if self._head.base:
             raise JournalError(
                 f"{file} was recorded from another program by kosmo emulator:record, and has no script to replay",
-                hint=f"serve it to that program: kosmo emulator:serve --cassette {file}",
+                hint=f"serve it to that program: kosmo emulator:serve --cassette {quote(file)}",
             )
         self._orders = {(call.task, call.request): order for order, call in enumerate(self._calls, 1)}
         was, now = (self._head.args, self._head.named), (head.args, cleaned(head.named))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from shlex import quote
 from typing import Any
 
 import msgspec
@@ -44,14 +45,14 @@ def of_a_prompt(path: str, *, emulated: bool) -> JournalError:
     emulate = " --emulate" if emulated else ""
     return JournalError(
         f"{path} belongs to a session at the prompt, not to a script",
-        hint=f"continue it at the prompt: kosmo repl --journal {path}{emulate}; or choose another journal",
+        hint=f"continue it at the prompt: kosmo repl --journal {quote(path)}{emulate}; or choose another journal",
     )
 
 
 def of_a_script(path: str, facts: Mapping[str, Any]) -> JournalError:
     return JournalError(
         f"{path} belongs to a run of the script {facts['script']}, not to a session at the prompt",
-        hint=f"continue it: kosmo runs resume {path}; or choose another journal",
+        hint=f"continue it: kosmo runs resume {quote(path)}; or choose another journal",
     )
 
 

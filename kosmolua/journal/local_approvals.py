@@ -291,7 +291,14 @@ class LocalQuestions:
             if one.decision == "superseded" or (used and not (ticket.open and one.decision == "approved")):
                 continue
             left = max(0.0, one.expires_at - now)
-            return Decision(id=one.id, state=one.decision or "open", by=one.decided_by, reason=one.reason, left=left)
+            return Decision(
+                id=one.id,
+                state=one.decision or "open",
+                by=one.decided_by,
+                acting=one.acting,
+                reason=one.reason,
+                left=left,
+            )
         return None
 
     def _put(self, file: sqlite3.Connection, ask: Ask, ticket: Ticket) -> str:

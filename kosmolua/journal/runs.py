@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from shlex import quote
 from typing import Any
 
 from msgspec import Struct
@@ -103,7 +104,8 @@ def retire(environment: Mapping[str, str], path: str, tell: Callable[[str], None
             note(environment, to)
         except OSError as error:
             raise unusable(path, error) from None
-    tell(f"the earlier run is kept as {name_of(environment, to)}: kosmo runs show {name_of(environment, to)}")
+    name = name_of(environment, to)
+    tell(f"the earlier run is kept as {name}: kosmo runs show {quote(name)}")
     return to
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, NamedTuple
 
 from kosmolua.errors import JournalError, UsageError
@@ -120,7 +121,7 @@ def _account(shell: Shell, name: str) -> None:
         if name not in known and not options.emulate:
             raise UsageError(
                 f"unknown account {name!r}; known: {', '.join(known)}",
-                hint=f"kosmo integrations:configure replicate --account {name}",
+                hint=f"kosmo integrations:configure replicate --account {quote(name)}",
             )
         options.account = name
     shell.screen.show(f"calls use account {options.account}")

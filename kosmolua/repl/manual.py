@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from shlex import quote
 from typing import TYPE_CHECKING
 
 from kosmolua.errors import UsageError
@@ -67,7 +68,7 @@ def page(name: str, commands: Sequence[Command]) -> str:
     known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in commands)]
     near = nearest(short, known, most=3, least=0.5)
     suggestion = f"; did you mean {' or '.join(near)}?" if near else ""
-    hint = f"show the inputs of a model: kosmo model {name}" if "/" in name else "list the topics: :help"
+    hint = f"show the inputs of a model: kosmo model {quote(name)}" if "/" in name else "list the topics: :help"
     raise UsageError(f"no page about {name!r}{suggestion}", hint=hint)
 
 

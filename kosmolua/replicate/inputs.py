@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from itertools import islice
+from shlex import quote
 from typing import Any
 
 from msgspec import UNSET, Struct
@@ -193,7 +194,7 @@ def refuse(problems: list[str], reference: str) -> None:
     more = ["and more"] if len(problems) > MAX_PROBLEMS else []
     raise ArgumentError(
         f"{short(reference)}: {'; '.join([*shown, *more])}",
-        hint=f"see its inputs: kosmo model {short(reference)}, or send it unchecked: validate = false",
+        hint=f"see its inputs: kosmo model {quote(short(reference))}, or send it unchecked: validate = false",
         detail={"problems": shown},
     )
 

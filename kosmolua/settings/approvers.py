@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from functools import cache
 
 from msgspec import Struct
 
@@ -15,6 +14,7 @@ from kosmolua.settings.config import Approving
 FLAG = "--approvers"
 GROUP, SHORT = "group:", "@"  # a group's name begins with either
 MOST = 100  # names of a flag
+THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # the console: who acts for those who decide in it
 
 
 def current() -> str:
@@ -32,11 +32,9 @@ def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
     caller = current()
     if named is None or named == caller:
         return caller, None
-    if not _is_among(settings, caller, settings.act_as):
-        raise PermissionDeniedError(
-            f"--as {quoted(named)}: {caller} may not decide on behalf of others",
-            hint=f'allow it in config.toml: approvals.act_as = ["{caller}"], or omit --as',
-        )
+    error = Rules(settings).objection_to_acting(caller)
+    if error:
+        raise PermissionDeniedError(f"--as {quoted(named)}: {error[0]}", hint=f"{error[1]}, or omit --as")
     return named, caller
 
 
@@ -97,6 +95,15 @@ class Rules(Struct, frozen=True):
                 "ask somebody else, or allow it in config.toml: approvals.own = true"
             )
         return None
+
+    def objection_to_acting(self, acting: str | None) -> tuple[str, str] | None:
+        """The reason why a person may not have decided on behalf of another, and what to do; None if they may."""
+        if acting is None or acting in (THROUGH, ANYBODY) or _is_among(self.settings, acting, self.settings.act_as):
+            return None
+        return (
+            f"{acting} may not decide on behalf of others",
+            f'allow it in config.toml: approvals.act_as = ["{acting}"]',
+        )
 
     def check(self, by: str, submitted_by: str | None) -> None:
         """Raise a `PermissionDeniedError` if this person may not decide for that submitter."""
@@ -217,7 +224,6 @@ def _has_group(name: str) -> bool:
     return True
 
 
-@cache
 def _users(group: str) -> frozenset[str]:
     """The users of a group of the operating system; none if there is no such group."""
     import grp

@@ -31,7 +31,11 @@ DEFAULT_ACCOUNT = "default"
 
 def account_flag(account: str) -> str:
     """The flag that a printed command needs to mean this account; empty for the default one."""
-    return "" if account == DEFAULT_ACCOUNT else f" --account {account}"
+    if account == DEFAULT_ACCOUNT:
+        return ""
+    from shlex import quote
+
+    return f" --account {quote(account)}"
 
 
 URL_VARIABLE = "REPLICATE_URL"

@@ -115,7 +115,7 @@ WHERE r.id = %s AND r.epoch = %s AND r.worker = %s AND w.lease_until > clock_tim
 """
 _STATE = """
 SELECT id, CASE WHEN decision IS NULL AND expires_at <= clock_timestamp() THEN 'expired' ELSE decision END, decided_by,
-  reason, extract(epoch FROM expires_at - clock_timestamp())::float8 FROM approvals
+  acting, reason, extract(epoch FROM expires_at - clock_timestamp())::float8 FROM approvals
 WHERE run = %s AND task = %s AND request = %s AND digest = %s AND
 """
 _SUPERSEDE = """
@@ -199,13 +199,13 @@ class Questions:
             row = connection.execute(text, place).fetchone()
         if row is None:
             return None
-        identifier, state, by, reason, left = row
+        identifier, state, by, acting, reason, left = row
         if state == "expired":
             text = (
                 "UPDATE approvals SET decision = 'expired', decided_at = expires_at WHERE id = %s AND decision IS NULL"
             )
             connection.execute(text, (identifier,))
-        return Decision(id=identifier, state=state or "open", by=by, reason=reason, left=max(left, 0.0))
+        return Decision(id=identifier, state=state or "open", by=by, acting=acting, reason=reason, left=max(left, 0.0))
 
     def _put(self, connection: Connection[Any], ask: Ask, ticket: Ticket, rules: Rules) -> Decision:
         """Store the question. It supersedes an open question of the same call from before the script was changed."""

@@ -19,8 +19,10 @@ from kosmolua.cli.reference import has_page
 from kosmolua.errors import ONLY_EMULATED, KosmoError, PermissionDeniedError, emulated
 from kosmolua.gate.functions import resolve
 from kosmolua.host import unfinished
+from kosmolua.journal import fit
 from kosmolua.replicate import answers, problem
 from kosmolua.replicate.catalogue import OPERATIONS
+from kosmolua.settings.config import account_flag
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = re.compile(r"kosmo ([a-z][\w:-]*[\w])((?: (?:'[^']*'|\"[^\"]*\"|[^\s,;)`'\"]+))*)")
@@ -148,6 +150,27 @@ def test_a_refusal_for_a_known_reason(one):
 
         assert hint == error.hint
         assert all(resolve(name) for name in re.findall(r"\b(?:create|delete|get|list|update)_\w+", hint))
+
+
+STRANGE = "a $(id) `id`;'\"b"
+
+
+def test_commands_with_strange_names(kosmo, tmp_path):
+    """Names of files are words of the command that is printed, not commands in it."""
+    journal, script = tmp_path / STRANGE, tmp_path / f"{STRANGE}.lua"
+    script.write_text("return 1")
+    argv = ("lua", "--emulate", str(script), "--journal", str(journal))
+    kosmo(*argv)
+    kept = kosmo(*argv, "--fresh").err.partition(": kosmo runs show ")[2]
+    hint = fit.of_a_script(str(journal), {"script": "s"}).hint.partition("kosmo runs resume ")[2]
+
+    assert [True] == [each.startswith(str(journal)) for each in shlex.split(kept)]
+    assert [str(journal)] == shlex.split(hint.rpartition("; or ")[0])
+
+
+def test_accounts_with_strange_names():
+    """The flag for an account is one word."""
+    assert ["--account", STRANGE] == shlex.split(account_flag(STRANGE))
 
 
 def test_a_deployment_in_use_is_not_deleted(kosmo, tmp_path):

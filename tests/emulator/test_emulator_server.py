@@ -53,6 +53,19 @@ def test_a_chunked_upload(served):
     assert 422 == answer.status_code
 
 
+def test_a_malformed_chunk_ends_the_connection(served, capsys):
+    """The request has no end then. Nothing else is printed."""
+    with socket.create_connection((served.base_url.host, served.base_url.port), timeout=30) as connection:
+        connection.sendall(
+            b"POST /v1/predictions HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer r8_x\r\n"
+            b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nno length\r\n{}"
+        )
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+
+    assert b"" == answer
+    assert "" == capsys.readouterr().err
+
+
 def test_head_has_no_body(served):
     """HEAD returns the headers of GET without a body."""
     answer = served.head("/account")

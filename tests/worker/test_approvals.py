@@ -11,6 +11,7 @@ from waiting import wait_until
 
 from kosmolua.errors import UsageError
 from kosmolua.journal.records import Head
+from kosmolua.settings import approvers
 from kosmolua.worker import approvals, runs
 
 _ASK = """
@@ -254,6 +255,30 @@ def test_a_resumed_run_shows_the_current_approvers(fleet, tmp_path):
     wait_until(lambda: approvals.find(fleet.database, one.id).approvers == ["bo"])
 
     assert ["ana"] == one.approvers
+
+
+@pytest.mark.parametrize(
+    ("config", "acting", "state"),
+    [
+        ("", "sam", "failed"),
+        ('act_as = ["bot"]', "sam", "failed"),
+        ('act_as = ["@bots"]', "bot", "done"),
+        ("", None, "done"),
+        ("", approvers.THROUGH, "done"),
+    ],
+)
+def test_a_decision_on_behalf_of_another(fleet, tmp_path, config, acting, state):
+    """The worker's configuration says who may make it: whoever decides could change their own."""
+    configure(tmp_path, config, 'groups = { bots = ["bot"] }')
+    fleet.start(write="ask")
+    (run,) = fleet.submit(1, ONE, by="sam")
+    (one,) = open_ones(fleet, 1)
+    approvals.decide(fleet.database, [one.id], "approved", "ana", acting=acting)
+    fleet.finish()
+
+    assert state == runs.find(fleet.database, run).state
+    assert (state == "failed") == ("sam may not decide on behalf of others" in (refused(fleet, run) or ""))
+    assert int(state == "done") == fleet.server.count("POST", "/predictions")
 
 
 def test_the_webhook_of_a_worker_is_not_part_of_a_decision(fleet):

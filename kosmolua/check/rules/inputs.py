@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from shlex import quote
 from typing import NamedTuple
 
 from kosmolua.check.look import NOTHING, Look, Named, argument, table_of
@@ -116,7 +117,7 @@ def _report(look: Look, given: Given, at: int, message: str) -> None:
 
 
 def _see(given: Given) -> str:
-    return f"See its inputs: kosmo model {given.reference}"
+    return f"See its inputs: kosmo model {quote(given.reference)}"
 
 
 # Without one ------------------------------------------------------------------------------------------------------
