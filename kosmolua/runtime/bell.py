@@ -10,7 +10,7 @@ _READ = 1 << 13
 
 
 class Bell:
-    """A pipe that `ring` writes to. After `close` it does nothing, since the descriptors may be reused.
+    """A pipe that `ring` writes to. After `close`, its methods do nothing, since the descriptors may be reused.
 
     The lock is reentrant, since a signal handler may ring while the interrupted thread is ringing.
     """
@@ -28,7 +28,7 @@ class Bell:
                 os.write(self._far, b"!")
 
     def hush(self) -> None:
-        """Discard all rings so far. For the waiting thread."""
+        """Discard all rings so far. Called by the waiting thread."""
         with suppress(BlockingIOError):
             os.read(self.descriptor, _READ)
 

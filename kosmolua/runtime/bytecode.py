@@ -1,9 +1,9 @@
 """The modules of ``lua/`` as bytecode in a file, so that a process started for one run need not parse them.
 
-LuaJIT trusts bytecode as a processor trusts machine code. So the file is in a directory that only its owner can enter
-and that no script can write to. The host opens the file and passes its descriptor to the child, which accepts it only
-for the modules' present text and this build of LuaJIT. If there is no such file, the child compiles the modules before
-it reads a script, and the host stores the result.
+LuaJIT trusts bytecode as a processor trusts machine code. So the file is in a directory that only the directory's owner
+can enter and that no script can write to. The host opens the file and passes its descriptor to the child, which accepts
+it only for the modules' present text and this build of LuaJIT. If there is no such file, the child compiles the modules
+before it reads a script, and the host stores the result.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _MAX_SIZE = 8 * 1024 * 1024
 
 
 class Cached:
-    """The child's side: the modules for its state. ``source`` is the host's first argument; a descriptor is closed."""
+    """The child's side: the modules for its state. ``source`` is the first argument from the host; if it is a
+    descriptor, that is closed.
+    """
 
     def __init__(self, source: str) -> None:
         self._source = source
@@ -47,7 +49,7 @@ class Cached:
         return text
 
     def made(self) -> bytes | None:
-        """The content of a new file, if the host needs one."""
+        """The content of a new bytecode file, if the host needs one."""
         if self._text is None:
             return None
         compiled = State(modules=self._text).compiled(self._text)
@@ -77,7 +79,7 @@ def packed(contents: Mapping[str, bytes], key: bytes) -> bytes:
 
 
 def unpacked(content: bytes, key: bytes) -> dict[str, bytes] | None:
-    """The modules in a file with this key; None if the file is damaged or has another key."""
+    """The modules in the content of a bytecode file; None if it is damaged or has another key."""
     head, body = content[:_HEAD], content[_HEAD:]
     if head != b"".join((_MAGIC, key, _blake2b(body, digest_size=_DIGEST).digest())):
         return None

@@ -9,7 +9,7 @@ from contextlib import suppress
 NONE, MAKE = "none", "make"  # first argument of the child, if it is not a descriptor
 MADE = b"modules "  # prefix of the frame with new bytecode, which a child sends before its greeting
 DIRECTORY = "lua"
-_MOST = 8  # maximum files, for installations that share the directory
+_MOST = 8  # the maximum number of files, for installations that share the directory
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,7 +34,7 @@ class BytecodeFile:
         return None
 
     def store(self, content: bytes) -> None:
-        """Replace the file, completely or not at all."""
+        """Replace the file atomically."""
         with suppress(OSError):
             directory = self._directory()
             try:
@@ -70,7 +70,7 @@ class BytecodeFile:
         os.replace(new, self._name, src_dir_fd=directory, dst_dir_fd=directory)
 
     def _prune(self, directory: int) -> None:
-        """Delete the oldest files of other installations."""
+        """Delete the oldest files of other installations if there are too many."""
         names = os.listdir(directory)
         if len(names) > _MOST:
             names.sort(key=lambda name: os.stat(name, dir_fd=directory, follow_symlinks=False).st_mtime)
@@ -90,6 +90,6 @@ def _claim(directory: int) -> None:
 
 
 def _is_own(found: os.stat_result) -> bool:
-    """Whether it is a regular file with one name that only this user can write or read."""
+    """Whether this is a regular file with a single hard link that only this user can read or write."""
     regular = stat.S_ISREG(found.st_mode) and found.st_nlink == 1
     return regular and found.st_uid == os.geteuid() and not found.st_mode & 0o077

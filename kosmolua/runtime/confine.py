@@ -1,4 +1,5 @@
-"""Sandbox layers that a child applies to itself before it reads a script: a script that escapes Lua gains nothing.
+"""Sandbox layers that a child applies to itself before it reads a script, so that a script that escapes from Lua gains
+nothing.
 
 Each layer reports whether it was applied: the kernel may be too old, or a container may forbid it. The constants come
 from the kernel headers prctl.h, seccomp.h, bpf_common.h and landlock.h, and from the system call tables of two
@@ -21,7 +22,8 @@ LAYERS = ("process", "rlimits", "no_new_privs", "landlock", "seccomp")
 REQUIRED = frozenset({"landlock", "seccomp"})  # strict isolation fails without them
 # Address space for the interpreter, JIT machine code and buffers, which Lua's memory limit does not count.
 HEADROOM = 512 * 1024 * 1024
-# Seconds that Lua has to report the line at which the CPU limit was reached, before the kernel ends the process.
+# Seconds of CPU that Lua has, after the limit, to report the line at which it was reached, before the kernel kills the
+# process.
 GRACE = 0.25
 
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 1, 4, 38
@@ -50,9 +52,9 @@ _NUMBERS = {
 
 
 class Kernel:
-    """System calls by name. ``call`` takes a number and at most five integers or bytes; ``install`` takes a number
-    and a seccomp filter. Both return a negative error number on failure, as the kernel does. If they are not given,
-    every call fails with ENOSYS.
+    """System calls by name. ``call`` takes a system call number and at most five integers or byte strings; ``install``
+    takes a system call number and a seccomp filter. Both return a negative error number on failure, as the kernel does.
+    If they are not given, every call fails with ENOSYS.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Kernel:
         return int(self._call(number, *words)) if self._call and number else -errno.ENOSYS
 
     def filter(self, *, strict: bool) -> bytes:
-        """The seccomp filter, made once."""
+        """The seccomp filter, which is built only once."""
         if strict not in self._filters:
             self._filters[strict] = program(self.numbers, strict=strict)
         return self._filters[strict]
@@ -82,7 +84,7 @@ def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bo
     steps: dict[str, Callable[[], bool]] = {
         "process": lambda: hide(kernel, host),
         "no_new_privs": lambda: kernel("prctl", PR_SET_NO_NEW_PRIVS, 1) == 0,
-        "landlock": lambda: leave_files(kernel),  # needs a descriptor, which the resource limits no longer allow
+        "landlock": lambda: leave_files(kernel),  # before the resource limits, which forbid descriptors
         "rlimits": lambda: limit_resources(memory, cpu),
         "seccomp": lambda: bool(kernel.numbers) and kernel.install(kernel.filter(strict=strict)) == 0,
     }
@@ -91,8 +93,8 @@ def confine(kernel: Kernel, memory: int | None, cpu: float | None, *, strict: bo
 
 
 def hide(kernel: Kernel, host: int) -> bool:
-    """End with the host thread that started this process, and make this process's memory unreadable to the user's
-    other processes.
+    """Let the kernel kill this process when the host thread that started it ends, and make its memory unreadable to the
+    user's other processes.
     """
     held = kernel("prctl", PR_SET_PDEATHSIG, _signal.SIGKILL) == 0 and kernel("prctl", PR_SET_DUMPABLE, 0) == 0
     if os.getppid() != host:
@@ -116,8 +118,8 @@ def lowered(memory: int | None, cpu: float | None) -> dict[str, int]:
 
 
 def limit_resources(memory: int | None, cpu: float | None) -> bool:
-    """Set the resource limits. SIGPROF comes at the exact CPU time and ends the process, unless Lua answers it;
-    SIGVTALRM and RLIMIT_CPU end it a little later. Lower inherited limits are kept.
+    """Set the resource limits. SIGPROF arrives at the exact CPU time and kills the process unless Lua handles it;
+    SIGVTALRM and RLIMIT_CPU kill it a little later. Lower inherited limits are kept.
     """
     below = lowered(memory, cpu)
     if cpu is not None:
@@ -136,7 +138,7 @@ def limit_resources(memory: int | None, cpu: float | None) -> bool:
 
 
 def leave_files(kernel: Kernel) -> bool:
-    """Deny every path, and everything else that this kernel's Landlock can deny."""
+    """Deny access to every path, and to everything else that this kernel's Landlock can deny."""
     version = kernel("landlock_create_ruleset", 0, 0, LANDLOCK_VERSION)
     if version < 1:
         return False
@@ -150,7 +152,9 @@ def leave_files(kernel: Kernel) -> bool:
 
 
 def ruleset(version: int) -> bytes:
-    """All rights of this Landlock version: files, TCP (from version 4), signals and sockets out of the domain (6)."""
+    """All rights that this Landlock version can deny: files, TCP (from version 4), signals and abstract Unix sockets
+    outside the domain (from version 6).
+    """
     files = {1: 13, 2: 14, 3: 15, 4: 15}.get(version, 16)  # number of file rights
     rights = [(1 << files) - 1, *([3] if version >= 4 else []), *([3] if version >= 6 else [])]  # noqa: PLR2004
     return b"".join(word.to_bytes(8, sys.byteorder) for word in rights)
@@ -160,7 +164,7 @@ def ruleset(version: int) -> bytes:
 
 
 def program(numbers: dict[str, int], *, strict: bool) -> bytes:
-    """The seccomp filter: any call that is not listed, or has other arguments, ends the process with SIGSYS.
+    """The seccomp filter: a call that is not listed, or has other arguments, kills the process with SIGSYS.
 
     Executable memory is never mapped, so code is never loaded from a file. The JIT may make its own memory executable,
     but not writable and executable at once.
@@ -193,7 +197,9 @@ def _when(value: int, body: bytes) -> bytes:
 
 
 def _check(offset: int, mask: int, *allowed: int) -> bytes:
-    """Allow only these values of the argument at that offset (its lower half, which the kernel uses here)."""
+    """Instructions that allow only these values of the argument at that offset, after masking. They check its lower
+    half, which is all the kernel uses of these arguments.
+    """
     cases = b"".join(_when(value, _end(ALLOW)) for value in allowed)
     return _step(_LOAD, offset) + _step(_AND, mask) + cases + _end(KILL)
 
@@ -217,7 +223,9 @@ def conceal() -> bool:
 
 
 def available() -> dict[str, bool | str]:
-    """For each layer True, or the reason why it is unavailable on this machine. Applies none of them."""
+    """Each layer's name with True, or with the reason why the layer is unavailable on this machine. Applies no
+    layer.
+    """
     if sys.platform != "linux":
         return {name: name == "rlimits" or f"needs Linux, this is {sys.platform}" for name in LAYERS}
     kernel = Kernel(_host_call)

@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 
 from kosmolua.errors import NONE_LEFT, RAISE_LIMIT, ConfigurationError, KosmoError, UncertainError
 
-FOR_A_RUN = 24  # pipes, process, journal, connections
-SPARE = 128  # for the program itself
+FOR_A_RUN = 24  # descriptors of one run: pipes, process, journal, connections
+SPARE = 128  # descriptors for the program itself
 _MOST = 65_536
 _SQLITE = ("unable to open database file", "disk I/O error")  # SQLite's messages when no descriptor is left
 
 
 def make_room(runs: int) -> None:
-    """Raise the soft limit of this process to the hard one if that many concurrent runs need it."""
+    """Raise this process's soft limit to the hard limit if that many concurrent runs need it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = _MOST if hard == resource.RLIM_INFINITY else min(hard, _MOST)
     if soft != resource.RLIM_INFINITY and soft < most and FOR_A_RUN * runs + SPARE > soft:
-        with suppress(OSError, ValueError):  # the run then fails with `explained`
+        with suppress(OSError, ValueError):  # the run then fails, and `explained` says why
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
@@ -40,7 +40,9 @@ def explained(runs: int = 1) -> Iterator[None]:
 
 
 def explanation_of(error: OSError | KosmoError, runs: int = 1) -> ConfigurationError | None:
-    """As `explained`; None for an error with another cause, and for one that says that a write may have happened."""
+    """The error that `explained` raises; None for an error with another cause, or one that says that a write may have
+    happened.
+    """
     if isinstance(error, UncertainError) or not _is_exhaustion(error, runs):
         return None
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -57,7 +59,9 @@ def _is_exhaustion(error: OSError | KosmoError, runs: int) -> bool:
 
 
 def _are_few_left(runs: int) -> bool:
-    """Estimated from the lowest free descriptor: other threads may have closed some since the error."""
+    """Whether few descriptors are left, estimated from the lowest free one: other threads may have closed some since
+    the error.
+    """
     try:
         lowest = os.open("/", os.O_RDONLY)
     except OSError as error:

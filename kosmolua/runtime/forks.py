@@ -1,4 +1,4 @@
-"""Objects to reset in a forked process: their connections, child processes and locks belong to the parent.
+"""Resets objects in a forked process, since their connections, child processes and locks belong to the parent.
 
 A lock may be held by a thread that does not exist in the forked process.
 """
@@ -12,17 +12,17 @@ from typing import Protocol
 
 class Renewable(Protocol):
     def before_fork(self) -> None:
-        """Import everything now: the forked process could deadlock on an import lock held by another thread."""
+        """Import everything now, since the forked process could deadlock on an import lock that another thread held."""
 
     def renew(self) -> None:
-        """Reset in the forked process, without taking any of the old locks."""
+        """Reset the object in the forked process, without taking any of the old locks."""
 
 
 _REGISTERED: weakref.WeakSet[Renewable] = weakref.WeakSet()
 
 
 def register(each: Renewable) -> None:
-    """Call the object's methods around each fork, for as long as it exists."""
+    """Call the object's methods before and after each fork, as long as the object exists."""
     _REGISTERED.add(each)
 
 

@@ -1,7 +1,7 @@
-"""The frames between a Lua state and its host, and the interfaces that a state needs of its host.
+"""The frames between a Lua state and its host, and the interfaces that the host provides to a state.
 
 Frames are MessagePack. The state sends the structs below; the host answers ``["ok", id, value]`` or ``["error", id,
-fields]``. The host trusts no frame before it is decoded into its type.
+fields]``. The host trusts no frame until the frame is decoded into one of these types.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from kosmolua.runtime import marshal
 
 MAX_SLEEP = 366 * 24 * 3600.0
 NOTHING = marshal.encode(None)
-MAX_TEXT = 1 << 16  # characters of an error's text; the Lua side truncates much earlier
+MAX_TEXT = 1 << 16  # the maximum characters of an error's text; the Lua side truncates at much fewer
 MAX_STATUS = 1000
 HOSTS_OWN = frozenset({"interrupted", "script_crashed", "exited", "waiting"})  # error codes that scripts cannot use
 
@@ -49,9 +49,9 @@ class Start(Struct, kw_only=True):
 class _Frame(Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
     """A frame from a state. Untrusted: an attacker may have sent it.
 
-    A request that is ``alone`` is the only one its script waits for: it is carried out and answered at once. ``at`` is
-    its position in a run with a journal: the number of its task, 0 for the main chunk, and its number in the task, from
-    1.
+    A request is ``alone`` if the script waits for nothing else; then it is carried out and answered at once. ``at`` is
+    the request's position in a run with a journal: the number of its task (0 for the main chunk) and its number within
+    the task, counted from 1.
     """
 
 
@@ -59,7 +59,7 @@ Count = Annotated[int, Meta(ge=0, lt=2**53)]
 
 
 class Call(_Frame, tag="call", frozen=True):
-    """It is carried out ``after`` that many seconds, but at once in a run with a journal."""
+    """A function call. It starts ``after`` that many seconds, but at once in a run with a journal."""
 
     id: int
     alone: bool
@@ -71,7 +71,9 @@ class Call(_Frame, tag="call", frozen=True):
 
 
 class Cancel(_Frame, tag="cancel", frozen=True):
-    """The task that made a request was canceled: a call that has not begun is answered instead of carried out."""
+    """The task that made a request was canceled. If its call has not begun, the host answers it without carrying it
+    out.
+    """
 
     id: int
 
@@ -95,7 +97,9 @@ class Time(_Frame, tag="time", frozen=True):
 
 
 class Wait(_Frame, tag="wait", frozen=True):
-    """In a run with a journal: the script waits for the next answer, or was interrupted and ``dropped`` that wait."""
+    """Sent in a run with a journal: the script waits for the next answer, or was interrupted and ``dropped`` its
+    wait.
+    """
 
     dropped: bool = False
 
@@ -151,8 +155,8 @@ class Handler(Protocol):
     """The seam between a Lua state and its host."""
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Any = ..., /) -> Any:
-        """Carry out a request, whose ``arguments`` are MessagePack: Returns plain data, or raises a `KosmoError`. In a
-        run with a journal it gets the ``ticket`` of the call.
+        """Carry out a request, whose ``arguments`` are MessagePack. Returns plain data, or raises a `KosmoError`. In a
+        run with a journal, ``ticket`` is the journal's ticket for the call.
         """
 
 

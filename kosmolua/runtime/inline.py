@@ -21,9 +21,9 @@ from kosmolua.runtime.port import Port
 from kosmolua.runtime.state import Modules, State, engine_is_loaded, load_engine
 from kosmolua.runtime.threads import started
 
-# Lua stops itself this far below lupa's hard limit, which bypasses Lua's error handling.
+# Lua stops when it is this many bytes below lupa's hard limit, since the hard limit bypasses Lua's error handling.
 MARGIN = 16 * 1024 * 1024
-PUSH = 1024 * 1024  # bytes of memory that passing an answer may take besides the answer itself
+PUSH = 1024 * 1024  # bytes of memory that passing an answer may take in addition to the answer itself
 
 
 class _Callbacks:
@@ -41,8 +41,8 @@ class _Callbacks:
         """The function for Lua to call. An exception is stored in ``failure``, for `run` to raise; from then on the
         function returns 0.
 
-        It is a generator because a signal handler may raise as a function is entered, before its `try`. A generator is
-        resumed inside its `try`.
+        The function is a generator's `send`, because a signal handler may raise while a function is being entered,
+        before its `try`. A generator is resumed inside its `try`.
         """
 
         def loop() -> Generator[bytes | int | None, Any, None]:
@@ -82,7 +82,7 @@ class _Callbacks:
         return answer
 
     def alive(self, raised: int | BaseException) -> int:
-        """Whether the script may continue. Called by its hook, which also lets Python handle signals."""
+        """Whether the script may continue. The script's hook calls this, which also lets Python handle signals."""
         if isinstance(raised, BaseException):
             raise raised
         self._port.check()
@@ -123,7 +123,9 @@ def run(start: Start, port: Port, limits: Limits) -> None:
 
 @cache
 def _modules() -> Modules:
-    """The modules of all runs of this process, compiled once: parsing them would take most of a short run."""
+    """The modules for all runs in this process, compiled once: parsing them would take most of the time of a short
+    run.
+    """
     text = Modules.read()
     return State(modules=text).compiled(text)
 
@@ -131,8 +133,8 @@ def _modules() -> Modules:
 def load() -> None:
     """Import lupa, or wait until another thread has done so.
 
-    It happens in a thread of its own, where no KeyboardInterrupt is raised: lupa 2.8 turns one that is raised while its
-    extension is imported into an ImportError.
+    The import runs in a new thread, where no KeyboardInterrupt is raised: lupa 2.8 turns a KeyboardInterrupt during the
+    import of its extension into an ImportError.
     """
     started(threading.Thread(target=_try_import, daemon=True)).join()
 

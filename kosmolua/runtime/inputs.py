@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from kosmolua.errors import KosmoError
 
 T = TypeVar("T")
-INTERRUPT = "host.interrupt"  # the entry of an interrupted input; its argument is the number of answers it got
+INTERRUPT = "host.interrupt"  # function of an interrupted input's entry; its argument is the number of answers
 
 
 class InputJournal(Journal[T], Protocol[T]):
-    """Journal of a prompt. ``answers`` is how many it has now; ``failure`` is why it can record no more."""
+    """The journal of a prompt. ``answers`` is how many answers it holds now; ``failure`` is why it can record no
+    more.
+    """
 
     @property
     def failure(self) -> KosmoError | None: ...
@@ -34,16 +36,16 @@ class InputJournal(Journal[T], Protocol[T]):
     def answers(self) -> int: ...
 
     def at(self, order: int) -> tuple[int, str, bytes]:
-        """The number of the input, the function and the arguments of the answer with that order."""
+        """The answer with that order: the number of its input, its function and its arguments."""
 
 
 class CutOff(Exception):  # noqa: N818 - not an error: replays an interrupt
-    """The input was interrupted at this point when it was recorded, so the replay ends it here."""
+    """Raised because the recorded input was interrupted at this point, so the replay ends it here."""
 
 
 class Inputs(Tape[T]):
     """Replays the inputs of a prompt. Inputs that made requests are numbered. An interrupted input has an entry with
-    the number of answers it got; later answers to it were discarded, and are in the replay.
+    the number of answers that it got; later answers to it were discarded, and the replay discards them too.
     """
 
     _journal: InputJournal[T]
@@ -57,11 +59,11 @@ class Inputs(Tape[T]):
     ) -> None:
         super().__init__(journal, pending, carry_out, lane)
         self.input = 0
-        self.asks = False  # whether the input has made a request
-        self.over = False  # whether it gets no more answers
+        self.asks = False  # whether the input made a request
+        self.over = False  # whether the input gets no more answers
         self.mismatch: KosmoError | None = None  # how the input differs from the journal
-        self._first = 1  # order of the first answer that may belong to the input
-        self._cut_off: dict[int, tuple[int, int]] = {}  # input -> order of its entry, answers it got
+        self._first = 1  # order of the first answer that may belong to the current input
+        self._cut_off: dict[int, tuple[int, int]] = {}  # input -> order of its entry, number of answers
         for order in range(1, journal.last + 1):
             number, function, arguments = journal.at(order)
             if function == INTERRUPT:
@@ -69,12 +71,12 @@ class Inputs(Tape[T]):
 
     @property
     def live(self) -> bool:
-        """Whether all recorded answers were given."""
+        """Whether all recorded answers have been given, so that new requests are sent."""
         return self._next > self._journal.last
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the recorded input was interrupted, and has got all the answers it got then."""
+        """Whether the recorded input was interrupted, and the replay has given it all the answers that it got then."""
         order, answers = self._cut_off.get(self.input, (0, 0))
         return 0 < order <= self._journal.last and self._given >= answers
 
@@ -84,7 +86,7 @@ class Inputs(Tape[T]):
         return order if order <= self._journal.last else 0
 
     def begin(self, number: int) -> None:
-        """Begin the input of that number; discard the open requests of the previous one."""
+        """Begin the input with that number; discard the open requests of the previous one."""
         self.input, self.asks, self.over, self.mismatch = number, False, False, None
         self._held, self._later = {}, []
         self._given = self._waits = 0
@@ -107,7 +109,7 @@ class Inputs(Tape[T]):
         super().wait(dropped=dropped)
 
     def end(self, *, ok: bool) -> None:
-        """The input has ended. Sets ``mismatch`` if the journal has further answers for it."""
+        """End the input. Sets ``mismatch`` if the journal has further answers for it."""
         if not ok or not self.asks or self.over or self.live or self.is_cut_off:
             return
         if self._journal.at(self._next)[0] == self.input:
@@ -117,18 +119,18 @@ class Inputs(Tape[T]):
                 self.mismatch = error
 
     def cut_off(self, sent: int) -> bool:
-        """Record the interrupt of an input that was ``sent`` that many answers. False if it was being replayed: then
-        it counts as not entered.
+        """Record that an input was interrupted after ``sent`` answers. False if the input was being replayed: then it
+        counts as not entered.
         """
         if not self.live:
             return False
-        arguments = marshal.encode({"answers": min(sent, self._waits)})  # it waits before it gets one
+        arguments = marshal.encode({"answers": min(sent, self._waits)})  # it waits before it gets an answer
         ticket = self._journal.begin(JournalRequest(0, 0, INTERRUPT, "", arguments, self.input), self._seen())
         self._journal.finish(ticket, marshal.encode({"code": "interrupted", "message": "interrupted"}), ok=False)
         return True
 
     def fail(self, error: JournalError) -> None:
-        """If a new entry could not be recorded, record no further ones: the journal must have no gaps."""
+        """Record no further entries, since one could not be recorded and the journal must have no gaps."""
         if self.live and self._journal.failure is None:
             self._journal.failure = error
 
@@ -140,7 +142,7 @@ class Inputs(Tape[T]):
         return not self.is_cut_off
 
     def _from(self, order: int, number: int) -> int:
-        """The first order from ``order`` on that belongs to an input after ``number``."""
+        """The first order, from ``order`` on, whose answer belongs to an input after ``number``."""
         while order <= self._journal.last and self._journal.at(order)[0] <= number:
             order += 1
         return order
@@ -153,7 +155,9 @@ class Inputs(Tape[T]):
 
 
 def _answers(arguments: bytes) -> int:
-    """The number of answers in an interrupt's entry; 0 if the entry is invalid, since anyone may edit the file."""
+    """The number of answers in an interrupt's entry; 0 if the entry is invalid, which is possible since anyone may edit
+    the file.
+    """
     try:
         return msgspec.msgpack.decode(arguments, type=_Interrupt).answers
     except msgspec.MsgspecError:

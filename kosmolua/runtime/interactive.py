@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Mode
     from kosmolua.runtime.launch import InteractiveChild
 
-GRACE = 2.0  # seconds that an interrupted input has to end before its child is killed
+GRACE = 2.0  # seconds that an interrupted input has to end before its process is killed
 _INTERRUPTED = {"code": "interrupted", "message": "interrupted"}
 PATIENCE = 2.0  # seconds that a running call may take when the interpreter closes
 
@@ -57,19 +57,19 @@ def start(
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
-    """Result of an input: previews of its values, made by `lua/preview.lua`, or an error."""
+    """The result of an input: previews of its values, made by `lua/preview.lua`, or an error."""
 
     values: list[Any] = []
     error: KosmoError | None = None
     lost: bool = False  # the Lua process died; globals and locals are lost
-    recorded: bool = False  # it made requests, and they are in the journal
+    recorded: bool = False  # it made requests, which are in the journal
 
 
 class Interpreter:
-    """Evaluates inputs in one Lua state. For one thread; `interrupt` may be called from a signal handler in it.
+    """Evaluates inputs in one Lua state. For use by one thread; a signal handler in that thread may call `interrupt`.
 
-    The child is started here unless ``child`` is given. ``start`` makes its first frame, sent before the first input.
-    If the child dies, a new one replaces it.
+    The constructor starts the child unless ``child`` is given. ``start`` makes its first frame, sent before the first
+    input. If the child dies, a new one replaces it.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Interpreter:
         return self._child.layers
 
     def evaluate(self, source: str, name: str | None = None) -> Evaluation:
-        """Evaluate one input. Its errors contain the name, by default ``in[1]``, ``in[2]``, …"""
+        """Evaluate one input. Its errors contain ``name``, by default ``in[1]``, ``in[2]``, …"""
         self._number += 1
         port = self._port
         if port.inputs:
@@ -114,7 +114,7 @@ class Interpreter:
 
     def use_journal(self, journal: InputJournal[Any] | None, *, restart: bool = True) -> None:
         """From the next input on, answer requests from the journal and record new ones in it; None stops recording.
-        With ``restart`` the next input is the first one of the journal; without, the input count continues.
+        With ``restart``, the next input is the first one of the journal; otherwise the input count continues.
         """
         self._journal = journal
         self._entered = 0 if restart else self._entered
@@ -122,7 +122,7 @@ class Interpreter:
 
     @property
     def upcoming(self) -> int:
-        """The order of the next recorded answer in the journal; 0 if none are left."""
+        """The order of the next recorded answer in the journal; 0 if none is left."""
         return self._port.inputs.upcoming(self._entered) if self._port.inputs else 0
 
     def _evaluated(self, source: str, name: str) -> Evaluation:
@@ -141,7 +141,9 @@ class Interpreter:
             return self._lost(failure)
 
     def _recorded(self, found: Evaluation, port: _Port, inputs: Inputs[Any]) -> Evaluation:
-        """The result of an input with a journal: an error if the two differ. Counts the input if it made requests."""
+        """The result of an input with a journal: an error if the input differs from the journal. Counts the input if it
+        made requests.
+        """
         failure = port.journal_error or inputs.mismatch
         if failure:
             return Evaluation(error=failure, lost=found.lost)
@@ -168,7 +170,9 @@ class Interpreter:
         return as_expression, as_chunk
 
     def names(self, *path: str) -> list[tuple[str, str]]:
-        """Names and types of a value's fields; without a path, of all names in scope (type ``local`` for locals)."""
+        """The names and types of a value's fields; without a path, those of everything in scope (type ``local`` for
+        locals).
+        """
         return [(str(name), str(kind)) for name, kind in self._query("names", *(step.encode() for step in path)) or ()]
 
     def interrupt(self) -> None:
@@ -190,7 +194,7 @@ class Interpreter:
         self._port, self._child = self._new_port(), start_child(self._flag, self.limits, self._isolation)
 
     def close(self, waits: Callable[[float], bool] | None = None) -> None:
-        """End the state. Wait for running calls while ``waits``, given the seconds waited so far, returns true."""
+        """End the state. Wait for running calls as long as ``waits``, given the seconds waited so far, returns true."""
         self._child.close()
         self._port.pending.close(waits or (lambda seconds: seconds < PATIENCE))
         self._flag.close()
@@ -214,7 +218,7 @@ class Interpreter:
         return reached("memory", self.limits, getattr(failure, "where", None)) if out_of_memory else failure
 
     def _query(self, *command: Any) -> Any:
-        """The result of a command; None if the child died, which the next input reports."""
+        """The result of a command; None if the child died. The next input reports that."""
         try:
             done = self._exchange(*command)
             return msgspec.msgpack.decode(done.value) if done.ok else None
@@ -233,7 +237,7 @@ class Interpreter:
             raise
         except Exception as error:
             raise failure_of(error, "the input") from error
-        except BaseException:  # the process was closed: it must not be used again
+        except BaseException:  # the process was closed, so it must not be used again
             self._broken = ScriptError("interrupted", code="interrupted")
             raise
         if self._port.done is None:
@@ -274,7 +278,7 @@ class _Port(Port):
     ) -> None:
         super().__init__(handler, output, clock, limits, lane)
         self.interrupted = False
-        self.sent = 0  # answers sent to the input, if there is a journal
+        self.sent = 0  # the number of answers sent to the input, if there is a journal
         self.journal_error: JournalError | None = None
         self.inputs: Inputs[Any] | None = None
         self._interrupt_input = end
@@ -295,7 +299,7 @@ class _Port(Port):
         self._waiting.clear()
 
     def interrupt(self) -> None:
-        """Answer current and further requests with an error. May be called from a signal handler."""
+        """Answer open and further requests of the input with an error. May be called from a signal handler."""
         self.interrupted = True
         if self.inputs:
             self.inputs.over = True
@@ -347,7 +351,7 @@ class _Port(Port):
             return False, _INTERRUPTED
         try:
             return super()._outcome(request, ticket)
-        except LimitError as limit:  # of a budget: ends the input, not the state
+        except LimitError as limit:  # reached a budget: this ends the input, not the state
             return False, limit.to_dict()
 
     def fail(self, error: JournalError) -> None:

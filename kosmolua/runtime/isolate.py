@@ -1,4 +1,4 @@
-"""Runs a script in a child process: starts it, exchanges frames, limits and kills it, and explains its end."""
+"""Runs a script in a child process: starts it, exchanges frames with it, limits and kills it, and explains its end."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     Mode = Literal["standard", "strict"]
 
 BOOT = program("kosmolua.runtime.worker")
-_LOOK_UP = 250  # milliseconds between checks whether the run was ended
-_REST = 50  # milliseconds in which nothing comes, after which a run may rest
-_SHORT = 0.1  # seconds; for a sleep that ends within them it does not rest
-# Maximum of unread answers. A script that starts many tasks reads only once it waits; before it has started so many,
-# it reaches its memory limit.
+_LOOK_UP = 250  # milliseconds between checks for the end of the run
+_REST = 50  # a run may rest after this many milliseconds without a frame or an answer
+_SHORT = 0.1  # a run does not rest if a sleep of its script ends within this many seconds
+# The maximum number and bytes of unread answers. A script that starts many tasks reads no answer until it waits, but it
+# reaches its memory limit before it can start that many tasks.
 _MAX_UNSENT, _MAX_UNSENT_BYTES = 200_000, 4 * MAX_FRAME
-_WHOLE = select.PIPE_BUF - 4  # bytes of a frame that a pipe accepts atomically
-_AT_ONCE = 64  # answers written with one system call
+_WHOLE = select.PIPE_BUF - 4  # the maximum bytes of a frame that a pipe accepts atomically
+_AT_ONCE = 64  # the maximum number of answers written with one system call
 _FULL = 0.8  # fraction of the memory limit: a crash above it counts as out of memory
-_READ = 1 << 13  # most frames are small, and reading allocates this much
-# With many open requests a wake-up for each answer costs more than the answer. Answers of a few milliseconds are passed
-# together (measured: a fifth of the CPU of waiting for 10,000 predictions).
+_READ = 1 << 13  # bytes of one read: most frames are small, and each read allocates this much
+# With many open requests, waking up for each answer costs more than the answer. So answers that arrive within a few
+# milliseconds are passed together (measured: this takes a fifth of the CPU time when waiting for 10,000 predictions).
 _CROWD, _GATHERED, _CROWD_READ = 64, 0.005, 1 << 16
 
 
@@ -49,10 +49,10 @@ class Child:
     """A process that only runs LuaJIT.
 
     The process starts with the constructor, and runs until the thread that started it ends. This module imports little,
-    so that the child can start while the host imports the rest. ``layers`` are the sandbox layers, known once it runs;
-    ``boot`` is the source of its main program, which gets the descriptors ``beside`` from 3 on. A child forked from a
-    ``prepared`` process starts faster, and ends with that process. ``python`` is the interpreter, by default the
-    current one. Below the directory ``cache`` the child's Lua modules are kept as bytecode.
+    so that the child can start while the host imports the rest. ``layers`` are the sandbox layers, known once the
+    process runs; ``boot`` is the source of its main program, which gets the descriptors ``beside`` as 3 and following.
+    A child forked from a ``prepared`` process starts faster, and ends with that process. ``python`` is the interpreter,
+    by default the current one. The child's Lua modules are cached as bytecode below the directory ``cache``.
     """
 
     def __init__(
@@ -71,22 +71,22 @@ class Child:
         self.cpu_seconds = 0.0
         self.layers: list[str] = []
         self.lowered: dict[str, int] = {}  # inherited resource limits that are lower than the run's
-        self.has_turn = False  # all answers are sent: it is the child's turn to compute or send
+        self.has_turn = False  # whether all answers are sent, so that it is the child's turn to compute or send
         self.turns = 0
         self._killed = False
         self._last_words = b""
         self._status: int | None = None
         self._peak = 0  # peak memory in bytes after its end; 0 if unknown
-        self._bare = 0  # its memory in bytes before the script
+        self._bare = 0  # the child's memory in bytes before the script
         self._lock = threading.RLock()
         self._port: Port | None = None
         self._buffer = bytearray()
         self._unsent: deque[bytes | memoryview] = deque()
         self._unsent_bytes = 0
-        self._blocked = False  # the child's pipe is full
+        self._blocked = False  # whether the child's pipe is full
         self.rests = False  # whether `run` ends while the script only waits
-        self._between = False  # nothing of the next frame has been read
-        self._bell: Bell | None = None  # rung when there is an answer
+        self._between = False  # whether nothing of the next frame has been read
+        self._bell: Bell | None = None  # rings when there is an answer
         (child_in, self._to_child), (self._from_child, child_out), (self._stderr, child_err) = pipes(3)
         streams, words = (child_in, child_out, child_err), (str(limits.memory or 0), str(limits.cpu or 0), mode)
         self._bytecode: BytecodeFile | None = None
@@ -111,7 +111,7 @@ class Child:
     def _spawned(
         self, boot: str, streams: Sequence[int], words: Sequence[str], python: str | None, cache: str | None
     ) -> Spawned:
-        """A new process, given the file with bytecode after its other descriptors if there is one."""
+        """Start a process, with the bytecode file after its other descriptors if there is such a file."""
         if cache is None:
             return Spawned(boot, streams, (NONE, *words), python)
         self._bytecode = BytecodeFile(cache)
@@ -127,7 +127,7 @@ class Child:
         """Run a script, given as its first frame; the result is in ``port.done``. Raises an error if the child died.
         If it ``rests``, raises `Resting` when the script only waits; then `resume` continues.
         """
-        confine.conceal()  # before the script: until then the child runs only this package
+        confine.conceal()  # before the script starts: until then the child runs only this package
         self._port = port
         self._run(lambda: self._serve(first, port), port)
 
@@ -152,12 +152,12 @@ class Child:
 
     @property
     def outlives_thread(self) -> bool:
-        """Whether it continues to run when the thread ends that started it."""
+        """Whether the process continues to run after the thread that started it has ended."""
         return not isinstance(self._process, Spawned)
 
     @property
     def signals(self) -> tuple[int, ...]:
-        """The descriptors that are readable when a run that rests has something to do."""
+        """The descriptors that become readable when a resting run has something to do."""
         return (self._from_child, *([self._bell.descriptor] if self._bell else []))
 
     def open(self, first: bytes, port: Port) -> None:
@@ -206,7 +206,7 @@ class Child:
             self._serve_until_done(port)
 
     def _begin(self, first: bytes) -> bool:
-        """Whether it has started."""
+        """Send the first frame once the child reports its sandbox layers. Returns whether the child has started."""
         self._send(first)
         greeting = self._receive()
         if self._bytecode and greeting and greeting.startswith(MADE):  # sent before the child reads a script
@@ -229,7 +229,7 @@ class Child:
                 self._hand_over()
 
     def _greet(self, greeting: bytes) -> None:
-        """Read the sandbox layers that the child reports, which it does before it reads a script."""
+        """Check the sandbox layers that the child reports before it reads a script."""
         word, _, layers = greeting.partition(b" ")
         if word != b"ready":
             raise ScriptError("the script process did not start correctly", code="script_crashed")
@@ -252,7 +252,7 @@ class Child:
             self._between = True
             piece = self._piece(4)
             self._between = False
-            if int.from_bytes(piece[:4]) == len(piece) - 4:  # a script that waits for its answer has sent nothing more
+            if int.from_bytes(piece[:4]) == len(piece) - 4:  # a script that waits for an answer has sent nothing more
                 return piece[4:]
             self._buffer += piece
         header = self._read(4)
@@ -292,8 +292,8 @@ class Child:
         return b"" if self._killed else os.read(self._from_child, max(most, size))
 
     def _await(self) -> None:
-        """Wait for the child, watched by the watchdog, and send it arriving answers. Killing the child does not end the
-        wait if another process holds its pipe.
+        """Wait until the child sends something, and meanwhile send it arriving answers. The watchdog limits the wait.
+        Killing the child does not end the wait if another process holds the child's pipe.
         """
         poll = self._anything.poll
         while not self._killed:
@@ -325,7 +325,7 @@ class Child:
         return most if wait is None else min(most, int(wait * 1000) + (wait > 0))
 
     def _hand_over(self) -> None:
-        """Send the answers from other threads."""
+        """Send the answers that other threads have provided."""
         pending = self._pending()
         if pending and pending.open and self._port:
             if not self._bell:
@@ -357,7 +357,7 @@ class Child:
         except BlockingIOError:
             return False
         except BrokenPipeError:
-            return True  # it died; reading finds the reason
+            return True  # the child died; reading finds the reason
 
     def _owe(self, frame: bytes) -> None:
         if len(frame) > MAX_FRAME:
@@ -382,7 +382,7 @@ class Child:
         except BlockingIOError:
             pass
         except BrokenPipeError:
-            self._unsent.clear()  # it died; reading finds the reason
+            self._unsent.clear()  # the child died; reading finds the reason
         if self._blocked == bool(self._unsent):
             return
         self._blocked = not self._blocked
@@ -413,7 +413,7 @@ class Child:
 
         exit_code = os.waitstatus_to_exitcode(self._status or 0)  # the negative number of the signal, if one ended it
         limits, words = self.limits, self._last_words
-        share = 0.5 if "cpu" in self.lowered else 1.0  # the kernel counts in ticks: with other work it may end it early
+        share = 0.5 if "cpu" in self.lowered else 1.0  # the kernel counts in ticks, so it may kill too early
         used_up = limits.cpu is not None and self.cpu_seconds >= limits.cpu * share
         timers = -signal.SIGPROF, -signal.SIGVTALRM, -signal.SIGXCPU
         if exit_code in timers or (exit_code == -signal.SIGKILL and used_up):
@@ -429,7 +429,7 @@ class Child:
         return ScriptError(text, code="script_crashed")
 
     def _was_full(self) -> bool:
-        """Whether it had used up its memory limit, which may crash LuaJIT."""
+        """Whether the child had used up its memory limit, which may crash LuaJIT."""
         limit = self.limits.memory
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 

@@ -13,12 +13,13 @@ from kosmolua.runtime.threads import started
 if TYPE_CHECKING:
     from kosmolua.runtime.meter import Meter
 
-# Not a ThreadPoolExecutor: its unused futures take a tenth of the CPU of a call in a fan-out (measured).
+# Not a ThreadPoolExecutor: its unused futures take a tenth of the CPU time of a call when many calls run at once
+# (measured).
 
 
 class Lane:
-    """At most ``threads`` threads; a new one starts when there is work and none is idle. They end with the process or
-    `close`. The ``meter`` counts their CPU time.
+    """A pool of at most ``threads`` threads; a new one starts when there is work and no thread is idle. They end with
+    the process or after `close`. The ``meter`` counts their CPU time.
     """
 
     def __init__(self, name: str, threads: int, meter: Meter) -> None:
@@ -46,7 +47,7 @@ class Lane:
                 self._free += 1
 
     def close(self) -> None:
-        """Start no further action."""
+        """Start no further actions."""
         self._closed = True
         for _ in self._threads:
             self._work.put(None)
@@ -69,6 +70,6 @@ class Lane:
             if self._closed:
                 continue
             action()
-            if len(self._threads) < self._most:  # otherwise the count decides nothing any more
+            if len(self._threads) < self._most:  # after `close`, the count no longer matters
                 with self._lock:
                     self._free += 1

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 BOOT = program("kosmolua.runtime.worker", "interactive")
 LIMITS = Limits(cpu=None, output=None)
-"""A person can interrupt the run; memory is limited anyway."""
+"""The limits of interactive inputs: a person can interrupt them, so only memory is limited."""
 
 
 def launch(limits: Limits = LIMITS, isolation: Mode = "standard", cache: str | None = None) -> InteractiveChild:
-    """Start a child, with the flag that interrupts it. ``cache`` is that of `Child`."""
+    """Start a child, with a flag that interrupts its inputs. ``cache`` is the same as in `Child`."""
     flag = InterruptFlag()
     return flag, start_child(flag, limits, isolation, cache)
 

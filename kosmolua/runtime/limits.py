@@ -9,8 +9,8 @@ from kosmolua.errors import LimitError, OptionError
 if TYPE_CHECKING:
     from typing import Self
 
-MAX_FRAME = 64 * 1024 * 1024  # bytes of one message between script and host
-_MOST_SECONDS, _MOST_BYTES = 1e9, 2**60  # the largest values that timers and resource limits accept
+MAX_FRAME = 64 * 1024 * 1024  # the maximum bytes of one message between script and host
+_MOST_SECONDS, _MOST_BYTES = 1e9, 2**60  # the largest seconds and bytes that timers and resource limits accept
 
 
 class _Bounds(NamedTuple):
@@ -22,7 +22,8 @@ class _Bounds(NamedTuple):
 
 
 class Limits(_Bounds):
-    """Limits of one run. ``cpu`` and ``time`` (wall clock) are in seconds, ``memory`` (of Lua) and ``output`` in bytes.
+    """Limits of one run. ``cpu`` (CPU time) and ``time`` (wall-clock time) are in seconds, ``memory`` (Lua's) and
+    ``output`` in bytes.
 
     None removes a limit. There is no wall limit by default: waiting for a prediction may take an hour. ``silence`` is
     how many seconds the child may be unresponsive while it is expected to act. Raises an `OptionError` for a limit of
@@ -57,7 +58,7 @@ def _seconds(value: float | None) -> str:
 
 
 def size(value: float | None) -> str:
-    """A number of bytes for people: in MiB if it is a whole number of them."""
+    """A number of bytes for display: in MiB if it is a whole number of MiB."""
     mebibytes = (value or 0) / (1024 * 1024)
     return f"{mebibytes:g} MiB" if mebibytes == int(mebibytes) else f"{int(value or 0)} bytes"
 
@@ -75,7 +76,7 @@ _LINE = "; the line is unknown because one call, such as string.rep or string.fi
 
 
 def shown(name: str, limits: Limits | None = None) -> str:
-    """A limit for people, such as "128 MiB", by default that of `Limits()`."""
+    """A limit for display, such as "128 MiB"; by default the value in `Limits()`."""
     value = getattr(limits or Limits(), name)
     return "none" if value is None else _NAMES[name][2](value)
 

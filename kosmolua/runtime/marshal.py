@@ -1,7 +1,7 @@
-"""Plain data to MessagePack and back, on the host. The counterpart for scripts is lua/msgpack.lua.
+"""Converts plain data to MessagePack and back, on the host. The counterpart for scripts is lua/msgpack.lua.
 
-On both sides ``{code: null}`` is an absent field, and ``[]`` an empty list. Integers that do not fit 64 bits become
-decimal strings, as they are in Lua.
+On both sides ``{code: null}`` is an absent field, and ``[]`` an empty list. Integers that do not fit in 64 bits become
+decimal strings, as in Lua.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _encoder = msgspec.msgpack.Encoder()
 
 
 def encode(value: Any) -> bytes:
-    """MessagePack of plain data: None, bool, int, float, str, bytes, lists, tuples and dicts with text keys."""
+    """Encode plain data as MessagePack: None, bool, int, float, str, bytes, lists, tuples and dicts with text keys."""
     try:
         return _encoder.encode(value)
     except OverflowError:
@@ -32,13 +32,13 @@ def _without_giants(value: Any) -> Any:
     return value
 
 
-_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # tag -> bytes of a string's length
+_LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}  # tag -> size of a string's length field in bytes
 _COUNTS = {0xDC: (2, 1), 0xDD: (4, 1), 0xDE: (2, 2), 0xDF: (4, 2)}  # tag -> bytes of the item count, values per item
 _SIZES = {0xCA: 4, 0xCB: 8, 0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
 
 
 def holds_more(data: bytes | msgspec.Raw, most: int) -> bool:
-    """Whether MessagePack holds more than ``most`` values, counting keys. Decodes nothing."""
+    """Whether MessagePack holds more than ``most`` values, counting keys. It decodes nothing."""
     data = bytes(data)
     if len(data) <= most:
         return False

@@ -1,7 +1,7 @@
-"""CPU time that this process spends on one run, read from the clocks of the threads that work for it.
+"""Measures the CPU time that this process spends on one run, from the clocks of the threads that work for the run.
 
-Reading a thread's clock from another thread costs the first nothing, and includes unfinished work. Only Linux has ids
-for these clocks; elsewhere a thread's time is added when it ends.
+Reading a thread's clock from another thread does not slow the first thread, and includes unfinished work. Only Linux
+has ids for these clocks; elsewhere a thread's time is added when its work ends.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from contextlib import contextmanager
 
 
 class Meter:
-    """CPU time of one run. Thread-safe."""
+    """The CPU time of one run. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._working: dict[int, float] = {}  # thread -> its clock when it began
+        self._working: dict[int, float] = {}  # thread -> its clock when it began to work for the run
         self._exempt: dict[int, float] = {}  # thread -> its clock when it began work that is not counted
-        self._spent = 0.0  # by threads that ended
+        self._spent = 0.0  # CPU seconds of threads that no longer work for the run
 
     @property
     def seconds(self) -> float:

@@ -1,5 +1,5 @@
-"""Runs that wait without a process: when only waits are open for a while, the child ends. The run continues from its
-journal when one of them is over.
+"""Runs that wait without a process: when a run has only waited for some time, its child ends. The run continues from
+its journal when one of its waits is over.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from kosmolua.runtime.resting import Steps
     from kosmolua.runtime.stop import Stop
 
-AFTER = 15.0  # seconds; keeping a child costs less CPU than starting it again and replaying a short journal
+AFTER = 15.0  # seconds; keeping a child this long costs less CPU time than starting and replaying a new one
 SOON = 5.0  # a sleep that ends within this many seconds keeps the child
-LONG = 5.0  # a longer sleep does not block the loop, so that its child can end
-REPLAY = 1.0  # seconds of CPU; a child that used more is kept, since each continuation would use as much again
+LONG = 5.0  # a sleep of more seconds does not block the loop, so that its child can end
+REPLAY = 1.0  # a child that used more seconds of CPU time is kept, since each replay would use as much again
 
 Watch = Callable[[str, bytes, Callable[[], None]], Callable[[], None] | None]
-"""Gets a function, its arguments as MessagePack and ``ready``: watches for the event that the call waits for, and calls
-``ready`` when it has happened. Returns a function that ends the watch; None for a call that does not wait.
+"""Gets a function's name, its arguments as MessagePack, and ``ready``. Watches for the event that the call waits for,
+and calls ``ready`` when it has happened. Returns a function that ends the watch; None for a call that does not wait.
 """
 
 
@@ -33,7 +33,7 @@ class Rewinding(Protocol):
     """A journal that can be replayed again after it has grown."""
 
     def rewind(self) -> None:
-        """Treat what was recorded since as recorded by an earlier run."""
+        """Treat everything recorded so far as recorded by an earlier run."""
 
 
 class Handoff:
@@ -58,8 +58,8 @@ class Handoff:
 
 
 class Waiting(Struct, frozen=True):
-    """A request that waits: where the script made it, and when a sleep ends, in `time.monotonic`. With a ``decision``,
-    its id, a person has to decide within ``left`` seconds.
+    """A waiting request: where the script made it, and for a sleep, when it ends by `time.monotonic`. If ``decision``
+    is set, a person has to make the decision with that id within ``left`` seconds.
     """
 
     task: int
@@ -73,11 +73,11 @@ class Waiting(Struct, frozen=True):
 
 class Parking:
     """How one run parks: ``after`` that many seconds, or at once if it waits only for decisions. ``leave`` may take
-    over the waits: if it returns true, the run ends as ``left``, and someone else continues it. With ``only_asks`` the
-    run parks only for decisions of persons, and keeps its process during other waits. One that another process
-    continues, also after a failure, is continued ``elsewhere``.
+    over the waits: if it returns true, the run ends as ``left``, and another process or a later command continues it.
+    With ``only_asks``, the run parks only for people's decisions, and keeps its process during other waits.
+    ``elsewhere`` says that another process continues the run, even after a failure.
 
-    ``dues`` has the ends of sleeps by the place of their request, so that a replayed script does not sleep again;
+    ``dues`` maps the position of each earlier sleep to its end, so that a replayed script does not sleep again;
     ``printed`` counts earlier prints, which are not repeated.
     """
 
@@ -107,7 +107,7 @@ class Parking:
 
     def waits(self, port: Port, stop: Stop) -> Steps[bool]:
         """Pause without a child until one of the open waits has ended and is recorded. False if the run was left.
-        Raises if it was stopped.
+        Raises the error of ``stop`` if the run was stopped.
         """
         self.times += 1
         self.printed = max(self.printed, port.lines)

@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from kosmolua.runtime.frames import Clock
     from kosmolua.runtime.lane import Lane
 
-# Concurrent calls: in a named lane, for calls that may block for long, and in the common lane, where more would only
-# contend (at 100 ms each, 16 are three times what the API allows). Others wait.
+# The maximum number of concurrent calls: in a named lane, for calls that may block for long, and in the common lane,
+# where more threads would only contend (with calls of 100 ms, 16 threads send three times the requests that the API
+# allows). Further calls are queued.
 THREADS, FEW_THREADS = 64, 16
-MAX_OPEN = 10_000  # open requests of a script
-MAX_HELD = 4 * MAX_FRAME  # bytes of their arguments
+MAX_OPEN = 10_000  # the maximum number of open requests of a script
+MAX_HELD = 4 * MAX_FRAME  # the maximum bytes of their arguments
 Watch = Callable[[Callable[[], None]], Callable[[], None]]
 Note = Callable[[], None]  # records an answer; called in the order of answers
 PATIENCE = 5.0  # seconds that running calls may take after their run has failed
-_LOOK = 0.05  # seconds between checks whether to wait longer
+_LOOK = 0.05  # seconds between calls of ``waits``
 
 
 class Waits(Exception):  # noqa: N818 - not an error
@@ -40,7 +41,7 @@ class Waits(Exception):  # noqa: N818 - not an error
 
 
 class _Waiting:
-    """A call that starts when the event that it waits for has happened. ``leave`` ends the watch for it."""
+    """A call that starts when the event that it waits for has happened. ``leave`` ends the watch for that event."""
 
     def __init__(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str) -> None:
         self.action = action
@@ -50,8 +51,8 @@ class _Waiting:
 
 
 class Pending:
-    """The open requests, and the answers that have arrived. Everything except the calls themselves is for one thread.
-    ``wake`` is called from other threads when there is an answer to take, even after the run has ended.
+    """The open requests, and the answers that have arrived. Except for the calls themselves, everything must run in one
+    thread. ``wake`` is called from other threads when there is an answer to take, even after the run has ended.
     """
 
     def __init__(self, clock: Clock | None = None, meter: Meter | None = None) -> None:
@@ -64,10 +65,10 @@ class Pending:
         self._woken = False
         self._came: deque[tuple[bytes, int]] = deque()
         self._failures: deque[BaseException] = deque()
-        self._sleeps: list[tuple[float, int, Callable[[], None]]] = []  # when each ends, and what it does then
+        self._sleeps: list[tuple[float, int, Callable[[], None]]] = []  # sleeps: when each ends, and what it then does
         self._order = itertools.count()
         self._delayed: dict[int, tuple[Callable[[], tuple[bytes, Note]], int, str]] = {}  # calls that have not begun
-        self._canceled = 0  # sleeps of delayed calls that are not to begin
+        self._canceled = 0  # canceled sleeps of delayed calls
         self._lanes: dict[str, Lane] = {}
         self._waiting: set[_Waiting] = set()
         self._ready: deque[_Waiting] = deque()
@@ -75,7 +76,7 @@ class Pending:
     def call(self, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = "") -> None:
         """Run the action in a thread. It returns an answer; `take` raises its exception.
 
-        Calls wait only for other calls of their lane.
+        Calls queue only behind other calls of their lane.
         """
         self._begin(size)
         self._submit(action, size, lane)
@@ -87,8 +88,8 @@ class Pending:
         size: int,
         lane: str = "",
     ) -> None:
-        """Run the action in a thread when ``watch`` calls its callback, from any thread. Until then no thread waits.
-        ``watch`` returns a function that ends it.
+        """Run the action in a thread when ``watch`` calls its callback, from any thread. Until then no thread is in
+        use. ``watch`` returns a function that ends the watch.
         """
         self._begin(size)
         self._watch(watch, _Waiting(action, size, lane))
@@ -96,13 +97,13 @@ class Pending:
     def call_after(
         self, seconds: float, identifier: int, action: Callable[[], tuple[bytes, Note]], size: int, lane: str = ""
     ) -> None:
-        """Run the action in a thread after that time, unless it is canceled before."""
+        """Run the action in a thread after that time, unless the call is canceled before."""
         self._begin(size)
         self._delayed[identifier] = action, size, lane
         self._rest(seconds, lambda: self._begin_delayed(identifier))
 
     def cancel(self, identifier: int, answer: bytes) -> None:
-        """Give this answer to a delayed call that has not begun. Others are not canceled."""
+        """Cancel a delayed call that has not begun, with this answer. Calls that have begun are not canceled."""
         found = self._delayed.pop(identifier, None)
         if found:
             self._canceled += 1
@@ -113,19 +114,19 @@ class Pending:
         self._rest(seconds, lambda: self._arrive(answer, 0, note or nothing))
 
     def _rest(self, seconds: float, then: Callable[[], None]) -> None:
-        from heapq import heappush  # few runs sleep
+        from heapq import heappush  # imported late: few runs sleep
 
         heappush(self._sleeps, (self._now() + seconds, next(self._order), then))
 
     def put(self, answer: bytes, note: Note | None = None) -> None:
-        """Add an available answer."""
+        """Add an answer."""
         self._begin(0)
         self._arrive(answer, 0, note or nothing)
 
     def take(self) -> list[bytes]:
         """The answers since the last call."""
         answers = []
-        self._woken = False  # the next answer wakes again
+        self._woken = False  # the next answer calls ``wake`` again
         if self._failures:
             raise self._failures.popleft()
         while self._ready:
@@ -140,18 +141,18 @@ class Pending:
         return answers
 
     def is_idle(self, seconds: float) -> bool:
-        """Whether all open requests only wait, without a sleep that ends within that many seconds."""
+        """Whether all open requests are waits, and no sleep ends within that many seconds."""
         waits = self.open == self._asleep + len(self._waiting)
         return waits and not self._ready and (not self._sleeps or self._sleeps[0][0] - self._now() > seconds)
 
     def rest(self) -> None:
-        """End the threads of calls, of which none runs. The next call starts new ones."""
+        """End the threads for calls. No call may be running. The next call starts new threads."""
         lanes, self._lanes = self._lanes, {}
         for lane in lanes.values():
             lane.close()
 
     def drop(self) -> None:
-        """Forget the requests that only wait."""
+        """Discard the requests that only wait."""
         while self._waiting:
             self._waiting.pop().leave()
         self._ready.clear()
@@ -166,7 +167,7 @@ class Pending:
 
     @property
     def _asleep(self) -> int:
-        """How many requests sleep."""
+        """The number of open sleeps."""
         return len(self._sleeps) - self._canceled
 
     def _forget(self) -> None:
@@ -190,13 +191,15 @@ class Pending:
         return None
 
     def forget_sleeps(self) -> None:
-        """Discard all open sleeps, and delayed calls."""
+        """Discard all open sleeps and delayed calls."""
         self.open -= self._asleep
         self._held -= sum(size for _, size, _ in self._delayed.values())
         self._forget()
 
     def close(self, waits: Callable[[float], bool]) -> None:
-        """Start no further call. Wait for running ones while ``waits``, given the seconds so far, returns true."""
+        """Start no further calls. Wait for running ones as long as ``waits``, given the seconds waited so far, returns
+        true.
+        """
         began = time.monotonic()
         self.drop()
         lanes = list(self._lanes.values())
@@ -211,7 +214,7 @@ class Pending:
         waiting.leave = watch(lambda: self._has_come(waiting))
 
     def _has_come(self, waiting: _Waiting) -> None:
-        """Called by the watch, from any thread."""
+        """Start the call, since its event has happened. Called by the watch, from any thread."""
         self._ready.append(waiting)
         self.wake()
 
@@ -263,7 +266,7 @@ class Pending:
         self.wake()
 
     def _arrive(self, answer: bytes, size: int, note: Note) -> None:
-        if note is nothing:  # without a note the order does not matter, and a shared lock costs time
+        if note is nothing:  # the order does not matter without a note; a shared lock costs time
             self._came.append((answer, size))
             return
         with self._arriving:

@@ -1,4 +1,4 @@
-"""Processes by descriptor, which never refers to another process, unlike a reused process id."""
+"""Process descriptors. Unlike a process id, which may be reused, a descriptor never refers to another process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def opened(pid: int) -> int | None:
 
 
 def is_dead(descriptor: int, seconds: float = 0.0) -> bool:
-    """Whether it ends within ``seconds``."""
+    """Whether the process ends within ``seconds``."""
     dead = select.poll()
     dead.register(descriptor, select.POLLIN)
     return bool(dead.poll(seconds * 1000))

@@ -10,7 +10,7 @@ def pipes(count: int) -> list[tuple[int, int]]:
     made: list[tuple[int, int]] = []
     try:
         for _ in range(count):
-            made.append(os.pipe())  # noqa: PERF401 - what was made before a failure is closed
+            made.append(os.pipe())  # noqa: PERF401 - pipes made before a failure are closed
     except OSError:
         for descriptor in (each for pipe in made for each in pipe):
             os.close(descriptor)
@@ -19,7 +19,7 @@ def pipes(count: int) -> list[tuple[int, int]]:
 
 
 def drained(descriptor: int) -> bytes:
-    """What is in a pipe that does not block."""
+    """Everything that a non-blocking pipe holds."""
     try:
         return os.read(descriptor, 1 << 16)
     except BlockingIOError:

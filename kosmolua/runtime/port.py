@@ -36,21 +36,21 @@ if TYPE_CHECKING:
     from kosmolua.runtime.parking import Parking, Waiting, Watch
     from kosmolua.runtime.tape import Journal, Tape
 
-MAX_LINES = 1_000_000  # print calls of a script
-MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # values; one byte may become a Python object of 80
+MAX_LINES = 1_000_000  # the maximum number of a script's print calls
+MAX_ARGUMENTS, MAX_RESULTS = 100_000, 1_000_000  # maximum values; one byte may become an object of 80 bytes
 
 
 class Parked(Exception):  # noqa: N818 - not an error: only waits are open, so that the child has nothing to do
-    """Raised where a run is served, to end its child."""
+    """Raised in the loop that serves a run, to end the run's child."""
 
 
 class Port:
     """The host side of one run: handles a state's frames, returns the answers, stores the result.
 
-    Requests that are not alone run in other threads; `take` returns their answers. After `stop` no further call starts,
-    sleeps end at once, and further frames raise ``failure``. ``lane`` returns the lane of a function. The ``meter``
-    counts the CPU time of the threads that carry out calls. ``watch`` watches for the events that calls wait for; with
-    ``parking``, `take` raises `Parked` when only waits are open for long enough.
+    Requests that are not ``alone`` are carried out in other threads; `take` returns their answers. After `stop` no
+    further call starts, sleeps end at once, and further frames raise ``failure``. ``lane`` returns the lane of a
+    function. The ``meter`` counts the CPU time of the threads that carry out calls. ``watch`` watches for the events
+    that calls wait for. With ``parking``, `take` raises `Parked` when the script has only waited for long enough.
     """
 
     def __init__(
@@ -75,9 +75,9 @@ class Port:
         self._limits = limits or Limits()
         self._printed = self.lines = 0
         self._parking = parking
-        self.spent: Callable[[], float] = float  # CPU seconds of the child
-        self._blocked = False  # the script waits for an answer
-        self._quiet = 0.0  # since when, by time.monotonic
+        self.spent: Callable[[], float] = float  # CPU seconds that the child has used
+        self._blocked = False  # whether the script waits for an answer
+        self._quiet = 0.0  # since when the script waits, by time.monotonic
         self.pending = Pending(clock, meter)
         self._tape: Tape[Any] | None = None  # replays and records the journal
         if journal:
@@ -90,9 +90,9 @@ class Port:
             )
 
     def submit(self, frame: bytes) -> bytes | None:
-        """Handle one frame. Returns the answer to the state; None if there is none, or if it comes later."""
+        """Handle one frame. Returns the answer for the state; None if there is no answer, or if it comes later."""
         found = self._checked(frame)
-        # The usual case first; with a time limit no call blocks.
+        # The usual case first. With a time limit no call may block this loop.
         if type(found) is Call and found.alone and self._tape is None and self._limits.time is None:
             if not found.after:
                 return self._reply(found)
@@ -117,7 +117,7 @@ class Port:
                 return self._recorded(self._tape, request)
             case Call() as call:
                 self._begin(call)
-            case Sleep() as sleep if not (sleep.alone and self._clock):  # while it waits, the child is watched
+            case Sleep() as sleep if not (sleep.alone and self._clock):  # meanwhile the child is watched
                 self.pending.sleep(checked(sleep), answer(sleep, True, NOTHING))
             case request:
                 return self._reply(request)
@@ -149,7 +149,7 @@ class Port:
         return answers
 
     def waiting(self) -> list[Waiting]:
-        """The requests that wait, in a run with a journal."""
+        """The waiting requests of a run with a journal."""
         return self._tape.waiting() if self._tape else []
 
     def _wait(self, *, dropped: bool) -> None:
@@ -158,7 +158,7 @@ class Port:
             self._block()
 
     def _recorded(self, tape: Tape[Any], request: Request) -> bytes | None:
-        """The answer to a request of a run with a journal, if it is there at once."""
+        """The answer to a request in a run with a journal, if it is available at once."""
         self._blocked = False
         found = tape.request(request)
         if found is None and request.alone:
@@ -166,7 +166,9 @@ class Port:
         return found
 
     def rests_until(self) -> float | None:
-        """By `time.monotonic`, when there is something to do although nothing has come: a sleep ends, or it parks."""
+        """When a resting run has something to do even if nothing arrives, by `time.monotonic`: a sleep ends, or the run
+        parks.
+        """
         sleep, now = self.pending.timeout(), time.monotonic()
         parks = self._quiet + self._parking.after if self._blocked and self._parking else now
         moments = [*([] if sleep is None else [now + sleep]), *([parks] if parks > now else [])]
@@ -193,8 +195,8 @@ class Port:
             raise self.failure
 
     def close(self, waits: Callable[[float], bool] | None = None) -> None:
-        """Wait for running calls: without limit after a successful run, otherwise while ``waits``, given the seconds
-        waited so far, returns true (by default for `PATIENCE` seconds).
+        """Wait for running calls: without limit after a successful run, otherwise as long as ``waits``, given the
+        seconds waited so far, returns true (by default for `PATIENCE` seconds).
         """
         well = self.done is not None and self.done.ok
 
@@ -219,7 +221,7 @@ class Port:
         return decoded(FRAME, frame)
 
     def _carry_out(self, request: Request, ticket: Any = None) -> tuple[bool, bytes]:
-        """As `_outcome`, with the answer or error as MessagePack."""
+        """Like `_outcome`, with the answer or error as MessagePack."""
         ok, data = self._outcome(request, ticket)
         return ok, marshal.encode(data)
 
@@ -240,7 +242,7 @@ class Port:
         except (LimitError, JournalError):
             raise
         except KosmoError as error:
-            if error.code == "interrupted":  # the run was ended: its script gets no further answers
+            if error.code == "interrupted":  # the run has ended, so its script gets no further answers
                 raise
             return False, error.to_dict()
 
@@ -261,7 +263,7 @@ class Port:
         self._count(len(text))
 
     def _end(self, done: Done) -> None:
-        """Store the result. Returned values count as output."""
+        """Store the result. The returned values count toward the output limit."""
         self._count(len(done.value) if done.ok else 0)
         if marshal.holds_more(done.value, MAX_RESULTS):
             raise fixed("results", f"the script returned more than {MAX_RESULTS} values", "return fewer", MAX_RESULTS)

@@ -1,7 +1,7 @@
-"""A prepared process, which forks a child for each run in a tenth of the time of a fresh start.
+"""A prepared process. It forks a child for each run, which takes a tenth of the time of starting a new process.
 
-For hosts that run many scripts. All it inherits from its host is one end of a socket; `kosmolua.runtime.zygote`, which
-runs in it, describes the protocol. Systems other than Linux start each child afresh.
+For hosts that run many scripts. The process inherits only one end of a socket from its host; `kosmolua.runtime.zygote`,
+its main program, describes the protocol. On systems other than Linux, each child is a new process.
 """
 
 from __future__ import annotations
@@ -26,16 +26,17 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 BOOT = program("kosmolua.runtime.zygote")
-# Seconds to wait for an answer. One takes a few milliseconds; the timeout is for a stopped process or a frozen machine.
+# Seconds to wait for an answer, which normally takes a few milliseconds. The timeout is for a stopped process or a
+# frozen machine.
 PATIENCE = 5.0
-ATTEMPTS = 2  # in case the process died since the last run
+ATTEMPTS = 2  # the number of attempts, in case the process died since the last run
 
 
 class Prepared:
-    """Starts the process at once. Thread-safe. A process that died is replaced.
+    """Starts the process when it is made, and replaces it if it dies. Thread-safe.
 
-    `close` ends current runs. ``boot`` is the source of the process's main program, ``python`` its interpreter if it
-    is not the current one.
+    `close` also ends the active runs. ``boot`` is the source of the process's main program, ``python`` its interpreter
+    if it is not the current one.
     """
 
     def __init__(self, *, boot: str = BOOT, python: str | None = None) -> None:
@@ -46,7 +47,7 @@ class Prepared:
         self._process = None if self._closed else _Process(boot, python)
 
     def fork(self, streams: Sequence[int], words: Sequence[str]) -> Forked | None:
-        """A child with these descriptors as its 0, 1 and 2; None if it cannot be forked."""
+        """Fork a child with these descriptors as its 0, 1 and 2; None if it cannot be forked."""
         for _ in range(ATTEMPTS):
             process = self._current()
             if process is None:
@@ -65,7 +66,7 @@ class Prepared:
             process.close()
 
     def renew(self) -> None:
-        """Call in a forked process: the prepared process belongs to the parent, so the next run starts another."""
+        """Called in a forked process: the prepared process belongs to the parent, so the next run starts a new one."""
         process, self._process, self._lock = self._process, None, threading.RLock()
         if process:
             process.abandon()
@@ -94,7 +95,7 @@ class _LostError(Exception):
 
 
 class _Process:
-    """The process, and a thread that starts it and waits for it.
+    """The prepared process, and a thread that starts it and waits for its end.
 
     A child ends with the thread that started it, and a thread that starts a run may end before the next run.
     """
@@ -149,7 +150,7 @@ class _Process:
         return None
 
     def abandon(self) -> None:
-        """Release it without ending it."""
+        """Release the process without ending it."""
         self._socket.close()
 
     def close(self) -> None:
@@ -173,12 +174,12 @@ class _Process:
         except Exception:  # noqa: BLE001 - `fork` then fails
             return
         if descriptor is None:
-            return  # it ended, and other code of this program waited for it
+            return  # it ended, and other code of this program has already waited for it
         while not pidfd.is_dead(descriptor, 3600):
             pass
         with self._lock:
             self._pid = self._descriptor = None
-            with suppress(ChildProcessError):  # other code of this program waited for it
+            with suppress(ChildProcessError):  # other code of this program has already waited for the process
                 os.waitid(os.P_PIDFD, descriptor, os.WEXITED)
             os.close(descriptor)
 
@@ -196,7 +197,7 @@ class Forked:
             signal.pidfd_send_signal(self._descriptor, signal.SIGKILL)
 
     def wait(self) -> tuple[int, float, int]:
-        """As `Spawned.wait`. Call once, after the child was killed."""
+        """Like `Spawned.wait`. Call it once, after the child was killed."""
         dead = select.poll()
         dead.register(self._descriptor, select.POLLIN)
         dead.poll(PATIENCE * 1000)
@@ -211,7 +212,9 @@ class Forked:
             os.close(self._descriptor)
 
     def _orphan(self) -> tuple[int, float, int]:
-        """The prepared process died with its child, so the status is lost. Reap the child if it is ours now."""
+        """The result if the prepared process died too, so that the child's status is lost. Reaps the child if this
+        process has become its parent.
+        """
         with suppress(OSError):
             os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOHANG)
         return signal.SIGKILL, 0.0, 0

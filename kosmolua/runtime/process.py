@@ -1,4 +1,4 @@
-"""Python child processes: starting, killing and waiting, and their memory."""
+"""Starts, kills and waits for Python child processes, and reads their memory use."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 # -c instead of -m, which would import runpy. -I: no user site, no PYTHON* variables, no cwd. -S: no `site`, since the
 # host passes its paths: their number, then each as an argument, since a path may contain any character.
 PATHS = "import sys; sys.path += sys.argv[2 : 2 + int(sys.argv[1])]"
-LOST = -1  # status if other code has waited for the process
+LOST = -1  # the status if other code has already waited for the process
 _ENVIRONMENT = {"LC_ALL": "C.UTF-8", "TZ": "UTC0"}
 _LINKER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _INTERPRETERS = ("python", "pypy", "graalpy")
 _NOT_THERE = (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.ENOEXEC)
-_WHICH = "name an interpreter with kosmolua installed: Host(python='/usr/bin/python3')"
+_WHICH = "specify an interpreter that has kosmolua installed: Host(python='/usr/bin/python3')"
 
 
 def program(module: str, function: str = "main") -> str:
-    """The source of a main program that calls one function of a module."""
+    """The source of a program that calls one function of a module."""
     return f"{PATHS}; from {module} import {function}; {function}()"
 
 
@@ -37,18 +37,18 @@ class Spawned:
 
     def __init__(self, boot: str, streams: Sequence[int], words: Sequence[str], python: str | None = None) -> None:
         moves = [(os.POSIX_SPAWN_DUP2, descriptor, target) for target, descriptor in enumerate(streams)]
-        self._inherited = own_peak()  # counted as the child's peak, since it starts with the host's memory
+        self._inherited = own_peak()  # counts toward the child's peak, since it starts with the host's memory
         self.pid = start_python(boot, words, moves, python)
         self._descriptor = pidfd.opened(self.pid)
 
     def kill(self) -> None:
-        """Kill the process and its group, which has its own children if no sandbox layer prevents them.
+        """Kill the process and its group, which contains its children if no sandbox layer prevents them.
 
         The group is killed first, while the process id is valid: other code may wait for the process once it is dead.
         """
         if self._descriptor is not None and pidfd.is_dead(self._descriptor):
             return
-        with suppress(ProcessLookupError, PermissionError):  # it left its group, or is gone
+        with suppress(ProcessLookupError, PermissionError):  # it has left its group or ended
             os.killpg(self.pid, _signal.SIGKILL)
         if self._descriptor is not None:
             pidfd.kill(self._descriptor)
@@ -68,7 +68,7 @@ class Spawned:
                 self._descriptor = None
 
     def _waited(self) -> tuple[int, float, int]:
-        if self._descriptor is not None:  # its id may be reused
+        if self._descriptor is not None:  # the process id may be reused
             os.waitid(os.P_PIDFD, self._descriptor, os.WEXITED | os.WNOWAIT)
         _, status, usage = os.wait4(self.pid, 0)
         peak = usage.ru_maxrss * 1024
@@ -78,7 +78,7 @@ class Spawned:
 def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...]], python: str | None = None) -> int:
     """Start an interpreter with the program ``boot``; its last arguments are ``words`` and this process's id.
 
-    Raises a `ConfigurationError` if there is no interpreter.
+    Raises a `ConfigurationError` if the interpreter cannot be started.
     """
     command = _command(python)
     package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -101,7 +101,7 @@ def start_python(boot: str, words: Sequence[str], moves: Sequence[tuple[Any, ...
 
 
 def _command(python: str | None) -> list[str]:
-    """The interpreter and its flags. A named interpreter finds its own packages, so it starts with `site`."""
+    """The interpreter and its flags. A named interpreter must find its own packages, so it imports `site`."""
     if python:
         return [python, "-I"]
     found = sys.executable or ""
@@ -113,7 +113,7 @@ def _command(python: str | None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """An almost empty environment, with the dynamic linker's variables to start the same interpreter."""
+    """An almost empty environment; it has the dynamic linker's variables, so that the same interpreter starts."""
     return _ENVIRONMENT | {name: os.environ[name] for name in _LINKER if name in os.environ}
 
 

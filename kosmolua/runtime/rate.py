@@ -1,15 +1,15 @@
-"""Rate limit for requests that are free but take a journal row each: `time` and `sleep`."""
+"""A rate limit for requests that are free but each take a row in the journal: `time` and `sleep`."""
 
 from __future__ import annotations
 
 import time
 
-BURST = 10_000  # requests at once, such as when many tasks start
-RATE = 2_000  # requests a second after the burst
+BURST = 10_000  # the maximum burst of requests, such as when many tasks start
+RATE = 2_000  # requests per second after the burst
 
 
 class Rate:
-    """A token bucket for one thread; ``wait`` returns when the next request may start."""
+    """A token bucket for use by one thread. ``wait`` returns when the next request may start."""
 
     def __init__(self, burst: int = BURST, rate: int = RATE) -> None:
         self._burst, self._rate = burst, rate

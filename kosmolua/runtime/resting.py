@@ -1,5 +1,5 @@
-"""Runs that wait without a thread. A run pauses while all that it asked for only waits; one thread of the host watches
-all pauses, and has each run continued when there is something to do.
+"""Runs that wait without a thread. A run pauses while all its open requests are waits. One thread of the host watches
+all pauses, and lets each run continue when it has something to do.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import TypeVar
 from kosmolua.errors import SystemFailureError
 from kosmolua.runtime.bell import Bell
 
-LOOK = 0.5  # seconds between checks of the limits of runs that pause
-LINGER = 5.0  # seconds that the thread lives without pauses
-_LOOK = 1.0  # seconds after which a pause that blocks its thread checks again
-_AGAIN = 0.5  # seconds until a run is continued for which there was no thread
+LOOK = 0.5  # seconds between checks of the limits of paused runs
+LINGER = 5.0  # seconds after which the thread ends without pauses
+_LOOK = 1.0  # the maximum seconds that `Pause.wait` blocks
+_AGAIN = 0.5  # seconds until the next attempt to continue a run for which no thread could be started
 _T = TypeVar("_T")
 
 
 class Resting(Exception):  # noqa: N818 - not an error: the script's process waits for answers that are not there yet
-    """Raised where a child is served, which then continues to run."""
+    """Raised in the loop that serves a child. The child continues to run."""
 
 
 class Pause:
     """A run that waits for a descriptor to be readable, for the time ``until`` (by `time.monotonic`), or for `wake`.
-    ``look`` checks its limits meanwhile.
+    ``look`` checks the run's limits meanwhile.
     """
 
     def __init__(self, descriptors: Sequence[int] = (), look: Callable[[], None] | None = None) -> None:
@@ -46,13 +46,13 @@ class Pause:
             then()
 
     def clear(self) -> None:
-        """Forget what has come so far."""
+        """Discard earlier calls of `wake`."""
         with self._lock:
             self._came.clear()
             self._then = None
 
     def give(self, then: Callable[[], None]) -> None:
-        """Call ``then`` at each `wake`, and now if there was one."""
+        """Call ``then`` at each `wake`, and now if `wake` was called before."""
         with self._lock:
             self._then = then
             has_come = self._came.is_set()
@@ -60,13 +60,13 @@ class Pause:
             then()
 
     def wait(self) -> None:
-        """Wait in this thread. It may return early."""
+        """Wait in this thread. May return early."""
         left = _LOOK if self.until is None else min(_LOOK, self.until - time.monotonic())
         self._came.wait(max(0.0, left))
 
 
 Steps = Generator[Pause, None, _T]
-"""A run in steps, between which it pauses. Each step may be carried out by another thread."""
+"""A run in steps, which pauses between them. Each step may run in a different thread."""
 
 
 def carried_out(steps: Steps[_T]) -> _T:
@@ -95,13 +95,13 @@ class WaitingRoom:
         self._added: list[Pause] = []
         self._woken: list[Pause] = []
         self._poll = select.poll()
-        self._of: dict[int, Pause] = {}  # by descriptor; for the thread alone
-        self._quiet = 0.0  # when there was a pause last
+        self._of: dict[int, Pause] = {}  # by descriptor; used only by the thread
+        self._quiet = 0.0  # when there was last a pause
         self._closed = False
         self._thread: threading.Thread | None = None
 
     def add(self, pause: Pause, then: Callable[[], None]) -> None:
-        """Call ``then`` in the thread of the room when the run can continue. It starts a thread, or raises."""
+        """Call ``then`` in the thread of the room when the run can continue. ``then`` starts a thread, or raises."""
         with self._lock:
             bell = self._bell or self._opened()
             self._there[pause] = then
@@ -110,7 +110,7 @@ class WaitingRoom:
         bell.ring()
 
     def close(self) -> None:
-        """End the thread. Pauses that are still there are continued before."""
+        """End the thread. Runs that are still paused are continued first."""
         with self._lock:
             self._closed, thread, bell = True, self._thread, self._bell
         if thread and bell and thread is not threading.current_thread():
@@ -154,7 +154,7 @@ class WaitingRoom:
                 return
 
     def _ready(self, bell: Bell, until: float) -> list[Pause]:
-        """Wait, and take out the pauses that are over."""
+        """Wait, then remove and return the pauses that are over."""
         moments = [pause.until for pause in [*self._there] if pause.until is not None]
         least = min([*moments, until if self._there else self._quiet + LINGER])
         found = self._poll.poll(max(0.0, least - time.monotonic()) * 1000 + 1)
@@ -179,14 +179,14 @@ class WaitingRoom:
             then = self._there.pop(pause)
         try:
             then()
-        except (RuntimeError, SystemFailureError):  # no more threads
+        except (RuntimeError, SystemFailureError):  # no further thread can be started
             pause.until = time.monotonic() + _AGAIN
             with self._lock:
                 self._there[pause] = then
                 self._added.append(pause)
 
     def _ended(self, bell: Bell) -> bool:
-        """Whether nobody came since; the thread then ends."""
+        """Whether the thread should end, since no pause was added for a while."""
         with self._lock:
             if self._there or not (self._closed or time.monotonic() >= self._quiet + LINGER):
                 return False

@@ -35,8 +35,8 @@ MAX_SOURCE = 8 * 1024 * 1024
 class Script(Struct, frozen=True, kw_only=True):
     """What to run: Lua source, its name in error messages, its arguments, and the functions it can name.
 
-    ``named`` are arguments by name instead of ``args``. ``custom`` are the full names of the host's own functions, such
-    as "custom.notify".
+    ``named`` are named arguments, which replace ``args``. ``custom`` are the full names of the host's own functions,
+    such as "custom.notify".
     """
 
     source: bytes
@@ -51,9 +51,9 @@ class Script(Struct, frozen=True, kw_only=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """Outcome of a run. ``results`` are the returned values; ``memory`` is Lua's memory at the end, in bytes; ``cpu``
-    (of a child), ``host_cpu`` (of this process, for the run) and ``duration`` are in seconds; ``isolation`` is the
-    result of `isolation_of`.
+    """The outcome of a run. ``results`` are the returned values; ``memory`` is Lua's memory at the end, in bytes;
+    ``cpu`` (of a child), ``host_cpu`` (of this process, for the run) and ``duration`` are in seconds; ``isolation`` is
+    the result of `isolation_of`.
     """
 
     results: list[Any] = []
@@ -67,7 +67,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 def run(script: Script, handler: Handler, output: Output, **options: Any) -> Result:
-    """Carry out `steps` in this thread."""
+    """Carry out all `steps` in this thread."""
     return carried_out(steps(script, handler, output, **options))
 
 
@@ -92,13 +92,13 @@ def steps(  # noqa: PLR0913 - options of a run, each with a default
     parking: Parking | None = None,
     rests: bool = False,
 ) -> Steps[Result]:
-    """Run a script to its end. ``child`` is a child started for this run only, or a prepared process that forks
-    one; ``python`` and ``cache`` are those of `Child`. ``stop`` ends the run from another thread; ``lane`` is that of
-    `Port`; ``ending`` is called when the script has ended, before its remaining calls are waited for; ``waits`` is that
-    of `Port.close`. Recorded requests are answered from the ``journal``. The ``meter`` adds this process's CPU time to
-    the script's. With ``watch`` and ``parking`` (`kosmolua.runtime.parking`), a journaled run waits without a child.
-    If it ``rests``, it pauses while its script only waits. Raises KeyboardInterrupt, and exceptions of handler and
-    output other than `KosmoError`.
+    """Run a script to its end. ``child`` is a child started for this run only, or a prepared process that forks one;
+    ``python`` and ``cache`` are the same as in `Child`. ``stop`` ends the run from another thread; ``lane`` is the same
+    as in `Port`; ``ending`` is called when the script has ended, before waiting for its remaining calls; ``waits`` is
+    the same as in `Port.close`. Recorded requests are answered from the ``journal``. The ``meter`` adds this process's
+    CPU time to the script's. With ``watch`` and ``parking`` (`kosmolua.runtime.parking`), a journaled run waits without
+    a child. If it ``rests``, the run pauses while its script only waits. Raises KeyboardInterrupt, and exceptions of
+    handler and output other than `KosmoError`.
     """
     limits, stop, meter = limits or Limits(), stop or Stop(), meter or Meter()
     began, values = time.perf_counter(), list[Any]()
@@ -133,8 +133,8 @@ def steps(  # noqa: PLR0913 - options of a run, each with a default
 
 
 def _parking(parking: Parking | None, journal: Journal[Any] | None, *, keeps: bool) -> Parking | None:
-    """How the run parks. A run that ``keeps`` its process parks only for decisions, and only if someone else continues
-    it.
+    """How the run parks. A run that ``keeps`` its process parks only for decisions, and only if another process or a
+    later command continues it.
     """
     if parking is None or journal is None or (keeps and not parking.can_leave):
         return None
@@ -159,7 +159,9 @@ def _result(
 
 
 class _Parts:
-    """The port and the child of a run: new ones for each part between the times when it waits without a child."""
+    """The port and the child of a run. Each part of the run, between its waits without a child, has a new port and
+    child.
+    """
 
     def __init__(self, port: Callable[[], Port], child: Callable[[], Child | None], given: Child | None) -> None:
         self.port = port()
@@ -167,12 +169,12 @@ class _Parts:
         self._earlier = 0.0  # CPU seconds of earlier children
         self._new_port = port
         self._new_child = child
-        self._watchdog: Watchdog | None = None  # of a script that has begun
+        self._watchdog: Watchdog | None = None  # the child of a script that has begun
 
     def serve(
         self, start: Start, limits: Limits, stop: Stop, meter: Meter, *, rests: bool
     ) -> Literal["ended", "parked", "rests"]:
-        """Begin or continue the script, until it has ended, is parked, or rests."""
+        """Begin or continue the script, until it ends, parks or rests."""
         port, begun = self.port, self._watchdog is not None
         child = self.child = self.child or self._new_child()
         watchdog = self._watchdog = self._watchdog or Watchdog(limits, port, child, stop=stop, meter=meter)
@@ -222,7 +224,7 @@ class _Parts:
 
 
 def _given(child: Child | Prepared | None, isolation: Isolation) -> Child | None:
-    """The child that was started before. Raises a ValueError if it has another isolation."""
+    """The given child, if any. Raises a ValueError if it has another isolation mode."""
     own = child if isinstance(child, Child) else None
     if own and own.mode != isolation:
         raise ValueError(f"the child was made for {own.mode} isolation, not {isolation}")
@@ -232,7 +234,7 @@ def _given(child: Child | Prepared | None, isolation: Isolation) -> Child | None
 def _child(
     limits: Limits, isolation: Isolation, prepared: Child | Prepared | None, python: str | None, cache: str | None
 ) -> Child | None:
-    """A new child, None if the script runs in this process."""
+    """A new child, or None if the script runs in this process."""
     if isolation == "none":
         return None
     with descriptors.explained():
@@ -264,7 +266,7 @@ def _serve(start: Start, port: Port, limits: Limits, child: Child | None) -> Non
 def _start(script: Script, journal: Journal[Any] | None) -> Start:
     source = script.source.removeprefix(b"\xef\xbb\xbf")
     if source.startswith(b"#"):
-        source = b"--" + source  # a shebang line; line numbers are kept
+        source = b"--" + source  # a shebang line is dropped, but line numbers stay the same
     if source.startswith(b"\x1b"):
         raise UsageError(f"{script.name} is bytecode, not Lua text", hint="run the source file it was compiled from")
     if len(source) > MAX_SOURCE:

@@ -1,4 +1,6 @@
-"""Stand-ins for modules that a library imports but does not need here: loading them takes a third of a short run."""
+"""Stand-ins for modules that a library imports but does not need here: loading the real ones takes a third of the time
+of a short run.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ _Module: type[ModuleType] = type(sys)
 
 
 class StandIn(_Module):  # type: ignore[valid-type,misc]  # the type of modules, without importing types
-    """A module with a few names of its own. For any other name the real module is imported."""
+    """A module that defines a few names. For any other name, the real module is imported."""
 
     def __init__(self, name: str, **names: Any) -> None:
         super().__init__(name)
@@ -28,7 +30,7 @@ class StandIn(_Module):  # type: ignore[valid-type,misc]  # the type of modules,
 
 
 class StandingIn:
-    """Within its block, imports find these modules instead, unless the real ones are loaded already.
+    """A context in which imports find these modules, unless the real ones are already loaded.
 
     For single-threaded processes.
     """

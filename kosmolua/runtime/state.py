@@ -24,10 +24,10 @@ MODULES = (
         "options", "sequence", "output", "place", "create", "wait", "run", "stream", "pages", "files", "workflow",
     )),
 )  # fmt: skip
-ENGINES = ("luajit21", "lua54")  # modules of lupa, the best first
+ENGINES = ("luajit21", "lua54")  # lupa's engine modules, the best first
 
 # `use` is the only loader in the state. It loads each module once, from text or from the bytecode that `compiled` made
-# of it in this program.
+# from it in this program.
 _LOADER = b"""
 local sources, modes, loaded = {}, {}, {}
 local function use(name)
@@ -106,7 +106,7 @@ return call, install
 
 
 def lua_directory() -> str:
-    """The directory of the Lua modules: in the package if installed, next to it in a checkout."""
+    """The directory of the Lua modules: in the package if installed, or next to it in a checkout."""
     package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for directory in (os.path.join(package, "lua"), os.path.join(os.path.dirname(package), "lua")):
         if os.path.isfile(os.path.join(directory, "bridge.lua")):
@@ -123,7 +123,9 @@ def _source(directory: str, name: str) -> bytes:
 
 
 class Modules:
-    """The modules of ``lua/``: as text, or as bytecode, which loads in a tenth of the time (0.4 ms instead of 3.3)."""
+    """The modules of ``lua/``: as text, or as bytecode, which loads in a tenth of the time (0.4 ms instead of 3.3
+    ms).
+    """
 
     def __init__(self, contents: Mapping[str, bytes], mode: bytes = b"t") -> None:
         self.contents = contents
@@ -137,8 +139,8 @@ class Modules:
 
 class State:
     """A LuaJIT state, or PUC Lua 5.4 if lupa has no LuaJIT (macOS). ``memory_limit`` is in bytes; ``engine`` is a
-    module of lupa, by default the best one available. ``modules`` are read from their files unless given, or chosen by
-    a function for the engine's name and version.
+    module of lupa, by default the best one available. ``modules`` are the given ones, or chosen by a function of the
+    engine's name and version; otherwise they are read from their files.
     """
 
     def __init__(
@@ -182,7 +184,9 @@ class State:
         return Modules(made, b"b")
 
     def close(self) -> None:
-        """Free the state now: else the Python objects that Lua holds would keep it until a garbage collection."""
+        """Free the state now. Otherwise the Python objects that Lua holds would keep it alive until a garbage
+        collection.
+        """
         from contextlib import suppress
 
         self._use = self._as_function = None
@@ -190,7 +194,7 @@ class State:
             self._lua.execute(b"collectgarbage() collectgarbage()")
 
     def kernel(self) -> tuple[Callable[..., int], Callable[[int, bytes], int]]:
-        """The two functions of a `kosmolua.runtime.confine.Kernel`; needs an FFI."""
+        """The two functions for a `kosmolua.runtime.confine.Kernel`. Needs an FFI."""
         call, install = self._lua.execute(_KERNEL)
         return call, install
 
@@ -199,7 +203,7 @@ class State:
         self._lua.execute(b"if jit then jit.off() jit.flush() end")
 
     def watch_cpu(self, seconds: float) -> None:
-        """Let Lua report the script's line when SIGPROF says that this process has used that much CPU time. Needs
+        """Let Lua report the script's line when this process has used that much CPU time, which SIGPROF signals. Needs
         LuaJIT. Call it before seccomp is applied.
         """
         self._lua.execute(_WATCH_CPU, self._use, seconds)
@@ -217,7 +221,7 @@ class State:
         self._lua.execute(_PIPE_PORT, self._use, descriptor_in, descriptor_out)
 
     def watch(self, descriptor: int) -> None:
-        """Watch the shared memory of a descriptor for interrupts of interactive inputs. Needs an FFI."""
+        """Watch the shared memory behind a descriptor for interrupts of interactive inputs. Needs an FFI."""
         self._lua.execute(_WATCH, self._use, descriptor)
 
     def serve(
@@ -239,14 +243,14 @@ class State:
 
 def import_alone() -> None:
     """Import the engine without its package, which loads contextlib, and without collections and functools, which lupa
-    needs for decorators and old names only: together a fifth of a child's start. For a process that has one thread. A
-    lupa that needs more of them is imported as usual, by the first state.
+    needs for decorators and old names only: together a fifth of the time to start a child. For single-threaded
+    processes. If this version of lupa needs more of these modules, the first state imports it as usual.
     """
     found = filter(None, (finder.find_spec("lupa", None) for finder in sys.meta_path))
     package: Any = next(found, None)
     if not package or engine_is_loaded():
         return
-    abstract = sys.modules["_collections_abc"]  # loaded with os
+    abstract = sys.modules["_collections_abc"]  # already loaded by os
     standing_in = StandingIn(
         StandIn("lupa", __path__=package.submodule_search_locations, __spec__=package),
         StandIn("collections", __path__=[], abc=abstract),
@@ -281,7 +285,7 @@ def load_engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]
             module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
         except ModuleNotFoundError:
             continue
-        except ImportError as error:  # an engine that exists but does not load is never replaced by another
+        except ImportError as error:  # an engine that exists but fails to load is never replaced by another
             raise ConfigurationError(
                 f"lupa.{candidate} cannot be loaded: {error}",
                 hint="reinstall it: pip install --force-reinstall lupa",

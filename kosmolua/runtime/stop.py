@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from kosmolua.runtime.isolate import Child
     from kosmolua.runtime.port import Port
 
-# Seconds that `set` waits for requests that are being sent. One that takes longer, such as an upload, counts as sent.
+# Seconds that `set` waits for requests that are being sent. A request that takes longer, such as an upload, counts as
+# sent.
 PATIENCE = 2.0
-_LOOK = 0.25  # seconds between checks: a signal handler may set the error between the check and the wait
+_LOOK = 0.25  # seconds between checks, since a signal handler may set the error between a check and the following wait
 
 
 class Stop:
@@ -33,7 +34,7 @@ class Stop:
         self.error: KosmoError | None = None
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
-        self._senders: list[int] = []  # thread ids
+        self._senders: list[int] = []  # ids of threads that are sending
         self.sending = _Sending(self, self._senders)
         self._callbacks: list[Callable[[], None]] = []
         self._run: tuple[Port, Child | None] | None = None
@@ -58,7 +59,7 @@ class Stop:
             raise copy(self.error)
 
     def sleep(self, seconds: float) -> None:
-        """Return after ``seconds``. Raises the error as soon as it is set."""
+        """Sleep for ``seconds``. Raises the error as soon as it is set."""
         until = time.monotonic() + seconds
         with self._changed:
             while self.error is None and (left := until - time.monotonic()) > 0:
@@ -67,7 +68,9 @@ class Stop:
 
     @contextmanager
     def on_set(self, callback: Callable[[], None]) -> Iterator[None]:
-        """Inside this context `set` calls ``callback`` in its own thread; at once if already set. It must not raise."""
+        """Inside this context, `set` calls ``callback`` in its caller's thread, or the callback is called at once if
+        the error is already set. It must not raise.
+        """
         with self._changed:
             self._callbacks.append(callback)
             was_set = self.error is not None
@@ -81,7 +84,7 @@ class Stop:
 
     @contextmanager
     def running(self, port: Port, child: Child | None) -> Iterator[None]:
-        """Register the run to end, inside this context."""
+        """Inside this context, `set` ends this run."""
         with self._changed:
             self._run = (port, child)
             if self.error:
@@ -93,7 +96,7 @@ class Stop:
                 self._run = None
 
     def notify(self) -> None:
-        """Wake a thread that waits in `set` until requests are sent."""
+        """Wake a thread that waits in `set` for requests to be sent."""
         with self._changed:
             self._changed.notify_all()
 
@@ -112,8 +115,8 @@ class Stop:
 
 
 class _Sending:
-    """Entered while a request is being sent. Thread-safe without a lock: a sender enters its name, then checks the
-    error; `Stop.set` sets the error, then checks for names.
+    """Entered while a request is being sent. Thread-safe without a lock: a sender enters its thread id, then checks the
+    error; `Stop.set` sets the error, then checks for ids.
     """
 
     def __init__(self, stop: Stop, senders: list[int]) -> None:

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from kosmolua.runtime.parking import Watch
 
 
-T = TypeVar("T")  # the ticket of a request that is carried out now
+T = TypeVar("T")  # the ticket of the request that is being carried out
 CarryOut = Callable[[Request, T | None], tuple[bool, bytes]]
-"""Whether it succeeded, and the answer or the error as MessagePack."""
+"""Whether the request succeeded, and its answer or error as MessagePack."""
 
 
 class JournalRequest(Struct, frozen=True):
@@ -44,7 +44,7 @@ class JournalRequest(Struct, frozen=True):
 
 class RecordedAnswer(Protocol):
     """A recorded answer; ``order`` is its position among all answers. ``value`` is None for an answer that is not
-    stored, such as a secret: the request is carried out again.
+    stored, such as a secret; its request is carried out again.
     """
 
     @property
@@ -58,15 +58,15 @@ class RecordedAnswer(Protocol):
 
 
 class Journal(Protocol[T]):
-    """Answers of earlier runs and of this one. ``last`` is the order of the last recorded answer, or 0."""
+    """The recorded answers, from earlier runs and from this one. ``last`` is the order of the last recorded answer, or
+    0.
+    """
 
     @property
     def last(self) -> int: ...
 
     def start(self) -> dict[str, float]:
-        """Values for the start of the script: the ``seed`` of its random numbers, and the time at which the first run
-        ``began``.
-        """
+        """Values for the start of the script: the ``seed`` of its random numbers, and when the first run ``began``."""
 
     def recall(self, asked: JournalRequest, turn: int) -> RecordedAnswer | None:
         """The recorded answer to this request; ``turn`` is the order of the next answer. Raises a `JournalError` if the
@@ -74,21 +74,21 @@ class Journal(Protocol[T]):
         """
 
     def begin(self, asked: JournalRequest, seen: int) -> T:
-        """A ticket for a request that starts now, when the script has got ``seen`` answers."""
+        """A ticket for a request that starts now, after the script has got ``seen`` answers."""
 
     def finish(self, ticket: T, value: bytes, *, ok: bool) -> None:
         """Record the next answer. Raises a `JournalError` on failure."""
 
     def differs(self, order: int, asked: JournalRequest | None) -> KosmoError | None:
         """The error for a script that diverges at that answer: it requests ``asked`` instead, or nothing. None if the
-        journal was truncated there, so that the run continues without it.
+        rest of the journal was discarded, so that the run continues without it.
         """
 
 
 class Tape(Generic[T]):
-    """Answers the requests of one run. ``carry_out`` returns ``(ok, answer)``; ``lane`` and ``watch`` are those of
-    `Port`. If the run's time is ``limited``, calls never block the loop. ``dues`` are the ends of earlier sleeps, by
-    their place.
+    """Answers the requests of one run. ``carry_out`` returns ``(ok, answer)``; ``lane`` and ``watch`` are the same as
+    in `Port`. If the run's time is ``limited``, calls never block the loop. ``dues`` maps the positions of earlier
+    sleeps to their ends.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class Tape(Generic[T]):
         self._watch = watch
         self._dues = {} if dues is None else dues
         self._waiting: dict[tuple[int, int], JournalRequest] = {}
-        self._decisions: dict[tuple[int, int], Waits] = {}  # open decisions, by the place of the request
+        self._decisions: dict[tuple[int, int], Waits] = {}  # open decisions, by the position of the request
         self._journal = journal
         self._pending = pending
         self._carry_out = carry_out
@@ -114,7 +114,7 @@ class Tape(Generic[T]):
         self._next = 1  # order of the next answer
         self._held: dict[int, tuple[Request, JournalRequest, RecordedAnswer]] = {}
         self._later: list[tuple[Request, JournalRequest]] = []
-        self._given = self._waits = 0  # answers to requests that were not alone; how often the script waited for one
+        self._given = self._waits = 0  # numbers of answers to requests that were not alone, and of waits for one
         self._alone = 0
         self._rate = Rate()
 
@@ -136,7 +136,7 @@ class Tape(Generic[T]):
         return None
 
     def wait(self, *, dropped: bool = False) -> None:
-        """The script waits for the next answer, or ``dropped`` its last wait because of an interrupt."""
+        """Note that the script waits for the next answer, or ``dropped`` its last wait because of an interrupt."""
         if dropped:
             self._waits -= 1
             return
@@ -146,7 +146,7 @@ class Tape(Generic[T]):
             self._start_open()
 
     def end(self, *, ok: bool) -> None:
-        """The script has ended. Raises a `JournalError` if the journal has further answers."""
+        """Note the end of the script. Raises a `JournalError` if the journal has further answers."""
         if ok and self._next <= self._journal.last:
             self._stop(None)
 
@@ -160,7 +160,7 @@ class Tape(Generic[T]):
         self._hand_over()
 
     def _hand_over(self) -> None:
-        """Give the next recorded answers. After the last one, start the requests without an answer."""
+        """Give the next recorded answers. After the last one, start the requests that have no recorded answer."""
         while self._next in self._held and self._may_give:
             frame, _, recorded = self._held.pop(self._next)
             self._given += 1
@@ -178,7 +178,7 @@ class Tape(Generic[T]):
         self._next += 1
 
     def _start_open(self) -> None:
-        """Start all open requests: the journal has no further answers."""
+        """Start all open requests, since the journal has no further answers."""
         begun = [*((frame, asked) for frame, asked, _ in self._held.values()), *self._later]
         self._held, self._later = {}, []
         for frame, asked in sorted(begun, key=lambda item: item[0].id):
@@ -212,7 +212,7 @@ class Tape(Generic[T]):
         return answer(frame, ok, value)
 
     def waiting(self) -> list[Waiting]:
-        """The requests that wait now: sleeps, and calls that wait for an event."""
+        """The requests that are waiting now: sleeps, and calls that wait for an event."""
         found = []
         for at, asked in list(self._waiting.items()):
             waits = self._decisions.get(at)
@@ -245,7 +245,7 @@ class Tape(Generic[T]):
         self._pending.sleep(max(0.0, min(seconds, due - time.monotonic())), answer(frame, True, NOTHING), note)
 
     def _begin_waiting(self, frame: Call, asked: JournalRequest, ticket: T) -> bool:
-        """Whether the call waits for an event; the watch for it has then begun."""
+        """Whether the call waits for an event. If so, begin to watch for the event."""
         if not self._watch:
             return False
         came = Handoff()
@@ -267,7 +267,9 @@ class Tape(Generic[T]):
     def _action(
         self, frame: Request, asked: JournalRequest, ticket: T
     ) -> Callable[[], tuple[bytes, Callable[[], None]]]:
-        """Carries out a request that may wait, and notes its answer."""
+        """A function that carries out a request that may wait, and returns its answer with a function that records
+        it.
+        """
         at = (asked.task, asked.number)
 
         def action() -> tuple[bytes, Callable[[], None]]:
@@ -277,7 +279,7 @@ class Tape(Generic[T]):
         return action
 
     def _tried(self, frame: Request, asked: JournalRequest, ticket: T) -> tuple[bool, bytes]:
-        """Carry out a request. Raises `Waits` for one about which a person has to decide first."""
+        """Carry out a request. Raises `Waits` if a person has to decide about it first."""
         try:
             return self._carry_out(frame, ticket)
         except Waits as waits:

@@ -1,4 +1,4 @@
-"""Starts threads of a run, with an error message if that fails."""
+"""Starts the threads of a run, with an error message if that fails."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from kosmolua.errors import failure_of
 
 
 def started(thread: threading.Thread) -> threading.Thread:
-    """Start the thread. Raises a `SystemFailureError` if there are too many, or when Python 3.12 is shutting down."""
+    """Start the thread. Raises a `SystemFailureError` if there are too many threads, or when Python 3.12 is shutting
+    down.
+    """
     try:
         thread.start()
     except RuntimeError as error:

@@ -1,6 +1,6 @@
 """Enforces the limits of a run from outside the child.
 
-The child also limits itself, more exactly; the watchdog works even if the child is compromised.
+The child also limits itself, more precisely; but the watchdog works even if the child is compromised.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Watchdog:
         self._seen: tuple[int, float] = (0, 0.0)
 
     def __enter__(self) -> None:
-        """Watch in a thread. A run that pauses leaves, and enters again when it continues."""
+        """Watch in a thread. A run exits this context when it pauses, and enters it again when it continues."""
         if self._child or self._deadline or self._limits.cpu is not None:
             over = self._over = threading.Event()
             started(threading.Thread(target=self._watch, args=(over,), name="kosmolua-watchdog", daemon=True))
@@ -67,11 +67,11 @@ class Watchdog:
 
     @property
     def deadline(self) -> float | None:
-        """When the run has to end, by `time.monotonic`."""
+        """When the run has to end, by `time.monotonic`; None without a time limit."""
         return self._deadline
 
     def look(self) -> None:
-        """Check once, while the run pauses."""
+        """Check the limits once, while the run is paused."""
         self._guard(self._finding)
 
     def _watch(self, over: threading.Event) -> None:
@@ -91,7 +91,7 @@ class Watchdog:
                 self._stop.set(error)  # nothing more is sent for the run
 
     def _awaited(self, over: threading.Event) -> KosmoError | None:
-        """The limit that was reached; None if the run ended or paused before."""
+        """The error for the limit that was reached; None if the run ended or paused before."""
         while not over.wait(self._pause()):
             error = self._finding()
             if error:
@@ -118,7 +118,9 @@ class Watchdog:
         return self._silence(child, cpu)
 
     def _silence(self, child: Child, cpu: float) -> LimitError | None:
-        """Counted in checks, not by the clock: this process may itself have been suspended."""
+        """The error for an unresponsive child. Silence is counted in checks, not by the clock, since this process may
+        itself have been suspended.
+        """
         seen = (child.turns, cpu)
         self._silent = self._silent + TICK if child.has_turn and seen == self._seen else 0.0
         self._seen = seen

@@ -1,9 +1,9 @@
 """Main program of the isolated child: one Lua state that exchanges frames over two pipes.
 
 Started with two descriptors (0 in, 1 out) and five arguments: the source of the modules (`kosmolua.runtime.bytecode`),
-bytes of memory for Lua, seconds of CPU, the isolation mode, and the process id of its parent (the host or a prepared
-process). It imports no HTTP client, no keyring and no gate, so a script that escapes Lua finds an empty process. Its
-first frame is plain text: the sandbox layers applied.
+bytes of memory for Lua, seconds of CPU time, the isolation mode, and the process id of its parent (the host or a
+prepared process). It imports no HTTP client, no keyring and no gate, so a script that escapes from Lua finds an empty
+process. The first frame that it sends is plain text: the sandbox layers applied.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def main(run: Callable[[State, int, int], None] = serve) -> None:
 
 
 def interactive() -> None:
-    """Main program of a process for interactive inputs, which shared memory at descriptor 3 interrupts.
+    """Main program of a process for interactive inputs. Shared memory at descriptor 3 signals interrupts.
 
     The JIT is off: compiled code cannot be interrupted.
     """
@@ -89,14 +89,16 @@ def interactive() -> None:
 
 
 def _keep(first: int) -> str:
-    """The first argument. Closes the inherited descriptors from this one on, except the one that it names."""
+    """The first argument of the program. Closes the inherited descriptors from ``first`` on, except the one that this
+    argument names.
+    """
     source = sys.argv[-5]
     os.closerange(first + source.isdecimal(), os.sysconf("SC_OPEN_MAX"))
     return source
 
 
 class Ready:
-    """A state for a run, and the sandbox of its process."""
+    """A Lua state for a run, and the sandbox of its process."""
 
     def __init__(self, state: State) -> None:
         self.state = state
@@ -110,8 +112,8 @@ def begin(
     ready: Ready | None = None,
     cached: Cached | None = None,
 ) -> NoReturn:
-    """Apply the sandbox, report its layers, run what the host sends, and exit. ``words`` are the four last arguments.
-    The state is the given one, or a new one with modules that may be cached.
+    """Apply the sandbox, report its layers, run the script that the host sends, and exit. ``words`` are the last four
+    arguments. The state is the given one, or a new one whose modules may be cached.
     """
     memory, cpu = (float(text) or None for text in words[:2])
     strict, host = words[2] == "strict", int(words[3])
@@ -134,7 +136,7 @@ def begin(
     _send(1, " ".join(("ready", *layers, *below)).encode())
     if strict and confine.REQUIRED.difference(layers):
         os._exit(0)  # the host reports the reason
-    os._exit(_status(run, state))  # no cleanup is needed
+    os._exit(_status(run, state))  # exits without cleanup, since none is needed
 
 
 def _status(run: Callable[[State, int, int], None], state: State) -> int:

@@ -1,9 +1,10 @@
-"""Main program of the prepared process: it has imported what a run needs, and forks itself for each run.
+"""Main program of the prepared process: it imports what a run needs, and forks itself for each run.
 
 Started with one descriptor (3, to its host) and the host's process id. Each message of the host has the first three
-arguments of `kosmolua.runtime.worker` and four descriptors: a channel for this run, and the child's 0, 1 and 2. The
-channel returns the child's process id with a pidfd, and after the host shuts down its direction, the child's status,
-seconds of CPU and peak memory in bytes. The child is not waited for until then, so its process id is not reused.
+arguments of `kosmolua.runtime.worker` and four descriptors: a channel for this run, and the child's 0, 1 and 2. Through
+the channel, the host gets the child's process id with a pidfd. After the host shuts down its side of the channel, it
+gets the child's status, seconds of CPU time and peak memory in bytes. Only then does this process wait for the child,
+so the process id is not reused before.
 
 A child has neither the host's descriptor nor a channel, so it cannot send anything to this process.
 """
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 HOST = 3  # descriptor of the socket to the host
 MAX_WORDS = 256  # bytes
-SIZE = 4  # bytes of a descriptor in a control message
+SIZE = 4  # size in bytes of a descriptor in a control message
 CHANNEL_AND_STREAMS = 4
 MAX_STATES = 4
 _LOAD = b"local use = ... use('bridge') if jit then use('pipe') end collectgarbage() collectgarbage()"
@@ -63,10 +64,10 @@ class Zygote:
     def __init__(self, run: Callable[[State, int, int], None], modules: Modules) -> None:
         self._run = run
         self._modules = modules
-        self._ready: dict[str, worker.Ready] = {}  # memory limit -> the state that children with this limit copy
+        self._ready: dict[str, worker.Ready] = {}  # memory limit -> the state that children with this limit inherit
         self._pid = os.getpid()
         self._host = _socket.socket(fileno=HOST)
-        self._children: dict[int, int] = {}  # channel -> process id
+        self._children: dict[int, int] = {}  # channel -> the child's process id
         self._poll = select.poll()
         self._poll.register(HOST, select.POLLIN)
 
@@ -86,7 +87,7 @@ class Zygote:
         descriptors = [descriptor for _, _, data in ancillary for descriptor in _descriptors(data)]
         if len(descriptors) == CHANNEL_AND_STREAMS:
             self._begin(words.decode().split(), *descriptors)
-        else:  # no descriptors were left to receive them
+        else:  # no descriptors were left to receive the message's
             _close(descriptors)
 
     def _begin(self, words: Sequence[str], channel: int, *streams: int) -> None:
@@ -105,7 +106,7 @@ class Zygote:
         _announce(channel, pid)
 
     def _prepared(self, memory: str, *, strict: bool) -> worker.Ready | None:
-        """A prepared state for a child with this memory limit; None if the limit is too low for one."""
+        """A prepared state for a child with this memory limit; None if the limit is too low for a prepared state."""
         ready = self._ready.get(memory)
         if ready is None:
             while len(self._ready) >= MAX_STATES:
@@ -137,11 +138,11 @@ class Zygote:
         os._exit(EXIT_FAILED)
 
     def _end(self, channel: int) -> None:
-        """Kill a child and its process group: the host no longer needs it, or is gone."""
+        """Kill a child and its process group, since the host no longer needs it or is gone."""
         pid = self._children.pop(channel)
         self._poll.unregister(channel)
         os.kill(pid, _signal.SIGKILL)
-        with suppress(ProcessLookupError, PermissionError):  # it left its group, or the group is empty
+        with suppress(ProcessLookupError, PermissionError):  # the child has left its group, or the group is empty
             os.killpg(pid, _signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         _write(channel, f"{status} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss * 1024}".encode())
@@ -149,7 +150,7 @@ class Zygote:
 
 
 def _announce(channel: int, pid: int) -> None:
-    """Send a child's process id and pidfd to the host; only the id if there is no descriptor left for the pidfd."""
+    """Send a child's process id and pidfd to the host, or only the id if no descriptor is left for the pidfd."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
