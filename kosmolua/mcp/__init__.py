@@ -1,4 +1,4 @@
-"""The catalogue and Lua as tools of the Model Context Protocol.
+"""Offers the catalog's functions and Lua as tools of the Model Context Protocol.
 
 Standard input and output are served without the SDK, whose import takes most of a second.
 """

@@ -27,7 +27,7 @@ def with_entry(text: str, section: str, name: str, entry: dict[str, Any]) -> str
 
 
 def without_entry(text: str, section: str, name: str) -> str:
-    """The text without an entry of a section; unchanged if there is none."""
+    """The text without an entry of a section; unchanged if there is no such entry."""
     lines = text.splitlines()
     at = _begin(lines, section)
     if at is None:
@@ -43,7 +43,7 @@ def without_entry(text: str, section: str, name: str) -> str:
 
 
 def _begin(lines: list[str], section: str) -> int | None:
-    """The line of the section. Raises a ValueError for lines that only a YAML parser understands."""
+    """The index of the section's line. Raises a ValueError for lines that only a YAML parser understands."""
     key = re.compile(rf"(?:{re.escape(section)}|\"{re.escape(section)}\"|'{re.escape(section)}')\s*:(?:\s|$)")
     if any(line.startswith(("{", "[", "\t", "%")) or line.strip() == "..." for line in lines):
         raise ValueError("not a file of plain keys")
@@ -53,7 +53,7 @@ def _begin(lines: list[str], section: str) -> int | None:
 
 
 def _opened(line: str, section: str) -> str:
-    """The line of a section without the mark of an empty one. Raises a ValueError if it holds a value."""
+    """The line of a section, without the `{}` of an empty one. Raises a ValueError if the line holds a value."""
     found = _EMPTY.fullmatch(line.partition(":")[2])
     if found is None:
         raise ValueError(f"expected servers by name, each on lines of its own, in `{section}`")
@@ -61,7 +61,7 @@ def _opened(line: str, section: str) -> str:
 
 
 def _indent_of(lines: list[str], at: int) -> str:
-    """The indent of the section's entries."""
+    """The indentation of the section's entries."""
     for line in lines[at + 1 :]:
         if line.strip() and not line.lstrip().startswith("#"):
             indent = line[: len(line) - len(line.lstrip(" "))]
@@ -72,7 +72,9 @@ def _indent_of(lines: list[str], at: int) -> str:
 
 
 def _entry(lines: list[str], at: int, indent: str, name: str) -> tuple[int, int]:
-    """The first line of an entry and the one after its last; twice the place to insert it if there is none."""
+    """The index of an entry's first line and of the line after its last. If there is no such entry, both are the index
+    at which to insert it.
+    """
     key = re.compile(rf"{indent}(?:{re.escape(name)}|\"{re.escape(name)}\"|'{re.escape(name)}')\s*:(?:\s|$)")
     for first in range(at + 1, at + 1 + _within(lines[at + 1 :])):
         if key.match(lines[first]):
@@ -86,7 +88,7 @@ def _entry(lines: list[str], at: int, indent: str, name: str) -> tuple[int, int]
 
 
 def _within(lines: list[str]) -> int:
-    """How many lines belong to the section."""
+    """How many of these lines belong to the section."""
     ends = (number for number, line in enumerate(lines) if line.strip() and not line.startswith((" ", "#")))
     return next(ends, len(lines))
 

@@ -1,4 +1,6 @@
-"""MCP clients as data: where each keeps its servers, and what an entry looks like. Paths are of Linux and macOS."""
+"""MCP clients as data: where each client lists its servers, and what an entry looks like. The paths are those of Linux
+and macOS.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ class Client(Struct, frozen=True, kw_only=True):
     """A client: its configuration files for a user and a project, and the ``section`` that lists servers by name.
 
     ``home`` names a variable that replaces the first ``~/…`` directory of ``user``. ``twins`` are other names of the
-    file, used if they exist. ``flags`` are flags of mcp:serve that this client needs.
+    file, used if a file of that name exists. ``flags`` are flags of mcp:serve that this client needs.
     """
 
     name: str
@@ -163,7 +165,7 @@ CLIENTS = {client.name: client for client in _KNOWN}
 
 
 def path_of(client: Client, *, project: bool, environment: Mapping[str, str] = os.environ) -> str:
-    """The file to write: the one that exists, if the client reads several names."""
+    """The configuration file to write. If the client reads several names, it is the file that exists."""
     path = os.path.abspath(client.project or "") if project else _user_path(client, environment)
     for twin in client.twins:
         other = os.path.join(os.path.dirname(path), twin)

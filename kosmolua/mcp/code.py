@@ -1,4 +1,6 @@
-"""Code mode: four tools instead of one per function. They search and read documentation, run Lua, and look up runs."""
+"""Code mode: four tools instead of one for each function. They search and read documentation, run Lua, and look up
+runs.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ DEFINITIONS: dict[str, dict[str, Any]] = {
 
 
 def definitions(*names: str, writes: bool = False, dialect: Dialect = "any") -> list[dict[str, Any]]:
-    """The tools of these names, by default all. Without writes, running a script is read-only."""
+    """The definitions of the tools with these names, by default all. Without ``writes``, the tool that runs scripts is
+    marked read-only.
+    """
     return [_definition(name, writes=writes, dialect=dialect) for name in names or DEFINITIONS]
 
 
@@ -94,7 +98,9 @@ _READS = {"readOnlyHint": True, "destructiveHint": False, "idempotentHint": True
 
 
 def checked(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a tool without nulls, ``args`` as a list. Raises an `ArgumentError` for invalid ones."""
+    """The arguments of a tool, without nulls and with ``args`` as a list. Raises an `ArgumentError` for invalid
+    ones.
+    """
     schema = DEFINITIONS[name]["inputSchema"]
     given = {key: value for key, value in arguments.items() if value is not None}
     for key in (*given, *schema["required"]):
@@ -112,7 +118,7 @@ def checked(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _strings(name: str, value: Any) -> list[str]:
-    """A list of strings, also given as JSON text."""
+    """A list of strings, which may be given as JSON text."""
     found = json_of(value) if isinstance(value, str) else value
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise _error(name, "expected a list of strings - at `args`")

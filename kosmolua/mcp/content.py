@@ -1,4 +1,4 @@
-"""Results of tools: data, the same as short text, and pictures. Text is never truncated within a character."""
+"""The results of tools: data, the data as short text, and pictures. Text is never truncated within a character."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from kosmolua.host.result import Result
 
 MAX_PICTURES = 4
-MAX_ATTEMPTS = 8  # pictures to try to fetch
-MAX_PICTURE = 3 * 1024 * 1024  # bytes; clients refuse larger ones
-MAX_ENTRIES = 50  # of the log of calls
-MAX_SHOWN = 400  # characters of the arguments of one question
-MAX_ERROR = 20_000  # characters of a failure outside a script
+MAX_ATTEMPTS = 8  # the maximum number of pictures to try to fetch
+MAX_PICTURE = 3 * 1024 * 1024  # the maximum bytes of a picture; clients refuse larger ones
+MAX_ENTRIES = 50  # the maximum number of entries from the log of calls
+MAX_SHOWN = 400  # the maximum characters of one question's arguments
+MAX_ERROR = 20_000  # the maximum characters of a failure outside a script
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,([A-Za-z0-9+/]+={0,2})")
-_UNSUPPORTED = "image/avif"  # by clients
+_UNSUPPORTED = "image/avif"  # clients cannot show it
 _JOINER = "\u200d"
 _MARKS = {"Mn", "Me", "Mc"}
 
@@ -39,7 +39,7 @@ Fetch = Callable[[str, int], bytes]
 
 
 def of_answer(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, Any]:
-    """The result of a tool for an answer of the API. ``fetch`` downloads pictures."""
+    """The result of a tool that called the API. ``fetch`` downloads pictures."""
     pictures: Pictures = []
     plain = _without_pictures(data, pictures)
     if fetch:
@@ -52,7 +52,7 @@ def of_answer(data: Any, limit: int, fetch: Fetch | None = None) -> dict[str, An
 
 
 def of_error(error: KosmoError, limit: int, *, code: bool) -> dict[str, Any]:
-    """The result of a tool that failed, worded for an agent in ``code`` mode or with single tools."""
+    """The result of a failed tool, worded for an agent in ``code`` mode or for one with single tools."""
     fields = fields_of(error, code=code)
     message, hint = fields.pop("message"), fields.get("hint")
     structured = {"success": False, "error": message, **fields}
@@ -95,15 +95,15 @@ def of_run(result: Result, limit: int, outputs: Pictures) -> dict[str, Any]:
 
 
 def of_running(identifier: str, seconds: int) -> dict[str, Any]:
-    """The result of a script that still runs."""
+    """The result of a script that is still running."""
     how = f'runs {{"id": "{identifier}"}}'
     text = f"Still running after {seconds} s. Wait for its result with {how}; do not start it again."
     return _result({"success": False, "status": "running", "id": identifier, "seconds": seconds}, text, [])
 
 
 def of_waiting(identifier: str, error: WaitingError, limit: int, tool: str) -> dict[str, Any]:
-    """The result of a script that waits for a person: what is asked, and the command of the person. ``tool`` continues
-    it.
+    """The result of a script that waits for a person: the questions, and the commands with which the person decides.
+    The tool named ``tool`` continues the script.
     """
     asked = error.detail["approvals"]
     structured = {
@@ -124,7 +124,9 @@ def of_waiting(identifier: str, error: WaitingError, limit: int, tool: str) -> d
 
 
 def cut(text: str, limit: int) -> str:
-    """The text, or as much as fits with a note. Characters are not separated from their combining marks."""
+    """The text, or as much of it as fits together with a note. Characters are not separated from their combining
+    marks.
+    """
     if len(text) <= limit:
         return text
     at = limit
@@ -156,7 +158,7 @@ def _words(error: Mapping[str, Any]) -> str:
 
 
 def _summary(result: Result) -> str:
-    """The calls in one line, with counts of equal ones."""
+    """The calls on one line; equal calls are counted."""
     counts: dict[str, int] = {}
     for entry in result.log:
         word = f"{entry.function} {entry.code or entry.outcome}"
@@ -184,11 +186,13 @@ def _without_pictures(value: Any, pictures: Pictures) -> Any:
 
 
 def add_outputs(pictures: Pictures, value: Any, fetch: Fetch) -> None:
-    """Add the pictures whose URLs are in an output. The URLs stay; pictures that cannot be fetched are skipped."""
+    """Add the pictures whose URLs are in an output. The URLs remain in the output; pictures that cannot be fetched are
+    skipped.
+    """
     for url in islice(dict.fromkeys(_urls(value)), MAX_ATTEMPTS):
         if len(pictures) >= MAX_PICTURES:
             return
-        with suppress(Exception):  # a picture that fails must not lose the answer
+        with suppress(Exception):  # the answer is not lost because of a picture
             content = fetch(url, MAX_PICTURE)
             kind = _kind(content)
             if kind:
@@ -201,7 +205,7 @@ def _urls(value: Any) -> Iterator[str]:
             yield value
         case Mapping():
             for name, item in value.items():
-                if name not in ("input", "urls"):  # inputs, and web pages
+                if name not in ("input", "urls"):  # inputs and web pages are not outputs
                     yield from _urls(item)
         case list():
             for item in value:
@@ -219,7 +223,7 @@ def _bytes(content: bytes, pictures: Pictures) -> Any:
 
 
 def _picture(kind: str, encoded: str, pictures: Pictures) -> str | None:
-    """The placeholder of a picture; None if it is invalid, too large or one too many."""
+    """Add a picture and return its placeholder; None if the picture is invalid or too large, or if there are enough."""
     if len(pictures) >= MAX_PICTURES or len(encoded) * 3 // 4 > MAX_PICTURE:
         return None
     try:

@@ -36,7 +36,7 @@ Run several, four at a time; results keep their order. With `on_error = "collect
       return run("black-forest-labs/flux-schnell", { prompt = prompt })[1].url
     end, { limit = 4 })
 
-Create now, wait later. `wait` returns an ended prediction or training, also a failed one. `timeout` is in seconds:
+Create now, wait later. `wait` returns an ended prediction or training, even a failed one. `timeout` is in seconds:
 
     local p = replicate.create("minimax/video-01", { prompt = "the sea" })
     local ok, e = pcall(wait, p, { timeout = 2, cancel_on_timeout = true })

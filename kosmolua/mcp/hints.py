@@ -1,4 +1,4 @@
-"""Errors in words that an agent can act on: it has tools and a person to report to, but no terminal."""
+"""Rewords errors so that an agent can act on them: an agent has tools and a person to report to, but no terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mo
 
 
 def fields_of(error: KosmoError, *, code: bool) -> dict[str, Any]:
-    """The fields of an error, worded for an agent in ``code`` mode or with single tools."""
+    """The fields of an error, worded for an agent in ``code`` mode or for one with single tools."""
     fields = error.to_dict()
     for old, new in _MESSAGES:
         fields["message"] = fields["message"].replace(old, new)

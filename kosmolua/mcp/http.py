@@ -1,4 +1,4 @@
-"""Streamable HTTP by the official SDK: each session has its own service, host and budget."""
+"""Streamable HTTP with the official SDK. Each session has its own service, host and budget."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ SESSION = "mcp-session-id"
 IDLE = 30 * 60.0  # seconds after which a session without requests ends
 MAX_SESSIONS = 100
 MAX_BODY = 2 * MAX_ARGUMENTS + 65_536  # bytes
-GRACE = 2  # seconds that open streams get at the end
+GRACE = 2  # seconds that open streams have to end when the server stops
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
-    """The address to listen on, and the accepted clients. ``hosts`` and ``origins`` are accepted besides loopback ones.
-    Without a ``token`` every program on this machine is served.
+    """The address to listen on, and the accepted clients. ``hosts`` and ``origins`` are accepted in addition to
+    loopback ones. Without a ``token``, every program on this machine is served.
     """
 
     host: str
@@ -58,8 +58,8 @@ class Endpoint(Struct, frozen=True, kw_only=True):
 
 
 class Sessions:
-    """The services of all sessions. ``make`` makes one, which is shared or for one client; ``tell`` gets what may still
-    run when one has ended.
+    """The services of all sessions. ``make`` makes a service, which is shared or for one client; ``tell`` gets the jobs
+    that may still be running when a service has ended.
     """
 
     def __init__(self, make: Callable[[bool], Service], tell: Callable[[Unfinished], None]) -> None:
@@ -69,8 +69,8 @@ class Sessions:
         self._used: dict[str, float] = {}
 
     def of(self, key: str) -> Service:
-        """The service of a session. Requests without one share a service: with a budget for each of them there would be
-        none.
+        """The service of a session. Requests without a session share one service: with a new budget for each request,
+        no budget would limit anything.
         """
         self._used[key] = time.monotonic()
         if key not in self._services:
@@ -78,7 +78,7 @@ class Sessions:
         return self._services[key]
 
     def idle(self) -> list[str]:
-        """The sessions that the SDK has ended by now."""
+        """The sessions that the SDK has ended."""
         before = time.monotonic() - IDLE - GRACE
         return [key for key, used in self._used.items() if key and used < before and not self._services[key].busy]
 
@@ -97,7 +97,7 @@ class Sessions:
 
 
 class Exchange:
-    """One call of a tool over HTTP: the `kosmolua.mcp.work.Peer` of it."""
+    """One tool call over HTTP: the `kosmolua.mcp.work.Peer` of the call."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -131,7 +131,7 @@ class Exchange:
                 params["message"], params["requestedSchema"], self._context.request_id
             )
         except MCPError:
-            work.answer(None)  # the client cannot ask, although it announced that it can
+            work.answer(None)  # the client cannot ask a person, although it announced that it can
         else:
             work.answer(questions.answer_of(result.model_dump()))
 
@@ -183,7 +183,9 @@ class Answers:
         return made
 
     def _service(self, context: Context) -> Service:
-        """The service of the request's session. Newer protocols have no sessions: the header then has any value."""
+        """The service of the request's session. Newer protocol versions have no sessions; the header may then have any
+        value.
+        """
         request, has_session = context.request, context.protocol_version in HANDSHAKE
         return self._sessions.of(request.headers.get(SESSION, "") if request is not None and has_session else "")
 
@@ -213,7 +215,7 @@ def _shown(context: Context, result: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _arguments_as_text(ctx: Context, call_next: Callable[[Context], Awaitable[Any]]) -> Any:
-    """Take arguments that are JSON text, as some models write them; the SDK would refuse them without a reason."""
+    """Accept arguments as JSON text, which some models write; the SDK would refuse them without giving a reason."""
     params = ctx.params
     if ctx.method == "tools/call" and isinstance(params, Mapping) and isinstance(params.get("arguments"), str):
         found = tools.json_of(params["arguments"] or "{}")
@@ -226,7 +228,7 @@ async def _arguments_as_text(ctx: Context, call_next: Callable[[Context], Awaita
 
 
 class Guard:
-    """Answers only requests with the token, and ends the service of a session that its client deletes."""
+    """Answers only requests with the token, and ends a session's service when the client deletes the session."""
 
     def __init__(self, app: ASGIApp, sessions: Sessions, token: str | None) -> None:
         self._app = app
@@ -267,7 +269,7 @@ async def _refuse(send: Callable[[Message], Awaitable[None]]) -> None:
 
 
 def security_of(endpoint: Endpoint) -> TransportSecuritySettings:
-    """Checks of Host and Origin: a page of another site can reach loopback by DNS rebinding."""
+    """The checks of Host and Origin, since another site's page can reach loopback addresses through DNS rebinding."""
     hosts = [*LOOPBACK, *endpoint.hosts]
     return TransportSecuritySettings(
         enable_dns_rebinding_protection=True,
@@ -277,7 +279,7 @@ def security_of(endpoint: Endpoint) -> TransportSecuritySettings:
 
 
 def app_of(sessions: Sessions, endpoint: Endpoint, instructions: str) -> ASGIApp:
-    """The application that answers at `PATH`."""
+    """The ASGI application, which answers at `PATH`."""
     inner = (
         Answers(sessions)
         .server(instructions)
@@ -293,19 +295,21 @@ def app_of(sessions: Sessions, endpoint: Endpoint, instructions: str) -> ASGIApp
 
 
 def listening(endpoint: Endpoint) -> socket.socket:
-    """The socket. Raises a `ConfigurationError` if the address cannot be used."""
+    """The listening socket. Raises a `ConfigurationError` if the address cannot be used."""
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:
         return socket.create_server((endpoint.host, endpoint.port), family=family)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(
             f"cannot listen on {endpoint.host}:{endpoint.port}: {getattr(error, 'strerror', None) or error}",
-            hint="choose another address: --http 127.0.0.1:0 picks a free port",
+            hint="choose another address; --http 127.0.0.1:0 picks a free port",
         ) from None
 
 
 def serve(sessions: Sessions, endpoint: Endpoint, instructions: str, announce: Callable[[str], None]) -> int:
-    """Serve until a signal; return its number. ``announce`` gets the URL once requests are answered."""
+    """Serve until a signal arrives, and return the signal's number. ``announce`` gets the URL once requests are
+    answered.
+    """
     opened = listening(endpoint)
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     announce(f"http://{host}:{opened.getsockname()[1]}{PATH}")

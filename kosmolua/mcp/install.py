@@ -1,4 +1,4 @@
-"""Register the server in the configuration files of MCP clients, and remove it from them."""
+"""Registers the server in the configuration files of MCP clients, and removes it from them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from kosmolua.settings.atomic import rewrite
 
 
 def entry(client: Client, name: str, flags: Sequence[str], *, project: bool) -> dict[str, Any]:
-    """The entry that starts the server. In a project it runs `kosmo` from PATH, since paths differ per machine."""
+    """The entry that starts the server. In a project, the entry runs `kosmo` from PATH, since paths differ between
+    machines.
+    """
     command = ["kosmo"] if project else [sys.executable, "-m", "kosmolua"]
     needed = () if any(flag.split("=")[0] in client.flags for flag in flags) else client.flags
     return client.entry(name, [*command, "mcp:serve", *needed, *flags])
@@ -27,7 +29,9 @@ def install(client: Client, name: str, flags: Sequence[str], *, project: bool) -
 
 
 def uninstall(client: Client, name: str, *, project: bool) -> tuple[str, bool]:
-    """Remove the server; the path of the file, and whether it was there. Raises a `ConfigurationError`."""
+    """Remove the server. Returns the path of the file, and whether the server was registered there. Raises a
+    `ConfigurationError`.
+    """
     path, removed = _path(client, project=project), False
     if not os.path.exists(path):
         return path, False
@@ -43,7 +47,7 @@ def uninstall(client: Client, name: str, *, project: bool) -> tuple[str, bool]:
 
 
 def merged(client: Client, content: bytes, name: str, entry: dict[str, Any]) -> bytes:
-    """The file with the server added. Raises a ValueError for an invalid file."""
+    """The file's content with the server added. Raises a ValueError for an invalid file."""
     match client.form:
         case "toml":
             return _toml(content, client.section, name, entry)
@@ -53,7 +57,7 @@ def merged(client: Client, content: bytes, name: str, entry: dict[str, Any]) -> 
 
 
 def without(client: Client, content: bytes, name: str) -> bytes:
-    """The file without the server. Raises a ValueError for an invalid file."""
+    """The file's content without the server. Raises a ValueError for an invalid file."""
     match client.form:
         case "toml":
             return _toml(content, client.section, name, None)
@@ -75,10 +79,10 @@ def _change(client: Client, change: Callable[[bytes], bytes], *, project: bool) 
     path = _path(client, project=project)
     try:
         rewrite(path, change)
-    except ValueError as error:  # also of a file that is not UTF-8
+    except ValueError as error:  # including a file that is not UTF-8
         raise ConfigurationError(
             f"invalid configuration file {path}: {error}",
-            hint=f"fix the file, or edit it by hand as this prints it: kosmo mcp:export {client.name}",
+            hint=f"fix the file, or add the entry by hand; print it with kosmo mcp:export {client.name}",
         ) from None
     return path
 
@@ -95,7 +99,7 @@ def _toml(content: bytes, section: str, name: str, entry: dict[str, Any] | None)
         return content
     servers = found.setdefault(section, tomlkit.table(is_super_table=True))
     if not isinstance(servers, dict):
-        raise ValueError(f"expected a table with servers by name in `{section}`")  # noqa: TRY004 - of the file
+        raise ValueError(f"expected a table with servers by name in `{section}`")  # noqa: TRY004 - the file is wrong, not an argument
     if entry is not None:
         servers[name] = entry
     elif name not in servers:

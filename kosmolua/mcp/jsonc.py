@@ -1,4 +1,4 @@
-"""Edits JSON that people write: comments, trailing commas and the order of keys are kept."""
+"""Edits JSON that people write, and keeps its comments, trailing commas and the order of its keys."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TOKEN = re.compile(
 
 
 class Token(Struct, frozen=True):
-    """A mark or a plain value. ``start`` and ``end`` are its place in the text."""
+    """A punctuation mark or a plain value. ``start`` and ``end`` are its positions in the text."""
 
     text: str
     start: int
@@ -34,7 +34,7 @@ class Member(Struct):
 
 
 class Value(Struct):
-    """A value and its place. ``data`` is the decoded value; ``members`` are those of an object, in order."""
+    """A value and its position. ``data`` is the decoded value; ``members`` are an object's members, in order."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Value(Struct):
 
 
 def parse(text: str) -> Value:
-    """The value of a text. Raises a ValueError that names the invalid place."""
+    """Parse a text. Raises a ValueError that names the position of the error."""
     tokens = [*_tokens(text)]
     value, at = _Parser(text, tokens).value(0, 0)
     if at < len(tokens):
@@ -145,7 +145,9 @@ def with_entry(text: str, section: str, name: str, entry: dict[str, Any]) -> str
 
 
 def without_entry(text: str, section: str, name: str) -> str:
-    """The text without an entry of a section; unchanged if there is none. Raises a ValueError if it is invalid."""
+    """The text without an entry of a section; unchanged if there is no such entry. Raises a ValueError if the text is
+    invalid.
+    """
     if not text.strip("\ufeff \t\r\n"):
         return text
     found = _member(_top(text), section)
@@ -156,7 +158,7 @@ def without_entry(text: str, section: str, name: str) -> str:
     before = within.members[: within.members.index(old)]
     if old.comma is not None or not before:
         start, end = old.start, old.comma or old.value.end
-    else:  # the last one: the comma before it is removed too
+    else:  # the last member: the comma before it is removed too
         end = old.value.end
         text, start, end = _without_comma(text, before[-1], old.start, end)
     return _cut(text, start, end)
@@ -169,7 +171,7 @@ def _without_comma(text: str, before: Member, start: int, end: int) -> tuple[str
 
 
 def _cut(text: str, start: int, end: int) -> str:
-    """The text without a part, and without the line that it leaves empty."""
+    """The text without the part from ``start`` to ``end``, and without the line if nothing else is on it."""
     line = text.rfind("\n", 0, start) + 1
     rest = text.find("\n", end)
     if rest >= 0 and not text[line:start].strip() and not text[end:rest].strip():
@@ -191,12 +193,12 @@ def _section(value: Value, section: str) -> Value:
 
 
 def _member(value: Value, key: str) -> Member | None:
-    """The last member of that name, which applies."""
+    """The last member of that name, which is the one that applies."""
     return next((member for member in reversed(value.members or []) if member.key == key), None)
 
 
 def _appended(text: str, into: Value, key: str, data: Any) -> str:
-    """The text with a member added at the end of an object. Comments before the brace stay where they are."""
+    """The text with a member added at the end of an object. Comments before the closing brace keep their position."""
     newline, outer = _newline(text), _indent(text, into.start)
     unit = _unit(text, parse(text))
     last = into.members[-1] if into.members else None
@@ -210,7 +212,7 @@ def _appended(text: str, into: Value, key: str, data: Any) -> str:
 
 
 def _written(data: Any, indent: str, unit: str, newline: str) -> str:
-    """Formatted JSON for a place with that indent."""
+    """Formatted JSON for a position with that indentation."""
     lines = msgspec.json.format(msgspec.json.encode(data), indent=2).decode().split("\n")
     steps = ((len(line) - len(line.lstrip(" "))) // 2 for line in lines)
     shown = [unit * step + line.lstrip(" ") for step, line in zip(steps, lines, strict=True)]
@@ -222,13 +224,13 @@ def _json(value: str) -> str:
 
 
 def _indent(text: str, at: int) -> str:
-    """The white space that the line of a place begins with."""
+    """The white space at the beginning of the line that contains a position."""
     line = text[text.rfind("\n", 0, at) + 1 : at]
     return line[: len(line) - len(line.lstrip(" \t"))]
 
 
 def _unit(text: str, top: Value) -> str:
-    """The indent of the first member; two spaces if it shares a line with the brace."""
+    """The indentation of the first member; two spaces if the member is on the same line as the brace."""
     first = top.members[0].start if top.members else 0
     return (_indent(text, first) if "\n" in text[top.start : first] else "") or "  "
 

@@ -1,4 +1,4 @@
-"""Scripts that the user keeps, as pages of the documentation and as tools with typed arguments."""
+"""The user's kept scripts, as documentation pages and as tools with typed arguments."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def described(environment: Mapping[str, str] = os.environ) -> dict[str, Descript
 
 
 def entries(query: str) -> list[dict[str, str]]:
-    """The scripts whose name or summary has a word of the query, as entries of a search."""
+    """The scripts whose name or summary contains a word of the query, as search results."""
     words = query.lower().split()
     return [
         {"name": PREFIX + name, "kind": "script", "summary": each.summary}
@@ -52,7 +52,7 @@ def entries(query: str) -> list[dict[str, str]]:
 
 
 def page(name: str) -> str:
-    """A script's description, arguments and text. Raises a `UsageError` for an unknown one."""
+    """The page of a script: its description, arguments and text. Raises a `UsageError` for an unknown script."""
     text = library.read(os.environ, name.removeprefix(PREFIX)).decode(errors="replace")
     found = describe(text.encode(), name)
     rows = [
@@ -78,12 +78,12 @@ def tools(dialect: Dialect) -> list[dict[str, Any]]:
 
 
 def continuing(dialect: Dialect) -> dict[str, Any]:
-    """The tool that continues a script where `execute_lua` is not offered."""
+    """The tool that continues a script if `execute_lua` is not offered."""
     return {**_CONTINUE, "inputSchema": schemas.closed(_CONTINUE["inputSchema"], dialect)}
 
 
 def identifier(arguments: Mapping[str, Any]) -> str:
-    """The argument of that tool. Raises an `ArgumentError`."""
+    """The id that the continuing tool got as its argument. Raises an `ArgumentError`."""
     given = arguments.get("id")
     if not isinstance(given, str) or len(arguments) > 1:
         raise ArgumentError(f"{CONTINUE}: expected the string `id` and nothing else", hint='call it with {"id": "..."}')
@@ -91,7 +91,7 @@ def identifier(arguments: Mapping[str, Any]) -> str:
 
 
 def prepared(tool: str, arguments: Mapping[str, Any]) -> tuple[str, bytes, dict[str, Any]]:
-    """The name, text and arguments of a tool's script. Raises a `UsageError` for what is invalid."""
+    """The name, text and arguments of a tool's script. Raises a `UsageError` if one of them is invalid."""
     name = tool.removeprefix(TOOL)
     text = library.read(os.environ, name)
     return f"{name}.lua", text, describe(text, f"{name}.lua").values(arguments, name)

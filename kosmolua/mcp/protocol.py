@@ -1,4 +1,4 @@
-"""Facts of the protocol that both transports share: versions, error codes, and the marks of a result."""
+"""Parts of the protocol that both transports share: versions, error codes, and the metadata of a result."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kosmolua.errors import failure_of
 
 PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR = -32700, -32600, -32601, -32602, -32603
 UNSUPPORTED_VERSION = -32022
-MAX_MESSAGE = 2000  # characters
+MAX_MESSAGE = 2000  # the maximum characters of an error's message
 
 HANDSHAKE = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
 """The versions that begin with `initialize`, oldest first."""
 MODERN = ("2026-07-28",)
-"""The versions in which each request carries what the handshake negotiated before."""
+"""The versions in which each request carries what earlier versions negotiate in the handshake."""
 
 PREFIX = "io.modelcontextprotocol/"
 VERSION, CAPABILITIES, SERVER_INFO = (
@@ -26,7 +26,7 @@ _CACHEABLE = frozenset(
 
 
 class ProtocolError(Exception):
-    """An answer that is an error of the protocol: its code, message and data."""
+    """A protocol error to answer with: its code, message and data."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
         super().__init__(message)
@@ -44,7 +44,9 @@ def invalid(message: str) -> ProtocolError:
 
 
 def failed(error: BaseException, doing: str) -> ProtocolError:
-    """The error for a request that failed in the server; its data has the code and the hint."""
+    """The error for a request that failed in the server. The error's data has the code and the hint of the
+    exception.
+    """
     failure = failure_of(error, doing)
     text = f"{failure.message}; {failure.hint}" if failure.hint else failure.message
     return ProtocolError(INTERNAL_ERROR, text[:MAX_MESSAGE], {"code": failure.code})
@@ -60,7 +62,9 @@ def meta_of(params: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def check_envelope(meta: Mapping[str, Any]) -> None:
-    """Raise a `ProtocolError` if a modern request lacks a part of its envelope, or has another version."""
+    """Raise a `ProtocolError` if a request of a modern version lacks a part of its envelope, or has an unknown
+    version.
+    """
     missing = [key for key in (VERSION, CAPABILITIES) if key not in meta]
     if missing:
         raise invalid(f"params._meta is missing {', '.join(missing)}")
@@ -77,7 +81,7 @@ def unsupported(version: str) -> ProtocolError:
 
 
 def negotiated(wanted: str) -> str:
-    """The version of a handshake: the wanted one if it is known, else the latest."""
+    """The version to use after a handshake: the wanted one if it is known, otherwise the latest."""
     return wanted if wanted in HANDSHAKE else HANDSHAKE[-1]
 
 
@@ -88,6 +92,6 @@ def marked(method: str, result: Mapping[str, Any], server_info: Mapping[str, Any
 
 
 def can_elicit(capabilities: Any) -> bool:
-    """Whether a client shows forms: not if it names only other modes."""
+    """Whether a client can show forms. It cannot if it names only other modes."""
     modes = capabilities.get("elicitation") if isinstance(capabilities, Mapping) else None
     return isinstance(modes, Mapping) and (not modes or modes.get("form") is not None)

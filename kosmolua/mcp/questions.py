@@ -1,4 +1,4 @@
-"""Questions of the gate as elicitations, and the answers of clients."""
+"""Turns questions of the gate into elicitations, and clients' results into answers."""
 
 from __future__ import annotations
 

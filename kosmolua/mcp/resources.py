@@ -48,7 +48,7 @@ def listed() -> list[dict[str, Any]]:
 
 
 def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
-    """The content of a resource. Raises a `UsageError` for an unknown one."""
+    """The content of a resource. Raises a `UsageError` for an unknown resource."""
     kind, _, name = uri.removeprefix(SCHEME).partition("/")
     if kind in {"docs", "functions"} and name:
         return _content(uri, "text/markdown", page(name))
@@ -62,12 +62,14 @@ def read(uri: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any
 
 
 def page(name: str, more: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A page of the documentation, the workflow page, or one of ``more``. Raises a `UsageError` with the nearest."""
+    """A page of the documentation, the workflow page, or one of ``more``. Raises a `UsageError` that names the most
+    similar page.
+    """
     return pages.read(name, {"workflows": docs.WORKFLOWS, **more})
 
 
 def runs(environment: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The last runs that made calls, newest first."""
+    """The most recent runs that made calls, newest first."""
     found: dict[str, dict[str, Any]] = {}
     for entry in _entries(environment):
         name = str(entry.get("run"))

@@ -1,6 +1,6 @@
-"""The scripts that a client runs: each in a thread of its own, so that a call of a tool may return before its run ends.
-A run that needs the approval of a person who cannot be asked here keeps a journal, ends, and is continued from it, also
-if the server was killed meanwhile.
+"""Runs scripts for a client, each in a separate thread, so that a tool call may return before its run ends. If a run
+needs the approval of a person whom this server cannot ask, the run keeps a journal and ends. It is later continued from
+the journal, even if the server was killed meanwhile.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
     from kosmolua.host.run_options import ScriptOptions
     from kosmolua.mcp.work import Work
 
-MAX_KEPT = 50  # ended runs whose result can be looked up
+MAX_KEPT = 50  # the maximum number of ended runs whose result can be looked up
 DELIVERY = 60.0  # seconds after which a client has certainly got an answer
 _ID = re.compile(r"mcp-[0-9a-f]{12}")
 
 
 class Given(Struct, frozen=True):
-    """What to run. ``args`` are a list of strings, or arguments by name."""
+    """What to run. ``args`` is a list of strings or a mapping of named arguments."""
 
     source: str | bytes
     args: Any = ()
@@ -45,8 +45,8 @@ class Given(Struct, frozen=True):
 
 
 class LuaRun:
-    """One run. It is the prompter of its script: it asks through the call of a tool that waits for it now, and until
-    there is one a question waits.
+    """One run, which is also its script's prompter: it asks through the tool call that is currently waiting for the
+    run. If there is no such call, the question waits for one.
     """
 
     absent = "this client cannot ask a person"
@@ -58,7 +58,7 @@ class LuaRun:
         self.stop = Stop()
         self.content: dict[str, Any] | None = None
         self.status = "running"
-        self.wrote = False  # whether it called a function that writes
+        self.wrote = False  # whether the script called a function that writes
         self._changed = threading.Condition()
         self._work: Work | None = None
         self._questions = 0
@@ -83,8 +83,8 @@ class LuaRun:
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def wait(self, work: Work, seconds: float) -> dict[str, Any] | None:
-        """Wait for the end, at most that many seconds while no question is open. None if it still runs; 0 waits without
-        a limit. If the client cancels the call meanwhile, the run ends.
+        """Wait for the end, at most that many seconds while no question is open. None if the run is still running. 0
+        waits without a limit. If the client cancels the call meanwhile, the run ends.
         """
         with self._attached(work):
             until = time.monotonic() + seconds
@@ -113,7 +113,7 @@ class LuaRun:
             self.stop.set(work.stop.error)
 
     def ask(self, question: Question) -> Answer | None:
-        """Ask through the call that waits for this run."""
+        """Ask through the tool call that waits for this run."""
         with self._changed:
             self._changed.wait_for(lambda: self._work is not None or self.stop.error is not None)
             work = self._work
@@ -126,7 +126,7 @@ class LuaRun:
                 self._changed.notify_all()
 
     def withdraw(self, _: Question) -> None:
-        """The run has ended: drop a question that waits for a call."""
+        """Drop a question that waits for a tool call, since the run has ended."""
         with self._changed:
             self._changed.notify_all()
 
@@ -137,8 +137,9 @@ class LuaRun:
 
 
 class LuaRuns:
-    """The runs of one client, on an ``account`` that may be emulated. ``seconds`` is how long a call of a tool waits
-    for one; 0 is until its end. ``left`` gets what an ended run left behind. ``tool`` continues a run.
+    """The runs of one client, on an ``account`` that may be emulated. ``seconds`` is how long a tool call waits for a
+    run; 0 waits until the run ends. ``left`` gets the result of an ended run, to report what it leaves at the API.
+    ``tool`` is the name of the tool that continues a run.
     """
 
     def __init__(
@@ -156,7 +157,7 @@ class LuaRuns:
         self._seconds = seconds
         self._left = left
         self._tool = tool
-        self._done: list[tuple[float, str]] = []  # journals of runs that are done, and since when
+        self._done: list[tuple[float, str]] = []  # when a run was done, and the name of its journal
         self._runs: dict[str, LuaRun] = {}
         self._lock = threading.Lock()
 
@@ -172,7 +173,7 @@ class LuaRuns:
             each.join(until)
 
     def run(self, work: Work, given: Given) -> dict[str, Any]:
-        """Run a script. Its result, or how to look it up."""
+        """Run a script. Returns its result, or how to look up the result."""
         identifier = f"mcp-{secrets.token_hex(6)}"
         keeps = not work.can_ask and self._host.may_ask()
         return self._begun(work, given, identifier, self._journaled if keeps else self._plain)
@@ -190,13 +191,13 @@ class LuaRuns:
         return self._begun(work, given, identifier, self._journaled)
 
     def look(self, work: Work, identifier: str | None) -> dict[str, Any]:
-        """The runs of this client, or the result of one."""
+        """List this client's runs, or return the result of one. Raises a `UsageError` for an unknown run."""
         if identifier is not None:
             run = self._find(identifier)
             if run is None:
                 self._recorded(identifier)
                 raise UsageError(
-                    f"run {identifier} does not run on this server",
+                    f"run {identifier} is not running on this server",
                     hint=f'continue it, or get its result: {self._tool} {{"id": "{identifier}"}}',
                 )
             return self._answer(work, run)
@@ -232,8 +233,8 @@ class LuaRuns:
         return found
 
     def clear(self, seconds: float = 0.0) -> None:
-        """Remove the journals of runs that were done that long ago. Until then a client whose server was killed before
-        it had the answer can ask for it again.
+        """Remove the journals of runs that were done at least that many seconds ago. Until then, a client whose server
+        was killed before the client got the answer can ask for it again.
         """
         before = time.monotonic() - seconds
         with self._lock:
@@ -247,7 +248,7 @@ class LuaRuns:
                     runs.remove(os.environ, path)
 
     def _forget(self) -> None:
-        """Drop the oldest ended runs that nobody looks up."""
+        """Drop the oldest ended runs that nobody has looked up."""
         with self._lock:
             ended = [each.id for each in self._runs.values() if each.content is not None]
             for identifier in ended[:-MAX_KEPT]:
@@ -263,7 +264,9 @@ class LuaRuns:
         return self._carried_out(given, run, {"prompter": run})
 
     def _journaled(self, given: Given, run: LuaRun) -> tuple[str, dict[str, Any]]:
-        """Run with a journal. It is removed once the run is done; if it has written, once its result was returned."""
+        """Run a script with a journal. The journal is removed when the run is done; if the script called a function
+        that writes, only after the result was returned.
+        """
         from kosmolua.host.asking import asking
         from kosmolua.host.run_options import named_of
         from kosmolua.journal import runs
@@ -302,7 +305,7 @@ class LuaRuns:
         return ("failed" if result.error else "done"), content.of_run(result, self._limit, shown)
 
     def _recorded(self, identifier: str) -> Given:
-        """The run that has a journal of that name. Raises a `UsageError`."""
+        """What the journal with that name runs. Raises a `UsageError` if there is no such journal."""
         from kosmolua.journal import runs
 
         path = runs.path_of(os.environ, identifier)
@@ -319,9 +322,9 @@ class LuaRuns:
 
 def _unknown(identifier: str) -> UsageError:
     return UsageError(
-        f"no run {identifier[:100]!r}", hint="list them with the tool runs; results are kept for a minute"
+        f"no run {identifier[:100]!r}", hint="list the runs with the tool runs; results are kept for a minute"
     )
 
 
 def _silent(_: str) -> None:
-    """A journal of the client's own needs no notice."""
+    """Drop a notice, since a journal that the server itself made needs none."""

@@ -1,4 +1,6 @@
-"""Schemas of tools in the dialects that clients accept. The call checks what a schema cannot express."""
+"""The schemas of tools in the dialects that clients accept. What a schema cannot express is checked when the tool is
+called.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +13,12 @@ from kosmolua.replicate.catalogue import Operation, Parameter
 
 Dialect = Literal["any", "openai", "anthropic", "gemini"]
 DIALECTS: tuple[Dialect, ...] = ("any", "openai", "anthropic", "gemini")
-"""Whose rules the schemas follow. "any" uses only what every client accepts; "openai" is strict mode, which
-requires each property and allows no open objects; "gemini" accepts neither `additionalProperties` nor open objects.
+"""Whose rules the schemas follow. "any" uses only what every client accepts; "openai" is strict mode, which requires
+each property and allows no open objects; "gemini" accepts neither `additionalProperties` nor open objects.
 """
 
 _LOOKAROUND = re.compile(r"\(\?<?[=!]")
-_NO_NEWLINE = r"(?!\n)"  # after a final $, which means the end of text in JSON Schema already
+_NO_NEWLINE = r"(?!\n)"  # for a final $, which already means the end of the text in JSON Schema
 _FORMATS = {"date-time"}
 _KEPT = ("type", "enum", "items", "minimum", "maximum")
 
@@ -31,7 +33,8 @@ ENVELOPE: dict[str, Any] = {
     },
     "required": ["success"],
 }
-"""The structured content of a tool. ``data`` has no type: a client would drop a paid answer for a surprising field."""
+"""The structured content of a tool. ``data`` has no type, since a client would drop a paid answer because of an
+unexpected field."""
 
 DONE: dict[str, Any] = {"type": "object", "properties": {"success": {"type": "boolean"}}, "required": ["success"]}
 RUN: dict[str, Any] = {
@@ -44,7 +47,7 @@ RUN: dict[str, Any] = {
         "id": {"type": "string"},
     },
 }
-"""The structured content of a run. Properties that are not listed may be there too."""
+"""The structured content of a run. It may also contain properties that are not listed."""
 
 
 def of_input(operation: Operation, dialect: Dialect) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def of_output(operation: Operation) -> dict[str, Any]:
 
 
 def closed(schema: Mapping[str, Any], dialect: Dialect) -> dict[str, Any]:
-    """An object's schema that allows no other properties, as the dialect expresses it."""
+    """An object's schema that allows no other properties, expressed in the dialect."""
     properties, required = dict(schema["properties"]), list(schema["required"])
     if dialect == "openai":
         properties = {name: part if name in required else _nullable(part) for name, part in properties.items()}
@@ -101,6 +104,6 @@ def _described(parameter: Parameter, dialect: Dialect) -> str:
 
 
 def _nullable(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Strict mode has no optional properties: null stands for one that is not given."""
+    """A schema that also allows null: strict mode has no optional properties, so null stands for an omitted one."""
     kinds = {"type": [schema["type"], "null"]}
     return {**schema, **kinds, **({"enum": [*schema["enum"], None]} if "enum" in schema else {})}

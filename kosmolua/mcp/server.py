@@ -23,8 +23,8 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def serve(host: Host, current: Current, options: Options, tell: Callable[[Unfinished], None]) -> None:
-    """Serve one client over standard input and output until it closes them, and close the host. ``tell`` gets what may
-    still run.
+    """Serve one client over standard input and output until it closes them, and close the host. ``tell`` gets the jobs
+    that may still be running.
     """
     service = Service(host, current, options)
     connection = Connection(service, *standard_streams())
@@ -32,7 +32,7 @@ def serve(host: Host, current: Current, options: Options, tell: Callable[[Unfini
 
     def end(number: int, _frame: FrameType | None) -> None:
         """Exit on a signal: reading standard input cannot be interrupted."""
-        connection.mute()  # the sender of the signal no longer reads; some SDKs fail on a late answer
+        connection.mute()  # the sender of the signal no longer reads, and some SDKs fail on a late answer
         tell(service.stop())
         os._exit(EXIT_SIGNALED + number)
 
@@ -45,5 +45,5 @@ def serve(host: Host, current: Current, options: Options, tell: Callable[[Unfini
     for number in SIGNALS:
         signal.signal(number, end)
     threading.Thread(target=read, name="kosmolua-stdio", daemon=True).start()
-    done.wait()  # on the main thread, which holds no lock when a signal comes
+    done.wait()  # on the main thread, which holds no lock when a signal arrives
     tell(service.stop())

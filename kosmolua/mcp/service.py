@@ -1,4 +1,4 @@
-"""Answers the requests of clients with the host, for any transport. Calls of tools run on their own threads."""
+"""Answers clients' requests through the host, for any transport. Each tool call runs on its own thread."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from kosmolua.host.result import Result
     from kosmolua.replicate.catalogue import Operation
 
-MAX_AT_ONCE = 32  # calls
-PATIENCE = 2.0  # seconds for stopped calls to end
-RETURN_AFTER = 45.0  # seconds; clients end a call after 60 by default
+MAX_AT_ONCE = 32  # the maximum number of concurrent calls
+PATIENCE = 2.0  # seconds that stopped calls have to end
+RETURN_AFTER = 45.0  # seconds; by default clients end a call after 60
 MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
 INSTRUCTIONS = (
     "Replicate, behind a permission gate. Creating predictions and trainings costs money. The `hint` of an error says "
@@ -51,9 +51,9 @@ CAPABILITIES = {
 
 class Options(Struct, frozen=True, kw_only=True):
     """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
-    ``names`` and ``dialect`` are how tools and their schemas are written; ``scripts`` exposes the user's kept scripts.
-    A call returns after ``return_after`` seconds while its script continues, unless that is 0. ``account`` and
-    ``emulated`` are those of the host.
+    ``names`` and ``dialect`` say how tools are named and how their schemas are written; ``scripts`` exposes the user's
+    kept scripts. A call returns after ``return_after`` seconds while its script continues, unless that is 0.
+    ``account`` and ``emulated`` are the same as the host's.
     """
 
     tools: tuple[str, ...]
@@ -84,7 +84,7 @@ class Service:
         account = (options.account, options.emulated)
         tool = code.EXECUTE if options.code else kept.CONTINUE
         self._runs = LuaRuns(host, account, options.max_chars, options.return_after, self._note, tool)
-        self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still run
+        self._running: list[tuple[str, str, str]] = []  # jobs that scripts created and that may still be running
         self._methods: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "tools/list": self._list_tools,
             "resources/list": lambda _: {"resources": resources.listed()},
@@ -99,7 +99,7 @@ class Service:
         return len(self._crew) > 0 or self._runs.busy
 
     def stop(self) -> Unfinished:
-        """Stop everything, and return what may still run."""
+        """Stop everything, and return the jobs that may still be running."""
         direct = self._host.leave()
         self._host.close()
         until = time.monotonic() + PATIENCE
@@ -110,7 +110,7 @@ class Service:
         return msgspec.structs.replace(direct, running=[*dict.fromkeys([*direct.running, *self._running])])
 
     def answer(self, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The result of a request other than a call of a tool. Raises a `ProtocolError`."""
+        """The result of a request that is not a tool call. Raises a `ProtocolError`."""
         action = self._methods.get(method)
         if action is None:
             raise unknown_method(method)
@@ -124,7 +124,7 @@ class Service:
     # Calls of tools -----------------------------------------------------------------------------------------------
 
     def call(self, params: Mapping[str, Any], peer: Peer) -> Work:
-        """Begin a call of a tool, or continue one whose client was asked. Raises a `ProtocolError`."""
+        """Begin a tool call, or continue one that asked its client a question. Raises a `ProtocolError`."""
         state = params.get("requestState")
         if state is None:
             return self._begin(_text(params, "name"), _arguments(params), peer)
@@ -143,13 +143,13 @@ class Service:
         self._crew.add(work)
         try:
             work.start(action, partial(self._crew.remove, work))
-        except RuntimeError:  # no more threads
+        except RuntimeError:  # no further thread can be started
             self._crew.remove(work)
             raise
         return work
 
     def _action(self, work: Work, name: str, arguments: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-        """The action of a tool call, to run on its thread. Raises a `ProtocolError` for an invalid call."""
+        """The action of a tool call, to run on the call's thread. Raises a `ProtocolError` for an invalid call."""
         size = len(msgspec.json.encode(arguments))
         if size > MAX_ARGUMENTS:
             raise invalid(f"{name[:100]}: arguments too long: {size} bytes, at most {MAX_ARGUMENTS} are allowed")
@@ -162,7 +162,7 @@ class Service:
         return partial(self._guarded, action)
 
     def _script_tools(self) -> Collection[str]:
-        """The tools for scripts, other than those that are scripts."""
+        """The names of the tools that run and look up scripts, without the kept scripts that are tools themselves."""
         if self._options.code:
             return code.DEFINITIONS
         return (code.RUNS, kept.CONTINUE) if self._options.scripts else ()
@@ -176,7 +176,7 @@ class Service:
         return operation
 
     def _customs(self) -> dict[str, Operation]:
-        """The host's own functions by the names of their tools."""
+        """The host's own functions, by tool name."""
         return {tools.name_of(each.operation, "short"): each.operation for each in self._host.functions.values()}
 
     def _callable(self) -> frozenset[str]:
@@ -195,7 +195,7 @@ class Service:
         self._current.work = work
         given = tools.arguments(operation, arguments)
         data = self._host.request(operation.name, given, stop=work.stop).data
-        # Lists and models contain cover images, which were not asked for.
+        # Lists and models contain cover images, which the client did not ask for.
         fetch = partial(self._host.fetch, stop=work.stop) if operation.job and not operation.paged else None
         return content.of_answer(data, self._options.max_chars, fetch)
 
@@ -216,7 +216,7 @@ class Service:
         if name == code.RUNS:
             if self._current.shared and "id" not in given:
                 raise UsageError(
-                    "the runs of clients without a session are not listed", hint='give an id: runs {"id": "..."}'
+                    "runs of clients without a session cannot be listed", hint='pass an id: runs {"id": "..."}'
                 )
             return self._runs.look(work, given.get("id"))
         if "id" in given:
@@ -278,7 +278,7 @@ def _text(params: Mapping[str, Any], name: str) -> str:
 
 
 def _arguments(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, also given as JSON text, as some models write them."""
+    """The arguments, which may be JSON text, since some models write that."""
     given = params.get("arguments")
     found = tools.json_of(given or "{}") if isinstance(given, str) else given
     if found is None and not isinstance(given, str):

@@ -1,4 +1,4 @@
-"""Functions as MCP tools: their definitions and arguments."""
+"""MCP tools for functions: their definitions and arguments."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from kosmolua.replicate.catalogue import CUSTOM, OPERATIONS, PROVIDER, Operation
 
 SEED_PREFIX = f"integration__{PROVIDER}__"
 Names = Literal["short", "seed"]
-"""How tools are named. Short names leave room for a client's prefix: clients accept 60 to 64 characters in all."""
+"""How tools are named. Short names leave room for a client's prefix, since clients accept 60 to 64 characters in
+total."""
 
 _CLI_NOTE = "The command line takes"
 
@@ -43,7 +44,7 @@ def name_of(operation: Operation, names: Names) -> str:
 
 
 def find(tool: str) -> Operation | None:
-    """The operation of a tool, under its short or its long name."""
+    """The operation of a tool, by the tool's short or long name."""
     return _BY_TOOL.get(tool)
 
 
@@ -74,7 +75,7 @@ def custom(function: Custom, dialect: Dialect = "any") -> dict[str, Any]:
 
 
 def _description(operation: Operation) -> str:
-    """What it does, what it costs, and what to call next."""
+    """What the function does, what it costs, and what to call next."""
     parts = [
         operation.summary,
         operation.note if not operation.note.startswith(_CLI_NOTE) else "",
@@ -85,7 +86,7 @@ def _description(operation: Operation) -> str:
 
 
 def hints(operation: Operation) -> dict[str, bool]:
-    """The annotations of a tool. Creating only adds; every other write may change or end something."""
+    """The annotations of a tool. A creation only adds something; every other write may change or end something."""
     reads, creates = operation.access == "read", operation.creates is not None
     return {
         "readOnlyHint": reads,
@@ -96,7 +97,7 @@ def hints(operation: Operation) -> dict[str, bool]:
 
 
 def arguments(operation: Operation, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments, with base64 decoded to bytes, and objects and lists that were given as JSON text."""
+    """The arguments, with base64 decoded to bytes, and with JSON text decoded to objects and lists."""
     found = dict(given)
     for parameter in operation.parameters:
         value = found.get(parameter.name)
@@ -117,13 +118,13 @@ def _bytes(operation: Operation, parameter: Parameter, text: str) -> bytes:
 
 
 def _plain(_operation: Operation, parameter: Parameter, text: str) -> Any:
-    """The object or list of JSON text, else the text, which the call refuses."""
+    """The object or list that the JSON text contains; otherwise the text itself, which the call refuses."""
     value = json_of(text)
     return value if isinstance(value, dict if parameter.kind == "object" else list) else text
 
 
 def json_of(text: str) -> Any:
-    """The value of JSON text; None if it is invalid."""
+    """The value of JSON text; None if the text is invalid."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):

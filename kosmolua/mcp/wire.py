@@ -1,5 +1,5 @@
-"""JSON-RPC, one message a line, over a pair of streams. Each request is answered by its id, even an invalid one. The
-SDK is not used here: its import takes most of a second, and few methods are needed.
+"""JSON-RPC with one message per line, over a pair of streams. Every request is answered with its id, even if it is
+invalid. The SDK is not used here, since its import takes most of a second and few methods are needed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from kosmolua.mcp.protocol import ProtocolError
 from kosmolua.mcp.service import CAPABILITIES, INFO, MAX_ARGUMENTS, Service
 from kosmolua.mcp.work import Work
 
-LINGER = 10.0  # seconds after the end of standard input in which open requests are still answered
-MAX_LINE = 2 * MAX_ARGUMENTS + 65_536  # bytes; longer ones are refused unread
-_MOST_DIGITS, _MOST_ID = 18, 200  # maximum number, and characters, of an id that an answer repeats
+LINGER = 10.0  # seconds after the end of standard input during which open requests are still answered
+MAX_LINE = 2 * MAX_ARGUMENTS + 65_536  # the maximum bytes of a line; longer lines are refused unread
+_MOST_DIGITS, _MOST_ID = 18, 200  # the maximum digits and characters of an id in an answer
 _ID = rf'"id"\s*:\s*(-?[0-9]{{1,{_MOST_DIGITS}}}|"[^"\\]{{1,{_MOST_ID}}}")'
-# Where the ids of requests are: before the parameters, or after everything else.
+# Where the id of a request is: before the parameters, or after everything else.
 _FIRST = re.compile(rf'\s*\{{(?:\s*"(?:jsonrpc|method)"\s*:\s*"[^"\\]{{1,99}}"\s*,)*\s*{_ID}\s*[,}}]')
 _LAST = re.compile(rf",\s*{_ID}\s*\}}\s*\Z")
 _TAIL = 2 * _MOST_ID
@@ -39,15 +39,15 @@ class Connection:
         self._reading = reading
         self._writing = writing
         self._lock = threading.Condition()
-        self._open: dict[Id, Work | None] = {}  # requests that are not answered yet
-        self._asked: dict[str, Work] = {}  # elicitations that are not answered yet
+        self._open: dict[Id, Work | None] = {}  # requests that are not yet answered
+        self._asked: dict[str, Work] = {}  # elicitations that are not yet answered
         self._count = 0
         self._muted = False
         self.version: str | None = None  # negotiated in the handshake
         self.capabilities: Any = None
 
     def serve(self) -> None:
-        """Answer requests until the stream has ended and all its requests are answered."""
+        """Answer requests until the stream has ended and all of its requests are answered."""
         while line := self._reading.readline(MAX_LINE + 1):
             if len(line) > MAX_LINE:
                 self._skip(line)
@@ -78,7 +78,7 @@ class Connection:
             self._refuse(_known(message.get("id")), "not a valid JSON-RPC message")
 
     def _receive(self, message: dict[str, Any]) -> None:
-        """A request or a notification."""
+        """Handle a request or a notification."""
         params = message.get("params")
         given = {} if params is None else params
         if "id" not in message:
@@ -124,7 +124,7 @@ class Connection:
             self._open[identifier] = None
         work = self._service.call(params, request)
         with self._lock:
-            if identifier in self._open:  # else it has been answered
+            if identifier in self._open:  # otherwise it has already been answered
                 self._open[identifier] = work
 
     def _initialize(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Connection:
         self.send({"id": identifier, "method": "elicitation/create", "params": params})
 
     def _deliver(self, message: dict[str, Any]) -> None:
-        """The answer to an elicitation."""
+        """Pass on the answer to an elicitation."""
         with self._lock:
             work = self._asked.pop(str(message.get("id")), None)
         if work:
@@ -185,7 +185,7 @@ class Connection:
             self._write(line)
 
     def mute(self) -> None:
-        """Write nothing more. Takes no lock: for signal handlers."""
+        """Write nothing more. Takes no lock, so that a signal handler may call it."""
         self._muted = True
 
     def _write(self, line: bytes) -> None:
@@ -197,7 +197,7 @@ class Connection:
 
 
 class Request:
-    """One request: the `kosmolua.mcp.work.Peer` of a call."""
+    """One request. For a tool call, it is the call's `kosmolua.mcp.work.Peer`."""
 
     def __init__(self, connection: Connection, identifier: str | int, method: str, params: Mapping[str, Any]) -> None:
         self._connection = connection
@@ -212,7 +212,7 @@ class Request:
         self.can_ask = protocol.can_elicit(capabilities)
 
     def check(self) -> None:
-        """Raise a `ProtocolError` unless a handshake was made, or the request carries its envelope."""
+        """Raise a `ProtocolError` unless the connection has been initialized or the request carries its envelope."""
         if self.modern:
             protocol.check_envelope(self._meta)
         elif self._connection.version is None and self._method not in {"initialize", "ping"}:
@@ -259,7 +259,9 @@ def _error(code: int, message: str) -> dict[str, Any]:
 
 
 def id_of(line: str) -> Id:
-    """The id of a request that cannot be read, such as one with half a surrogate pair: its client waits for it."""
+    """The id of a request that cannot be read, such as one with half a surrogate pair. The client waits for an answer
+    with this id.
+    """
     import json
 
     try:
@@ -274,14 +276,14 @@ def _short(digits: str) -> int | None:
 
 
 def _known(identifier: Any) -> Id:
-    """The id if an answer may repeat it."""
+    """The id if an answer may repeat it, otherwise None."""
     if isinstance(identifier, str):
         return identifier if identifier.isprintable() and len(identifier) <= _MOST_ID else None
     return identifier if isinstance(identifier, int) and not isinstance(identifier, bool) else None
 
 
 def _written_id(line: str) -> Id:
-    """The id in a line that is not JSON, or nested too deep to be read."""
+    """The id in a line that is not JSON, or that is nested too deeply to be read."""
     found = _FIRST.match(line) or _LAST.search(line, max(0, len(line) - _TAIL))
     if found is None:
         return None

@@ -1,4 +1,4 @@
-"""Calls of tools, each on its own thread, while the client gets progress, answers questions and may cancel."""
+"""Tool calls, each on its own thread. Meanwhile the client gets progress, answers questions and may cancel the call."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from kosmolua.gate.prompt import Answer, Question
 from kosmolua.mcp.protocol import ProtocolError, failed
 from kosmolua.runtime.stop import Stop
 
-PATIENCE = 600.0  # seconds to wait for an answer
-HEARTBEAT = 5.0  # seconds between messages while a call runs
+PATIENCE = 600.0  # seconds to wait for the answer to a question
+HEARTBEAT = 5.0  # seconds between progress messages while a call runs
 
 
 ABSENT = "this client cannot ask a person"
 
 
 class Peer(Protocol):
-    """A request for a call, and the client that sent it. All methods may be called from any thread.
+    """A request for a tool call, and the client that sent the request. All methods may be called from any thread.
 
     ``can_ask`` says whether the client can ask a person. A peer that ``parks`` answers its request with the question;
     the client then sends another request for the same call.
@@ -41,7 +41,9 @@ class Peer(Protocol):
 
 
 class Work:
-    """One call of a tool: runs it, is its prompter, and cancels it. ``parked`` has the calls whose client was asked."""
+    """One tool call: runs it, asks its questions, and cancels it. ``parked`` holds the calls whose requests were
+    answered with a question.
+    """
 
     absent = ABSENT
 
@@ -59,7 +61,7 @@ class Work:
         return self._peer.can_ask
 
     def start(self, action: Callable[[], dict[str, Any]], ended: Callable[[], None]) -> None:
-        """Run the action and answer the request. ``ended`` is called before the client can know the answer."""
+        """Run the action and answer the request. ``ended`` is called before the client gets the answer."""
 
         def run() -> None:
             try:
@@ -74,11 +76,11 @@ class Work:
         self._thread.start()
 
     def join(self, until: float) -> None:
-        """Wait for its thread, at most until that time of ``time.monotonic()``."""
+        """Wait for the call's thread, at most until that time by ``time.monotonic()``."""
         self._thread.join(max(0.0, until - time.monotonic()))
 
     def resume(self, peer: Peer, answer: Answer | None) -> None:
-        """Continue for another request, which has the answer."""
+        """Continue the call for another request, which carries the answer."""
         self._peer = peer
         self._answer.put(answer)
 
@@ -86,7 +88,7 @@ class Work:
         self._answer.put(answer)
 
     def cancel(self) -> None:
-        """Stop the work. A pending question is answered with None, which refuses."""
+        """Stop the call. A pending question is answered with None, which refuses."""
         self.stop.set(ScriptError("canceled by the client", code="interrupted"))
         self._answer.put(None)
 
@@ -110,7 +112,7 @@ class Work:
         self._tell(f"{entry.function}: {entry.code or entry.outcome}")
 
     def beat(self) -> None:
-        """Report that it still runs, unless something was reported recently."""
+        """Report that the call is still running, unless something was reported recently."""
         if time.monotonic() - self._told >= HEARTBEAT:
             self._tell("still running")
 
@@ -120,7 +122,7 @@ class Work:
 
 
 class Crew:
-    """The calls that run. A thread reports to clients that they still run."""
+    """The running calls. A thread reports to clients that their calls are still running."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -158,9 +160,10 @@ class Crew:
 
 
 class Current:
-    """The work of the current thread, or of the context that a thread was started with. It is the host's prompter.
+    """The tool call of the current thread, or of the context that a thread was started with. It is the host's prompter.
 
-    If it is ``shared`` by clients that cannot be told apart, an answer to one of them is for its call alone.
+    If it is ``shared`` by clients that cannot be distinguished, the answer of one client applies only to that client's
+    call.
     """
 
     absent = ABSENT

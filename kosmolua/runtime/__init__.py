@@ -1,1 +1,1 @@
-"""The Lua host: sandboxed LuaJIT states, in this process or in a child. This package knows nothing about Replicate."""
+"""The Lua host: sandboxed LuaJIT states in this process or in a child, independent of Replicate."""
