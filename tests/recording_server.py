@@ -69,7 +69,7 @@ class RecordingServer:
         self._thread.join(5)
 
     def hang_up(self):
-        """Close every connection, like a server that closes idle ones."""
+        """Close every connection, as a server does with idle connections."""
         for connection in list(self._open):
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)

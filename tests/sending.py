@@ -5,6 +5,6 @@ from kosmolua.replicate.structs import decode_arguments
 
 
 def send(client, name, arguments):
-    """The API's answer."""
+    """Call the function; return the API's answer."""
     operation = resolve(name)
     return client.send(operation, decode_arguments(operation, arguments)).data

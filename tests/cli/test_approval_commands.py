@@ -327,7 +327,7 @@ def test_secrets_are_not_shown(live, server, tmp_path):
 
 
 def test_a_script_cannot_reach_its_approvals(flow, live, tmp_path):
-    """Even if the whole home directory is open to it, a script cannot open the file."""
+    """A script cannot open the approvals file, even if the whole home directory is allowed."""
     flow()
     state = stored()
     path = json.dumps(str(state))

@@ -54,7 +54,7 @@ def test_a_token_on_the_command_line_works_and_warns(kosmo):
 
 
 def test_permissions_as_a_list(kosmo):
-    """--permissions sets both policies, and --write overrides it."""
+    """--permissions sets the policies for reads and writes, and --write overrides the latter."""
     assert 0 == kosmo(CONFIGURE, "--permissions", "read:ask, write:deny", "--write", "allow").status
     permissions = kosmo(STATUS, "--json").json["providers"][0]["permissions"]
 

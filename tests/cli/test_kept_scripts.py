@@ -45,7 +45,7 @@ def test_a_script_is_kept_listed_shown_and_run(capfd):
 
 
 def test_arguments_have_a_json_schema(capfd):
-    """The schema of the arguments is JSON Schema."""
+    """The arguments of a script are described in JSON Schema."""
     main(["scripts", "add", "draw-it.lua", "--json"])
     assert {"name": "draw_it", "describe": "Draw a picture"}.items() <= json.loads(capfd.readouterr().out).items()
     main(["scripts", "show", "draw_it", "--json"])

@@ -66,7 +66,7 @@ def texts(dom, element):
 
 
 class Elements(HTMLParser):
-    """The elements of a page, and the names of their attributes."""
+    """Collects the elements of a page and the names of their attributes."""
 
     def __init__(self, page):
         super().__init__()

@@ -1,4 +1,4 @@
-"""``emulator:serve`` as used by another program."""
+"""``emulator:serve``, as other programs use it."""
 
 import json
 import signal

@@ -74,7 +74,7 @@ def test_an_invalid_webhook(changed, body, reason, message, verify, arguments):
     assert {"reason": reason} == as_json.json["meta"]["detail"]
 
 
-def test_a_tolerance(verify):
+def test_an_old_webhook_is_valid_with_a_longer_tolerance(verify):
     """With a longer tolerance an old webhook is valid."""
     argv = ["--id", "msg_1", "--timestamp", "1700000000", "--signature", signed(1700000000)]
 

@@ -262,7 +262,7 @@ def test_an_invalid_file_of_secrets(database, tmp_path, content, mode, said, cap
     assert APPROVE not in printed
 
 
-def test_other_mistakes(database, capsys):
+def test_invalid_ports_and_addresses(database, capsys):
     """A port in use, an invalid port and an invalid address are reported."""
     from kosmolua.cli import main
 
@@ -312,7 +312,7 @@ def test_a_public_https_address(served, visitor, secrets):
     assert "max-age=31536000" == answer.headers["strict-transport-security"]
 
 
-# The parts --------------------------------------------------------------------------------------------------------
+# Sessions, attempts and secrets -----------------------------------------------------------------------------------
 
 
 def test_sessions_end():

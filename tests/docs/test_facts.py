@@ -18,7 +18,7 @@ from kosmolua.services import poller
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
-# What a page names by its path: a file or directory of this repository.
+# The path of a file or directory in this repository, as a page names it.
 PATH = re.compile(
     r"`((?:kosmolua|lua|tests|docs|examples|findings|\.ci)/[\w./-]*|Makefile|pyproject\.toml|[A-Z]+\.md)`"
 )

@@ -185,7 +185,7 @@ def lume(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
 
 
 def of_specs(name: str, pattern: str, before: str = "") -> Callable[[Path], Iterator[tuple[str, int, list[str]]]]:
-    """A library whose tests are busted specs."""
+    """The results of a library whose tests are busted specs."""
 
     def measured(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
         place = folder / name
@@ -198,7 +198,7 @@ def of_specs(name: str, pattern: str, before: str = "") -> Callable[[Path], Iter
 
 
 def scripts(name: str, pattern: str, path: str) -> Callable[[Path], Iterator[tuple[str, int, list[str]]]]:
-    """A library whose tests are scripts that raise an error."""
+    """The results of a library whose tests are scripts that raise an error if they fail."""
 
     def measured(folder: Path) -> Iterator[tuple[str, int, list[str]]]:
         place = folder / name

@@ -33,7 +33,7 @@ class Ended(BaseException):
 
 
 class Api:
-    """Replicate's creates and lists, with requests that arrive at any time."""
+    """A simulated API with creates and lists, whose requests may arrive at any time."""
 
     base_url = BASE
 

@@ -30,6 +30,6 @@ T["bounds depth, length and strings"] = function(use)
   assert(#dump(("x"):rep(10000)) < 2100)
 end
 
-T["writes control characters out"] = function(use) assert(use("dump")("\27[2J\n") == '"\\27[2J\\n"') end
+T["escapes control characters"] = function(use) assert(use("dump")("\27[2J\n") == '"\\27[2J\\n"') end
 
 return T

@@ -25,7 +25,7 @@ T["reads a null field as absent and a null item as json.null"] = function(use)
   assert(json.encode(value) == '{"list":[1,null,3]}')
 end
 
-T["keeps integers that no double holds as their digits"] = function(use)
+T["reads integers that a double cannot represent as strings of digits"] = function(use)
   local json = use("json")
   assert(json.decode("9007199254740993") == "9007199254740993")
   assert(json.decode("9007199254740992") == 9007199254740992)

@@ -33,7 +33,7 @@ T["returns strings, lists and maps of every length"] = function(use)
   end
 end
 
-T["reads 64 bits beyond what a double holds as decimal text"] = function(use)
+T["reads 64-bit integers that a double cannot represent as decimal text"] = function(use)
   local decode = use("msgpack").decode
   assert(decode("\207\0\32\0\0\0\0\0\1") == "9007199254740993")
   assert(decode("\207\255\255\255\255\255\255\255\255") == "18446744073709551615")
@@ -42,7 +42,7 @@ T["reads 64 bits beyond what a double holds as decimal text"] = function(use)
   assert(decode("\211\255\255\255\255\255\255\255\255") == -1)
 end
 
-T["marks an empty list, and leaves an absent field out"] = function(use)
+T["marks an empty list, and omits an absent field"] = function(use)
   local msgpack, values = use("msgpack"), use("values")
   assert(msgpack.encode(msgpack.decode("\144")) == "\144")
   assert(msgpack.encode({}) == "\128")
@@ -51,7 +51,7 @@ T["marks an empty list, and leaves an absent field out"] = function(use)
   assert(msgpack.decode("\146\192\1")[1] == values.null)
 end
 
-T["never runs a metamethod of what it writes"] = function(use)
+T["never runs a metamethod of a value that it writes"] = function(use)
   local msgpack = use("msgpack")
   local trap = function() error("a metamethod ran") end
   local t = setmetatable({ a = 1 }, { __index = trap, __len = trap, __pairs = trap, __newindex = trap, __call = trap })
@@ -80,7 +80,7 @@ T["names the place of a cycle, and of too deep nesting"] = function(use)
   assert(refusal.reason == "more than 200 levels")
 end
 
-T["reads signed integers of every size, also those that need no sign"] = function(use)
+T["reads signed integers of every size, including positive ones"] = function(use)
   local msgpack = use("msgpack")
   for frame, value in pairs({ ["\208\127"] = 127, ["\208\128"] = -128, ["\209\127\255"] = 32767, ["\209\128\0"] = -32768,
     ["\210\127\255\255\255"] = 2147483647, ["\210\128\0\0\0"] = -2147483648, ["\211\0\0\0\0\0\0\0\7"] = 7 }) do
@@ -102,7 +102,7 @@ T["accepts the same table twice, which is not a cycle"] = function(use)
   assert(back[1][1] == 1 and back[2][1] == 1)
 end
 
-T["writes integers beyond 2^53 exactly, as the engine has them or by their digits"] = function(use)
+T["writes integers beyond 2^53 exactly, whether they are numbers or strings of digits"] = function(use)
   local values, msgpack, json = use("values"), use("msgpack"), use("json")
   local source = jit and "return 9007199254740993LL, -9007199254740993LL, 18446744073709551615ULL, 5LL"
     or "return 9007199254740993, -9007199254740993, 9223372036854775807, 5"

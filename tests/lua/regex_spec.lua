@@ -10,7 +10,7 @@ local function same(found, expected)
   assert(found == expected, ("expected %s, got %s"):format(tostring(expected), tostring(found)))
 end
 
--- Asserts what a pattern finds first: `text|group|group`, with `-` for a group that took no part.
+-- Asserts the first match of a pattern: `text|group|group`, with `-` for a group that did not match.
 local function finds(regex, text, pattern, expected, flags)
   local m = regex.match(text, pattern, flags)
   local parts = { m and m.text or "nothing" }
@@ -21,7 +21,7 @@ local function finds(regex, text, pattern, expected, flags)
   assert(found == expected, ("%s in %q: expected %q, got %q"):format(pattern, text, expected, found))
 end
 
-T["gives a match with its place, its groups and its names"] = function(use)
+T["returns a match with its position, groups and named groups"] = function(use)
   local regex, json = use("regex"), use("json")
   local m = regex.match("on 2024-05 at", [[(?<year>\d{4})-(?P<month>\d\d)(x)?]])
   same(json.encode(m), '{"groups":["2024","05",false],"named":{"month":"05","year":"2024"},"start":4,"stop":10,'
@@ -31,7 +31,7 @@ T["gives a match with its place, its groups and its names"] = function(use)
   same(json.encode(regex.match("", "x*")), '{"groups":[],"named":{},"start":1,"stop":0,"text":""}')
 end
 
-T["prefers as a backtracking engine does"] = function(use)
+T["chooses between alternatives as a backtracking engine does"] = function(use)
   local regex = use("regex")
   finds(regex, "abcd", "a|ab|abc", "a")
   finds(regex, "abcd", "(a|ab)(c|bcd)", "abcd|a|bcd")
@@ -46,7 +46,7 @@ T["prefers as a backtracking engine does"] = function(use)
   finds(regex, "aa", "(|a)+", "|")
 end
 
-T["knows escapes, classes and POSIX names"] = function(use)
+T["supports escapes, classes and POSIX names"] = function(use)
   local regex = use("regex")
   finds(regex, "a\t1_", [[\w\t\d\w]], "a\t1_")
   finds(regex, "A\11", [[\x41\v]], "A\11")
@@ -61,7 +61,7 @@ T["knows escapes, classes and POSIX names"] = function(use)
   finds(regex, "a{,b{}", "a{,b{}", "a{,b{}")
 end
 
-T["knows where text, lines and words begin and end"] = function(use)
+T["matches the beginning and end of text, lines and words"] = function(use)
   local regex = use("regex")
   local text = "one two\nthree\n"
   finds(regex, text, "^t.*$", "nothing")
@@ -125,7 +125,7 @@ T["counts characters if all is UTF-8, and bytes otherwise"] = function(use)
   same(regex.match("é😀x", "x").start, 7)
 end
 
-T["goes from match to match"] = function(use)
+T["iterates over matches"] = function(use)
   local regex = use("regex")
   local function all(text, pattern, limit)
     local found = {}
@@ -164,13 +164,13 @@ T["replaces with the result of a function"] = function(use)
   local regex = use("regex")
   local text, count = regex.gsub("a1b22", [[(?<digits>\d+)]], function(m)
     if m.text == "1" then return nil end
-    return regex.match(m.named.digits, ".").text + 1 -- a search within a search
+    return regex.match(m.named.digits, ".").text + 1 -- a search inside another search
   end)
   same(text, "a1b3")
   same(count, 2)
 end
 
-T["lets the function of a replacement yield"] = function(use)
+T["lets a replacement function yield"] = function(use)
   local regex = use("regex")
   local function ask(m) return coroutine.yield(m.text) end
   local co = coroutine.create(function() return regex.gsub("a-b", "[a-z]", ask) end)
@@ -256,7 +256,7 @@ T["refuses other mistakes in a call"] = function(use)
   refuses(function() regex.gsub("a", "a", function() return {} end) end, "expected a string from the function, got a")
 end
 
-T["forgets old patterns, and still matches them"] = function(use)
+T["bounds the cache, and matches patterns that were removed from it"] = function(use)
   local regex = use("regex")
   for round = 1, 2 do
     for i = 1, 200 do
@@ -267,7 +267,7 @@ T["forgets old patterns, and still matches them"] = function(use)
   assert(collectgarbage("count") < 30000, "too much is kept: " .. collectgarbage("count"))
 end
 
-T["takes time in proportion to the text, for every pattern"] = function(use)
+T["takes time proportional to the length of the text, for every pattern"] = function(use)
   local regex = use("regex")
   local text = ("a"):rep(20000)
   local start = os.clock()

@@ -1,5 +1,5 @@
--- A spec file returns a table of named tests; each gets `use`, the loader of the modules under test.
--- Returns lines of "ok name" or "not ok name: why".
+-- Runs the tests of a spec file, which returns a table of named tests. Each test gets `use`, the loader of the modules
+-- under test. Returns one line for each test: "ok name" or "not ok name: reason".
 
 local use, tests = ...
 

@@ -1,8 +1,8 @@
--- The scheduler against a host of tables: requests are kept, and answered in the order that the host likes.
+-- Tests the scheduler with a simulated host, which keeps requests and answers them in an order that the test chooses.
 
 local tests = {}
 
--- A fresh scheduler and its host. `host.order` picks the next request to answer: by default the oldest.
+-- A new scheduler and its host. `host.order` returns the index of the request to answer next: by default the oldest.
 local function fresh(use)
   local task = use("task")
   local host = { open = {}, log = {}, canceled = {}, most = 0, alone = 0 }
@@ -38,13 +38,13 @@ local function eq(expected, actual)
   assert(expected == actual, ("expected %s, got %s"):format(tostring(expected), tostring(actual)))
 end
 
-tests["a request of the main chunk is alone"] = function(use)
+tests["a request of the main chunk is sent as the only one"] = function(use)
   local _, ask, host = fresh(use)
   eq("a", ask("a"))
   eq(1, host.alone)
 end
 
-tests["tasks wait at the same time"] = function(use)
+tests["tasks wait concurrently"] = function(use)
   local task, ask, host = fresh(use)
   newest(host)
   local a, b = task.spawn(ask, "a"), task.spawn(ask, "b")
@@ -54,7 +54,7 @@ tests["tasks wait at the same time"] = function(use)
   eq(0, host.alone)
 end
 
-tests["a task gives several values, nils among them"] = function(use)
+tests["a task returns several values, including nil"] = function(use)
   local task = fresh(use)
   local a = task.spawn(function(...) return ... end, nil, 2, nil)
   eq(3, select("#", a:await()))
@@ -62,7 +62,7 @@ tests["a task gives several values, nils among them"] = function(use)
   eq("done", a:status())
 end
 
-tests["an error is raised where it is awaited, as it was"] = function(use)
+tests["an error is raised unchanged where its task is awaited"] = function(use)
   local task = fresh(use)
   local thrown = { message = "no" }
   local a = task.spawn(function() error(thrown) end)
@@ -71,13 +71,13 @@ tests["an error is raised where it is awaited, as it was"] = function(use)
   task.finish()
 end
 
-tests["an error that nobody awaits is raised at the end"] = function(use)
+tests["an error of a task that is not awaited is raised at the end"] = function(use)
   local task = fresh(use)
   task.spawn(function() error("lost", 0) end)
   eq("lost", raises(task.finish))
 end
 
-tests["the end waits for every task"] = function(use)
+tests["the script waits for every task before it ends"] = function(use)
   local task, ask, host = fresh(use)
   task.spawn(function()
     ask("a")
@@ -87,7 +87,7 @@ tests["the end waits for every task"] = function(use)
   eq("a,b", table.concat(host.log, ","))
 end
 
-tests["requests of the main chunk let tasks continue"] = function(use)
+tests["tasks continue during requests of the main chunk"] = function(use)
   local task, ask, host = fresh(use)
   local a = task.spawn(function() return ask("a") .. ask("b") end)
   eq("m", ask("m"))
@@ -131,7 +131,7 @@ tests["parallel collects errors on request"] = function(use)
   eq(2, results[2].value)
 end
 
-tests["parallel of nothing is nothing"] = function(use)
+tests["parallel of an empty list returns an empty list"] = function(use)
   local task = fresh(use)
   eq(0, #task.parallel({}, error))
 end
@@ -156,7 +156,7 @@ tests["parallel refuses an option that it does not know"] = function(use)
   assert(raises(task.parallel, { 1 }, print, { on_error = "skip" }):find('as `on_error`, got "skip"', 1, true))
 end
 
-tests["an item that raises where it is read fails as its function would"] = function(use)
+tests["an error from reading an item is handled like an error of the function"] = function(use)
   local task = fresh(use)
   local items = setmetatable({ 1, 2 }, { __index = function() error("no such item", 0) end })
   eq("no such item", raises(task.parallel, items, function() items[2] = nil end, { limit = 1 }))
@@ -185,7 +185,7 @@ tests["only the host resumes a coroutine that waits for it"] = function(use)
   eq("inner", a:await())
 end
 
-tests["parallel in parallel"] = function(use)
+tests["parallel can be nested"] = function(use)
   local task, ask, host = fresh(use)
   newest(host)
   local results = task.parallel({ 1, 2, 3 }, function(row)
@@ -195,7 +195,7 @@ tests["parallel in parallel"] = function(use)
   eq(9, host.most)
 end
 
-tests["an error within ends the tasks within"] = function(use)
+tests["an error in parallel ends the tasks of a nested parallel"] = function(use)
   local task, ask = fresh(use)
   local after = 0
   raises(task.parallel, { 1, 2 }, function(row)
@@ -310,7 +310,7 @@ tests["a script's coroutine in a task suspends the task"] = function(use)
   assert(ok and value == "main")
 end
 
-tests["under pcall and in iterators"] = function(use)
+tests["requests work under pcall and in iterators"] = function(use)
   local task, ask, host = fresh(use)
   newest(host)
   local results = task.parallel({ "a", "b" }, function(name)
@@ -324,7 +324,7 @@ tests["under pcall and in iterators"] = function(use)
   eq("bb", results[2])
 end
 
-tests["with C code in between, a request blocks"] = function(use)
+tests["a request blocks if C code is on the stack"] = function(use)
   local task, ask = fresh(use)
   local wrap = task.wrap
   local results = task.parallel({ 1, 2, 3 }, function(n)
@@ -417,7 +417,7 @@ tests["tasks are canceled in the order in which they were started"] = function(u
   eq("1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20", table.concat(ended, " "))
 end
 
-tests["of several failures the first task's is raised"] = function(use)
+tests["of several errors that of the first task is raised"] = function(use)
   for _ = 1, 5 do
     local task = fresh(use)
     for i = 1, 20 do
@@ -427,7 +427,7 @@ tests["of several failures the first task's is raised"] = function(use)
   end
 end
 
--- What a loop that starts tasks holds at most, in kilobytes, after that many rounds of each kind.
+-- The most memory, in kilobytes, that Lua holds during a loop that calls `round`.
 local function most_held(round)
   local most = 0
   for i = 1, 60000 do
@@ -437,7 +437,7 @@ local function most_held(round)
   return most
 end
 
-tests["a loop of tasks holds a few of them"] = function(use)
+tests["a loop of tasks uses bounded memory"] = function(use)
   local task = fresh(use)
   local rounds = {
     await = function(i) task.spawn(function() return i end):await() end,
@@ -454,7 +454,7 @@ tests["a loop of tasks holds a few of them"] = function(use)
   end
 end
 
-tests["ten thousand tasks"] = function(use)
+tests["ten thousand tasks run concurrently"] = function(use)
   local task, ask, host = fresh(use)
   newest(host)
   local items = {}

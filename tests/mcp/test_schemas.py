@@ -14,7 +14,7 @@ from kosmolua.mcp.schemas import DIALECTS
 from kosmolua.replicate.catalogue import OPERATIONS
 
 LONGEST = 60  # characters of a tool name, including a client's prefix
-# What OpenAI's strict mode and Gemini's function declarations accept in a schema of parameters.
+# What OpenAI's strict mode and Gemini's function declarations accept in a parameter schema.
 STRICT = {
     *{"type", "properties", "required", "additionalProperties", "description", "enum", "items", "minimum", "maximum"},
     *{"pattern", "format"},

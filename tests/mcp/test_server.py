@@ -152,7 +152,7 @@ def test_a_long_result_is_cut_between_characters(connected, server):
         assert (None, 1511) == (result.structured_content["data"], result.structured_content["cut"]["characters"])
 
 
-# Who may what -----------------------------------------------------------------------------------------------------
+# Permissions ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_documentation_is_found_and_read(connected):
     assert "# What a run may spend" in page.content[0].text
 
 
-# While it runs -------------------------------------------------------------------------------------------------
+# Running calls -------------------------------------------------------------------------------------------------
 
 
 @BOTH_ERAS

@@ -1,4 +1,4 @@
--- A save after the script may have ended.
+-- A file is saved after the script may have ended.
 if #args == 0 then
   print("usage: flow.lua PATH")
   return

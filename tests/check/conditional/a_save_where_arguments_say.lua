@@ -1,4 +1,4 @@
--- A save where the arguments say so.
+-- The arguments of the script decide where a file is saved.
 local images = run("a/b", {})
 if args[1] then images[1]:save(args[1]) end
 for _, path in ipairs(args) do images[1]:save(path) end

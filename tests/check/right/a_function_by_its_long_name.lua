@@ -1,2 +1,2 @@
--- A function by its long name.
+-- An API function is called by its long name.
 integrations.replicate.replicate_get_account()

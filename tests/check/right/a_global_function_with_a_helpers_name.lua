@@ -1,2 +1,2 @@
--- A global function with a helper's name.
+-- A global function of the script has the name of a helper.
 function wait(seconds) return seconds end print(wait(5), replicate.get_account())

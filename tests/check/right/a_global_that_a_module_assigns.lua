@@ -1,2 +1,2 @@
--- A global that a module assigns.
+-- A module assigns a global that the script calls.
 require("lib") print(shared())

@@ -1,2 +1,2 @@
--- A list that begins at 0.
+-- The first index of a table is 0.
 local grid = { [0] = 1 } print(grid[0])

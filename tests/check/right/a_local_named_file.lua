@@ -1,2 +1,2 @@
--- A local variable named file.
+-- A local variable is named file.
 local file = { read = print } file.read(replicate.get_account()) print(file)

@@ -1,3 +1,3 @@
--- Operators of a metatable.
+-- Metamethods define operators for nil and tables.
 local v = setmetatable({}, { __add = function() return 1 end, __concat = function() return "" end })
 print(v + nil, v .. nil, nil .. v, v + {})

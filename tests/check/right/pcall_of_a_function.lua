@@ -1,2 +1,2 @@
--- Pcall of a function.
+-- pcall catches the error of a function expression.
 print(pcall(function() return nowhere.to.be() end))

@@ -1,2 +1,2 @@
--- Pcall of a named function.
+-- pcall catches the error of a local function.
 local function risky() return nowhere() end print(pcall(risky))

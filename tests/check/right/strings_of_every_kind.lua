@@ -1,4 +1,4 @@
--- Strings of every kind.
+-- String literals and comments in every form.
 print("\z
                a\x41\65\u{48}\"'", '\'', [[a]b]], [==[
 ]]]==], "a\

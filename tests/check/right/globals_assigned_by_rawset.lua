@@ -1,2 +1,2 @@
--- Names made by rawset.
+-- rawset assigns a global.
 rawset(_G, "made", print) made(run("x/y", {}))

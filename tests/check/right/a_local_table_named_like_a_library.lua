@@ -1,2 +1,2 @@
--- A local library.
+-- A local table has the name of a standard library.
 local string = { fmt = print } string.fmt(run("a/b", {}))

@@ -1,3 +1,3 @@
--- An account.
+-- API functions are called through an account and through app.
 integrations.replicate.default.get_account()
 app.integrations.replicate.run("a/b", {})

@@ -1,2 +1,0 @@
--- A tested global.
-if luajit_only then luajit_only() end

@@ -1,2 +1,0 @@
--- The type of a global.
-if type(maybe) == "function" then maybe() end
