@@ -52,7 +52,7 @@ def read(operation: Operation, response: Response, most: int, room: Room, redact
         failure = problem.error(operation, status, headers, body)
         failure.note = "" if body is content else redact.NOTE
         if status >= _SERVER_FAULT and not operation.safe:
-            failure.hint = f"the API may have executed it; {_how_to_look(operation)}"
+            failure.hint = f"the API may have executed the call; {_how_to_look(operation)}"
         raise failure
     content_type = headers.get("content-type", "")
     data, note = _data(operation, status, content_type, body, room)
@@ -82,7 +82,7 @@ def content_of(
 
 
 def unread(operation: Operation, error: Exception, status: int = 0) -> KosmoError:
-    """The error for an answer that was not read; without a status if reading stopped before it was known."""
+    """The error for an answer that was not read; without a status if reading stopped before the status was known."""
     if not operation.safe:
         return uncertain(operation, str(error))
     if status:
@@ -129,9 +129,9 @@ def _unreadable(operation: Operation, status: int, what: str) -> KosmoError:
 
 def redirected(operation: Operation, status: int, headers: Mapping[str, str]) -> ApiError:
     target = split(headers.get("location", "")[:MAX_URL])
-    # netloc keeps upper case, unlike hostname: a token in it is found and removed.
+    # netloc, unlike hostname, keeps upper case, so that a token in it is found and removed.
     host = target.netloc.rpartition("@")[2] if target and target.hostname else ""
-    where = ascii(f"{target.scheme}://{host}")[1:-1] if target and host else "another place"
+    where = ascii(f"{target.scheme}://{host}")[1:-1] if target and host else "another address"
     return ApiError(
         f"{operation.name}: {status}: the API redirects to {where}; the token is not sent there",
         status=status,
@@ -141,7 +141,9 @@ def redirected(operation: Operation, status: int, headers: Mapping[str, str]) ->
 
 
 def uncertain(operation: Operation, why: str) -> UncertainError:
-    """The error for a write that may have been executed, with how to check. It is never repeated automatically."""
+    """The error for a write that may have been executed, with how to check. The write is never repeated
+    automatically.
+    """
     text = f"{operation.name}: {why}. The API may have executed the call"
     if operation.creates:
         made = f"The {operation.creates} may have been created; the call is not repeated automatically"
@@ -150,7 +152,7 @@ def uncertain(operation: Operation, why: str) -> UncertainError:
 
 
 def _how_to_look(operation: Operation) -> str:
-    """What to call, with `…` for each name of the object, which `kosmolua.gate.failures` fills in."""
+    """How to check whether the write was executed, with `…` for each name, which `kosmolua.gate.failures` fills in."""
     proof = operation.proof
     if proof is None or not (proof.list or proof.read):
         return "check whether the change was made before you repeat the call"
@@ -161,5 +163,5 @@ def _how_to_look(operation: Operation) -> str:
     if listing and listing.parameter("created_after"):
         since = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=5)
         look += f" --created_after={since:%Y-%m-%dT%H:%M:%SZ}"
-    what = "look for it first" if operation.creates else "check first whether the change was made"
+    what = "look for the result first" if operation.creates else "check first whether the change was made"
     return f"{what}: kosmo integrations:call replicate.{look}"

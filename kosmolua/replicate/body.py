@@ -14,16 +14,16 @@ MAX_ANSWER = 64 * 1024 * 1024  # bytes; also the limit of one value passed to a 
 MAX_FILE = 256 * 1024 * 1024  # bytes of an answer that is a file's content
 MAX_PROBLEM = 256 * 1024  # bytes to read of an error answer
 MAX_CONTAINERS = 250_000  # objects and lists in an answer; one takes up to 230 bytes
-MAX_VALUES = 1_000_000  # and values, of up to 100 bytes each
+MAX_VALUES = 1_000_000  # values in an answer; one takes up to 100 bytes
 LARGE = 1024 * 1024  # bytes in memory; larger answers are held one at a time
-ROOM_PATIENCE = 60.0  # seconds to wait for the other answers
+ROOM_PATIENCE = 60.0  # seconds to wait for other large answers
 GRACE, LEAST_RATE = 60.0, 16 * 1024  # seconds for an answer, and the minimum bytes per second after them
 _CONTAINER, _VALUE = 64, 32  # minimum bytes in memory of each piece
 FEW = 16 * 1024  # bytes; smaller answers are not counted
 _PIECES, _PIECE = 100_000, 64  # maximum pieces of an answer, unless their average size is at least this many bytes
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _DECODED = 256 * 1024  # bytes that are decoded at once
-_MAX_MEMBERS = 1000  # of a gzip file
+_MAX_MEMBERS = 1000  # maximum members of a gzip file
 _GZIP = b"\x1f\x8b"
 
 
@@ -60,7 +60,7 @@ class Room:
         return self._mine.held
 
     def take(self) -> None:
-        """Wait until no other thread holds a large answer. Only between `enter` and `leave`."""
+        """Wait until no other thread holds a large answer. Call this only between `enter` and `leave`."""
         if not self._mine.held:
             if not self._free.acquire(timeout=ROOM_PATIENCE):
                 raise TooMuch("the answer is large, and other large answers are being read")
@@ -73,8 +73,8 @@ class _ThreadState(threading.local):
 
 
 def gathered(pieces: Iterable[bytes], most: int, room: Room | None = None, *, cut: bool = False) -> bytes:
-    """The pieces as one. Raises `TooMuch` for more than ``most`` bytes, or returns that many if it may be ``cut``.
-    Raises a TimeoutError if they arrive too slowly.
+    """The pieces joined. Raises `TooMuch` for more than ``most`` bytes; with ``cut``, returns the first ``most`` bytes
+    instead. Raises a TimeoutError if the pieces arrive too slowly.
     """
     began = time.monotonic()
     found: bytes | bytearray = b""
@@ -136,7 +136,7 @@ def decoded(pieces: Iterable[bytes], headers: Mapping[str, str]) -> Iterator[byt
 def _inflated(pieces: Iterable[bytes], decoder: _Gzip | _Deflate) -> Iterator[bytes]:
     try:
         for piece in pieces:
-            for start in range(0, len(piece), _DECODED):  # zlib copies the unused rest of each
+            for start in range(0, len(piece), _DECODED):  # zlib copies the unused rest of each piece
                 yield from decoder.feed(piece[start : start + _DECODED])
     except zlib.error as error:
         raise Garbled(f"cannot decompress the answer: {error}") from None

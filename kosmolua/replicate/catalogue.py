@@ -30,10 +30,10 @@ UNDO: dict[Created, str] = {
     "model": "delete_model",
     "deployment": "delete_deployment",
 }
-"""The function that undoes what another created: it deletes the object, or cancels a running job."""
+"""For each kind of created object, the function that undoes its creation: deletes it, or cancels a running job."""
 
 Lane = Literal["", "create", "stream"]
-_REFUSED = (400, 409)  # statuses for what cannot be done in this state
+_REFUSED = (400, 409)  # statuses of a request that the object's current state does not allow
 
 
 class Parameter(Struct, frozen=True, kw_only=True):
@@ -70,12 +70,18 @@ _JOBS: dict[str, Job] = {
 
 
 class Proof(Struct, frozen=True):
-    """How to find out whether an interrupted write happened.
+    """How to find out whether an interrupted write was executed.
 
-    ``how`` is "repeat": sending it again changes nothing more; "gone": ``read`` answers 404; "listed": ``list`` shows
-    what was created, recognised by its request, and ``read`` returns it in full; "named": ``read`` shows an object with
-    the fields that were sent; "released": ``read`` or ``list`` shows a deployment whose current release is the one
-    sent; "unknown": there is no way. ``place`` maps parameters of ``read`` to those of the write if their names differ.
+    ``how`` is one of:
+
+    - "repeat": not needed, since sending the write again changes nothing more;
+    - "gone": ``read`` answers 404 if the write was executed;
+    - "listed": ``list`` shows what was created, recognized by its request, and ``read`` returns it in full;
+    - "named": ``read`` shows an object with the fields that were sent;
+    - "released": ``read`` or ``list`` shows a deployment whose current release is the one sent;
+    - "unknown": there is no way to find out.
+
+    ``place`` maps parameters of ``read`` to those of the write if their names differ.
     """
 
     how: Literal["repeat", "gone", "listed", "named", "released", "unknown"]
@@ -89,11 +95,11 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
 
     ``returns`` names a result in `kosmolua.replicate.results`, ``Page<T>`` a page of them, ``T[]`` a bare list.
     ``blocking`` operations may delay the answer until a model is done (``Prefer: wait``). The answer of a ``secret``
-    one is never logged or recorded; cassettes contain its ``placeholder`` instead. ``creates`` names the kind of object
-    that it creates. ``idempotent`` writes have the same effect when they are sent twice. ``proof`` tells whether an
-    interrupted write happened; every write has one. Calls of one ``lane`` wait for each other and do not delay others:
-    the API may delay creates, and streams may be silent for long. ``refusals``: what to do about a status with which
-    the API refuses the call for a documented reason.
+    operation is never logged or recorded; cassettes contain its ``placeholder`` instead. ``creates`` names the kind of
+    object that the operation creates. ``idempotent`` writes have the same effect when they are sent twice. ``proof``
+    says how to find out whether an interrupted write was executed; every write has one. Calls in one ``lane`` wait for
+    each other, but do not delay calls in other lanes: the API may delay creates, and streams may be silent for long.
+    ``refusals`` has a hint for each status with which the API refuses the call for a documented reason.
     """
 
     name: str
@@ -128,12 +134,12 @@ class Operation(Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def starts(self) -> Job | None:
-        """The kind of job it starts, which takes compute and costs money."""
+        """The kind of job that the operation starts; a job uses compute and costs money."""
         return self.creates if self.creates in ("prediction", "training") else None
 
     @property
     def job(self) -> Job | None:
-        """The kind of job that its answer describes, or each item of its page."""
+        """The kind of job that the answer, or each item of a page, describes."""
         return _JOBS.get(self.returns or "")
 
     @property
@@ -192,10 +198,14 @@ INPUT = _body(
     required=True,
 )
 WEBHOOKS = (
-    _body("webhook", "HTTPS URL to call with the object as it changes. Redirects are not followed.", format="uri"),
+    _body(
+        "webhook",
+        "HTTPS URL that gets the prediction or training whenever it changes. Redirects are not followed.",
+        format="uri",
+    ),
     _body(
         "webhook_events_filter",
-        "Which events call the webhook. `output` and `logs` come at most every 500 ms.",
+        "Which events call the webhook. `output` and `logs` are sent at most every 500 ms.",
         "array",
         enum=("start", "output", "logs", "completed"),
     ),
@@ -205,7 +215,7 @@ RUN = (
     *WEBHOOKS,
     _body(
         "stream",
-        "Ask for a stream URL. The API has deprecated it: models that stream always give one.",
+        "Ask for a stream URL. Not needed: models that stream always return one.",
         "boolean",
         deprecated=True,
     ),
@@ -222,8 +232,9 @@ RUN = (
         place="header",
         header="Cancel-After",
         alias="lifetime",
-        help="Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.",
-        # Durations below 5 seconds: 0 to 4, with or without an s and leading zeros, and other parts that are zero.
+        help="Cancel the prediction after this time: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.",
+        # Durations below 5 seconds are excluded: 0 to 4, with or without an s and leading zeros, and other parts that
+        # are zero.
         pattern=r"^(?!(0+h)?(0+m)?0*[0-4]?s?$)([0-9]{1,9}|(?=[0-9])([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?)$(?!\n)",
         expected="a duration of at least 5 seconds, such as 30, 30s, 5m or 1h30m45s",
     ),
@@ -280,7 +291,7 @@ OPERATIONS: tuple[Operation, ...] = (
         proof=Proof("released", list="list_deployments"),
         method="POST",
         path="/deployments",
-        summary="Create a deployment: a model version on hardware of its own, with scaling bounds.",
+        summary="Create a deployment: a model version on dedicated hardware, with scaling bounds.",
         parameters=(
             _body("name", "Name of the deployment, unique in the account.", required=True),
             _body("model", "Model to run, as owner/name.", required=True),
@@ -354,17 +365,17 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             _body("owner", "Account that owns the model: the account of the token.", required=True),
             _body("name", "Name of the model, unique in the account.", required=True),
-            _body("visibility", "Who may see and run it.", required=True, enum=("public", "private")),
+            _body("visibility", "Who may see and run the model.", required=True, enum=("public", "private")),
             _body("hardware", HARDWARE_SKU, required=True),
             *MODEL_LINKS,
-            _body("cover_image_url", "URL of the picture shown for the model."),
+            _body("cover_image_url", "URL of the model's cover picture."),
         ),
         content_type="application/json",
         returns="Model",
         success=(201,),
         note="An account holds at most 1,000 models.",
         refusals={
-            403: "the owner has to be the account of the token: see it with get_account",
+            403: "pass the token's account as the owner: see it with get_account",
             409: "choose another name, or change the model of this name with update_model",
         },
         example={"owner": "alice", "name": "hot-dog-detector", "visibility": "private", "hardware": "cpu"},
@@ -384,7 +395,7 @@ OPERATIONS: tuple[Operation, ...] = (
         returns="Prediction",
         success=(201, 202),
         blocking=True,
-        refusals={404: "only official models run without a version: pass one to create_prediction"},
+        refusals={404: "pass a version to create_prediction: only official models run without one"},
         note="Official models only; for any other use create_prediction with a version. A blocking answer may still "
         "say `starting` or `processing`; only a terminal status is final.",
         example={
@@ -431,7 +442,7 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             *MODEL,
             VERSION_ID,
-            _body("destination", "Model of the account that gets the new version, as owner/name.", required=True),
+            _body("destination", "The account's model that gets the new version, as owner/name.", required=True),
             _body("input", "Inputs of the training, by the names in its input schema.", "object", required=True),
             *WEBHOOKS,
         ),
@@ -440,7 +451,7 @@ OPERATIONS: tuple[Operation, ...] = (
         success=(201,),
         refusals={
             400: "choose a version that can be trained, such as one of stability-ai/sdxl",
-            404: "the destination has to be a model of the account: create it with create_model",
+            404: "pass a model of the account as the destination: create it with create_model",
         },
         example={
             "model_owner": "stability-ai",
@@ -463,10 +474,10 @@ OPERATIONS: tuple[Operation, ...] = (
         returns=None,
         success=(204,),
         answer="none",
-        note="Only a deployment that has been offline and unused for 15 minutes.",
+        note="The deployment must have been offline and unused for 15 minutes.",
         refusals=dict.fromkeys(
             _REFUSED,
-            "take it offline with update_deployment and min_instances = 0, and delete it when it was unused for 15 "
+            "take it offline with update_deployment and min_instances = 0, and delete it after it was unused for 15 "
             "minutes",
         ),
         example=_ACME,
@@ -499,11 +510,11 @@ OPERATIONS: tuple[Operation, ...] = (
         returns=None,
         success=(204,),
         answer="none",
-        note="Only a private model of the account that has no versions left.",
+        note="The model must be private, belong to the account and have no versions.",
         refusals=dict.fromkeys(
             (*_REFUSED, 403),
-            "only a private model of the account without versions can be deleted: see them with list_model_versions, "
-            "and delete them with delete_model_version",
+            "see the versions with list_model_versions and delete them with delete_model_version: only a private model "
+            "of the account without versions can be deleted",
         ),
         example={"model_owner": "alice", "model_name": "hot-dog-detector"},
     ),
@@ -520,12 +531,13 @@ OPERATIONS: tuple[Operation, ...] = (
         returns=None,
         success=(202,),
         answer="none",
-        note="The API deletes it in the background within minutes. Only a version of a private model of the account "
-        "that nobody else has run, trained from, deployed or overridden another version with.",
+        note="The API deletes the version in the background within minutes. Its model must be private and belong to "
+        "the account, and nobody else may have run, trained from or deployed the version, or overridden another "
+        "version with it.",
         refusals=dict.fromkeys(
             (*_REFUSED, 403),
-            "only a version of a private model of the account can be deleted, which nobody else ran, trained from or "
-            "deployed: see deployments with list_deployments",
+            "see deployments with list_deployments: the version must belong to a private model of the account, and "
+            "nobody else may have run, trained from or deployed it",
         ),
         example={"model_owner": "alice", "model_name": "hot-dog-detector", "version_id": _VERSION},
     ),
@@ -539,7 +551,7 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             FILE_ID,
             _query("owner", "User or organization that uploaded the file.", required=True),
-            _query("expiry", "When the link ends, in Unix seconds.", "integer", required=True),
+            _query("expiry", "When the link expires, in Unix seconds.", "integer", required=True),
             _query(
                 "signature",
                 "Base64 of the HMAC-SHA256 of `{owner} {id} {expiry}` under the signing secret of the Files API.",
@@ -660,7 +672,7 @@ OPERATIONS: tuple[Operation, ...] = (
         access="read",
         method="GET",
         path="/trainings/{training_id}",
-        summary="Show a training: status, logs, and the version it made.",
+        summary="Show a training: status, logs, and the new version.",
         parameters=(TRAINING_ID,),
         returns="Training",
         example={"training_id": _TRAINING},
@@ -738,11 +750,11 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(
             _query(
                 "sort_by",
-                "What to sort by.",
+                "Field to sort by.",
                 enum=("model_created_at", "latest_version_created_at"),
                 default="latest_version_created_at",
             ),
-            _query("sort_direction", "Which way to sort.", enum=("asc", "desc"), default="desc"),
+            _query("sort_direction", "Sort order.", enum=("asc", "desc"), default="desc"),
             CURSOR,
         ),
         returns="Page<Model>",
@@ -754,11 +766,11 @@ OPERATIONS: tuple[Operation, ...] = (
         access="read",
         method="GET",
         path="/predictions",
-        summary="List the account's predictions, newest first, 100 a page.",
+        summary="List the account's predictions, newest first, 100 per page.",
         parameters=(
-            _query("created_after", "Only those created at or after this time, ISO 8601.", format="date-time"),
-            _query("created_before", "Only those created before this time, ISO 8601.", format="date-time"),
-            _query("source", "Only those made on the web site.", enum=("web",)),
+            _query("created_after", "Only predictions created at or after this time, ISO 8601.", format="date-time"),
+            _query("created_before", "Only predictions created before this time, ISO 8601.", format="date-time"),
+            _query("source", "Only predictions made on the website.", enum=("web",)),
             CURSOR,
         ),
         returns="Page<Prediction>",
@@ -770,7 +782,7 @@ OPERATIONS: tuple[Operation, ...] = (
         access="read",
         method="GET",
         path="/trainings",
-        summary="List the account's trainings, newest first, 100 a page.",
+        summary="List the account's trainings, newest first, 100 per page.",
         parameters=(CURSOR,),
         returns="Page<Training>",
     ),
@@ -786,7 +798,7 @@ OPERATIONS: tuple[Operation, ...] = (
             _query("limit", "Maximum number of models.", "integer", minimum=1, maximum=50, default=20),
         ),
         returns="SearchResult",
-        note="The API calls this one beta.",
+        note="The API marks this function as beta.",
         example={"query": "nano banana", "limit": 5},
     ),
     Operation(
@@ -810,7 +822,7 @@ OPERATIONS: tuple[Operation, ...] = (
         proof=Proof("released", read="get_deployment"),
         method="PATCH",
         path="/deployments/{deployment_owner}/{deployment_name}",
-        summary="Change a deployment's version, hardware or scaling bounds; this makes a new release.",
+        summary="Change a deployment's version, hardware or scaling bounds; this creates a new release.",
         parameters=(
             *DEPLOYMENT,
             _body("version", "Id of the version to run."),
@@ -844,7 +856,7 @@ OPERATIONS: tuple[Operation, ...] = (
 )
 
 # A fetch by URL is not a function of the API, but passes the same gate.
-_URL = _path("url", "Its URL, from an answer of the API.")
+_URL = _path("url", "URL from an answer of the API.")
 STREAM = Operation(
     name="stream",
     operation_id="predictions.stream",
@@ -852,7 +864,7 @@ STREAM = Operation(
     lane="stream",
     method="GET",
     path="{url}",
-    summary="Follow the output of a prediction while it comes.",
+    summary="Follow the output of a prediction as the model produces it.",
     parameters=(_URL, _sent("last_event_id", "Last-Event-ID", "Id of the event after which to continue.")),
     returns=None,
     answer="bytes",
@@ -876,7 +888,7 @@ TRANSFERS = (STREAM, DOWNLOAD)
 
 
 def checked(operations: tuple[Operation, ...]) -> tuple[Operation, ...]:
-    """The same operations. Raises a `ValueError` for one whose facts are missing or contradict each other."""
+    """The same operations. Raises a `ValueError` for an operation with missing or contradictory facts."""
     for operation in operations:
         if (operation.access == "write") != (operation.proof is not None):
             raise ValueError(f"{operation.name}: a write needs a proof, and a read has none")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")  # the first one that is set applies
 SYSTEM = ("KOSMO_CERTIFICATES", "system")  # else this one, for the store of the operating system
-_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # how OpenSSL finds a certificate in a directory
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")  # the file names by which OpenSSL finds certificates in a directory
 
 
 def named(environment: Mapping[str, str]) -> tuple[str, str] | None:
@@ -107,7 +107,7 @@ def _of_file(path: str) -> ssl.SSLContext:
 def _of_directories(places: str) -> ssl.SSLContext:
     names = [name for place in places.split(os.pathsep) if place for name in os.listdir(place)]
     if not any(map(_HASHED.fullmatch, names)):
-        raise ValueError("no file in it is named by the hash of a certificate")
+        raise ValueError("no file in it is named after the hash of a certificate")
     import ssl
 
     return ssl.create_default_context(capath=places)

@@ -1,6 +1,6 @@
 """The HTTP client for the API: one connection pool, one token, one origin.
 
-It uses the transport directly, since redirects, cookies and auth flows are not wanted here.
+It uses the transport directly, since it must not follow redirects, store cookies or run auth flows.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.pace import Paced
     from kosmolua.replicate.transfer import Opened
 
-_PATH = "/%:@!$&'()*+,;=-._~"  # characters of a path that need no escape
+_PATH = "/%:@!$&'()*+,;=-._~"  # characters of a path that need no escaping
 PIECE_TIMEOUT = 45.0  # seconds between two pieces of a transfer; the API ends a stream after 30
 
 
@@ -247,7 +247,7 @@ class Client:
         )
 
     def _redacted(self, error: KosmoError) -> KosmoError:
-        """A server that echoes the token must not get it into a message."""
+        """The error without the token, which a server may have echoed."""
         for name in ("message", "detail", "title", "hint", "request_id", "invalid_fields"):
             if getattr(error, name, None):
                 setattr(error, name, self._redactor.without(getattr(error, name)))

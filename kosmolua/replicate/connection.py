@@ -31,7 +31,7 @@ _TOO_LONG = "the answer took too long"
 class Connection:
     """A connected socket. ``since`` is when it was last used, by time.monotonic.
 
-    A plain socket blocks with the kernel's time-outs, which saves a poll per read; TLS sockets take Python's.
+    A plain socket blocks with the kernel's time-outs, which saves a poll per read; TLS sockets use Python's time-outs.
     """
 
     def __init__(self, sock: socket.socket, *, secure: bool) -> None:
@@ -50,7 +50,7 @@ class Connection:
         return not self._buffer and not self._poll.poll(0)
 
     def send(self, head: bytes, request: Request) -> None:
-        """Send a request. Raises a `WireError`, after which a byte may have left."""
+        """Send a request. Raises a `WireError`; part of the request may have been sent by then."""
         self._limit(request.timeout)
         body = request.body
         # A server that refuses an upload may answer and hang up before it has read everything; if there is no answer,
@@ -72,7 +72,7 @@ class Connection:
             raise lost(error) from None
 
     def read_head(self) -> Head:
-        """The head of the answer; informational ones are skipped. Raises a `WireError`."""
+        """The head of the answer; informational answers are skipped. Raises a `WireError`."""
         skipped = 0
         while True:
             raw = self._raw_head()
@@ -105,7 +105,7 @@ class Connection:
         self._sock.close()
 
     def abort(self) -> None:
-        """Close it, even while another thread reads; that read then ends."""
+        """Close the connection, even while another thread reads from it; that read then ends."""
         with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
         self._sock.close()
@@ -215,7 +215,7 @@ def connected(origin: Origin, seconds: float, context: ssl.SSLContext | None) ->
     """A new connection, verified by ``context`` if the origin is https. Raises a `WireError` with ``sent`` False."""
     deadline = time.monotonic() + seconds
     try:
-        host: str | bytes = origin.host.encode() if origin.host.isascii() else origin.host  # bytes: no IDNA, 1 ms
+        host: str | bytes = origin.host.encode() if origin.host.isascii() else origin.host  # bytes skip IDNA: 1 ms
         sock = socket.create_connection((host, origin.port), seconds)  # type: ignore[arg-type]
     except TimeoutError:
         raise WireError("connecting took too long", sent=False) from None

@@ -22,7 +22,9 @@ Fits = Callable[[Shape, Any], bool]
 
 
 class Change(Struct, frozen=True):
-    """One conversion: the place of the value, names and indexes from 0, and its new value; UNSET if it is left out."""
+    """One conversion: the place of the value, as names and 0-based indexes, and its new value; UNSET to leave
+    it out.
+    """
 
     path: Path
     value: Any
@@ -115,7 +117,7 @@ class Converter:
 
 
 def note_of(changes: Iterable[Change]) -> str:
-    """The changes in words, without values: width to integer, mask left out."""
+    """The changes in words, without values, such as: width to integer, mask left out."""
     words = dict.fromkeys(
         f"{change.path[0]} to {change.kind}" if change.kind else f"{change.path[0]} left out" for change in changes
     )

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-NOTE = "the answer held text that is not Unicode; it is read as U+FFFD"
+NOTE = "the answer contained invalid Unicode, which was replaced by U+FFFD"
 MAX_DEPTH = 200  # levels; also the limit for values of a script
 _REPLACEMENT = b"\\ufffd"
 _BOM = b"\xef\xbb\xbf"
 _ENCODED, _LOST = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), b"\xef\xbf\xbd"
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-# An escape of a surrogate, behind an even number of backslashes; in its second group if it is half of a pair.
+# Escaped surrogates after an even number of backslashes. The second group is a pair; otherwise it is a lone surrogate.
 _SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)(?:(%b%b)|%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 
 
@@ -45,7 +45,7 @@ def _decoded(body: bytes) -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether it has too many levels. Iterates level by level, since recursion could overflow the stack."""
+    """Whether the value has too many levels. Iterates level by level, since recursion could overflow the stack."""
     level = [value] if isinstance(value, dict | list) else []
     for _ in range(MAX_DEPTH):
         level = [

@@ -26,12 +26,12 @@ class Event(Struct, frozen=True):
 
 
 class Decoder:
-    """Takes a stream's bytes in pieces of any size, and returns the events that are complete. Its time is linear in the
-    bytes.
+    """Takes a stream's bytes in pieces of any size, and returns the events that are complete. The time is linear in the
+    number of bytes.
     """
 
     def __init__(self) -> None:
-        self._rest = bytearray()  # of a line
+        self._rest = bytearray()  # the start of an incomplete line
         self._begun = self._returned = False
         self._event, self._id = "", ""
         self._data = bytearray()  # each of its lines with a line end
@@ -44,7 +44,7 @@ class Decoder:
     def feed(self, piece: bytes) -> list[Event]:
         """The events that this piece completes. An event without its final empty line is dropped.
 
-        Raises a `TransportError` for one that is longer than `MAX_EVENT`.
+        Raises a `TransportError` for an event that is longer than `MAX_EVENT`.
         """
         events = []
         for line in self._lines(piece):

@@ -23,7 +23,9 @@ Framing = Literal["none", "length", "chunked", "close"]
 
 
 class Head(Struct):
-    """``length`` is in bytes if ``framing`` is "length". A connection is reused only if ``keep``."""
+    """The head of an answer. ``length`` is in bytes if ``framing`` is "length". The connection is reused only if
+    ``keep``.
+    """
 
     status: int
     headers: dict[str, str]
@@ -115,7 +117,7 @@ def parse(raw: bytes) -> Head | None:
 
 
 def invalid(what: str, *, final: bool = False) -> WireError:
-    """``final``: a retry would get the same framing."""
+    """The error for an invalid answer. ``final``: a retry would get the same framing."""
     return WireError(f"the answer is not valid HTTP: {what}", sent=True, final=final)
 
 
@@ -134,7 +136,9 @@ def _unfolded(raw: bytes) -> bytes:
 
 
 def _headers(head: bytes) -> dict[str, str]:
-    """The fields of a head that llhttp has accepted: each is a line with a colon. A callback for each costs more."""
+    """The fields of a head that llhttp has accepted: each is a line with a colon. A callback for each field
+    costs more.
+    """
     lines = head.decode("latin-1").split("\r\n")
     if len(lines) > MAX_FIELDS + _OTHER_LINES:
         raise invalid(f"more than {MAX_FIELDS} headers")
@@ -164,7 +168,7 @@ def _framing(status: int, headers: dict[str, str]) -> tuple[Framing, int]:
 
 
 def _is_kept(connection: str, *, is_current: bool) -> bool:
-    """``is_current``: HTTP/1.1, which keeps connections by default."""
+    """Whether the connection is kept. ``is_current``: HTTP/1.1, which keeps connections by default."""
     if not connection or connection == "keep-alive":
         return is_current or bool(connection)
     options: Any = {option.strip().lower() for option in connection.split(",")}

@@ -16,8 +16,8 @@ Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
 class InProcessTransport:
-    """Calls ``application`` for each request; closing it closes the application. An OSError that it raises counts as a
-    lost connection; other exceptions pass through. ``sending`` may refuse to send.
+    """Calls ``application`` for each request; closing it closes the application. An OSError from the application counts
+    as a lost connection; other exceptions pass through. ``sending`` may refuse to send.
     """
 
     def __init__(self, application: Any, sending: Sending = nullcontext) -> None:
@@ -27,7 +27,7 @@ class InProcessTransport:
     def send(self, request: Request) -> InProcessAnswer:
         environment = _environment(request)
         with self._sending():
-            pass  # it is sent at once; the application may delay its answer for long
+            pass  # the request is sent at once; the application may delay its answer for a long time
         try:
             return InProcessAnswer(self._application, environment)
         except OSError as error:

@@ -88,7 +88,7 @@ class Fitted(Struct, frozen=True):
 
     @property
     def note(self) -> str:
-        """The conversions in words, for the call log: width to integer. Empty if there are none."""
+        """The conversions in words, for the call log, such as: width to integer. Empty if there are none."""
         return note_of(self.changes)
 
 
@@ -125,9 +125,9 @@ class Inputs(Struct, frozen=True, dict=True):
         return self.fitted(given).problems
 
     def wrong(self, given: Any) -> list[str]:
-        """The problems of an unconverted input, one sentence each: at most `MAX_PROBLEMS`, and one more if there are
-        more. What the schema does not define, or defines in an unknown way, is valid. Raises an `ArgumentError` for an
-        input that takes too long to check.
+        """The problems of an unconverted input, one sentence each: at most `MAX_PROBLEMS`, plus one if there are more.
+        What the schema does not define, or defines in an unknown way, is valid. Raises an `ArgumentError` for an input
+        that takes too long to check.
         """
         return list(islice(self._problems(given, Steps()), MAX_PROBLEMS + 1))
 
@@ -187,7 +187,7 @@ def _rank(order: float | None) -> float:
 
 
 def refuse(problems: list[str], reference: str) -> None:
-    """Raise an `ArgumentError` that names all of them, if there are any."""
+    """Raise an `ArgumentError` that names all problems, if there are any."""
     if not problems:
         return
     shown = problems[:MAX_PROBLEMS]
@@ -209,7 +209,7 @@ def _unknown(name: str, names: list[str], what: str = "input", value: Any = None
 
 
 def placeholder(name: str) -> str:
-    """The value in an example that a reader has to replace. It is rejected before it is sent."""
+    """The value in an example that the reader has to replace; a call that still has it is rejected and not sent."""
     return f"<{name}>"
 
 
@@ -238,7 +238,7 @@ def _wrong(shape: Shape, value: Any, path: str, steps: Steps, depth: int = 0) ->
 
 
 def _wrong_members(shape: Shape, value: Mapping[Any, Any], path: str, steps: Steps, depth: int) -> Iterator[str]:
-    steps.take((len(shape.members) + len(shape.required)) // 8)  # looking for a name costs an eighth of a step
+    steps.take((len(shape.members) + len(shape.required)) // 8)  # looking up a name costs an eighth of a step
     missing = sorted(name for name in shape.required if name not in value and _is_needed(shape, name))
     yield from (f"missing `{short(name)}` - at `{path}`" for name in missing)
     for name, member in shape.members.items():
@@ -278,7 +278,7 @@ def _fits(shape: Shape, value: Any, steps: Steps, depth: int) -> bool:
 
 
 def _is_counterpart(shape: Shape, value: Any) -> bool:
-    """Whether the enum has the text of a number or boolean, or the other way round."""
+    """Whether the enum has this number or boolean as text, or the number or boolean that this text spells."""
     if isinstance(value, str):
         return any(spells(value, one) for one in shape.enum)
     return any(isinstance(one, str) and spells(one, value) for one in shape.enum)

@@ -53,7 +53,7 @@ def _files(shape: Shape, place: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
         found |= dict.fromkeys(_files(inner, (*place, "*")))
     for name, member in shape.members.items():
         found |= dict.fromkeys(_files(member, (*place, name)))
-    if not any(one.kinds == ("string",) and not one.is_file for one in shape.either):  # or else it may be text
+    if not any(one.kinds == ("string",) and not one.is_file for one in shape.either):  # otherwise the value may be text
         for one in shape.either:
             found |= dict.fromkeys(_files(one, place))
     return iter(found)

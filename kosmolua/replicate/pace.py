@@ -1,4 +1,4 @@
-"""The request rate that the API accepts, learnt from its refusals and shared by all threads.
+"""The request rate that the API accepts, learned from its refusals and shared by all threads.
 
 Nothing is delayed until the API has rejected a request with 429. From then on requests are sent one by one, at an
 interval that doubles with each rejection and shrinks with each accepted request. So an account that may create six
@@ -17,7 +17,7 @@ SHORTEST, LONGEST = 0.005, 60.0  # seconds; a shorter interval is forgotten
 
 
 class Turn(NamedTuple):
-    """The wait until sending, in seconds, and the number of refusals known at that time."""
+    """The wait until sending, in seconds, and the number of rejections known at that time."""
 
     wait: float
     epoch: int
@@ -33,11 +33,11 @@ class Paced(Protocol):
         """The API accepted a request."""
 
     def refused(self, turn: Turn, asked: float) -> None:
-        """The API refused a request, and asked to wait that many seconds."""
+        """Note that the API rejected a request, and asked to wait ``asked`` seconds."""
 
 
 class Pace:
-    """Thread-safe. ``clock`` returns seconds from any starting point."""
+    """The `Paced` of one lane. Thread-safe. ``clock`` returns seconds from any starting point."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -49,7 +49,7 @@ class Pace:
     def turn(self) -> Turn:
         """Take a place in the queue. The request may be sent after the returned wait."""
         if not self._distance and (not self._free_at or self._free_at <= self._clock()):
-            return Turn(0.0, self._epoch)  # no recent rejection: there is no row
+            return Turn(0.0, self._epoch)  # no recent rejection: there is no queue
         with self._lock:
             now = self._clock()
             at = max(now, self._free_at)
@@ -63,8 +63,8 @@ class Pace:
                 self._distance = self._distance * SHRINKS if self._distance > SHORTEST else 0.0
 
     def refused(self, turn: Turn, asked: float) -> None:
-        """The API rejected a request, and asked to wait that many seconds. Requests sent before an earlier rejection
-        was known do not change the interval again.
+        """Note that the API rejected a request, and asked to wait ``asked`` seconds. Requests sent before an earlier
+        rejection was known do not change the interval again.
         """
         with self._lock:
             self._free_at = max(self._free_at, self._clock() + asked)

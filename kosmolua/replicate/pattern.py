@@ -27,7 +27,9 @@ class _Unread(Exception):  # noqa: N818 - not an error: the pattern is left unch
 
 
 class _State(Struct, eq=False):
-    """One state: ``test`` reads a character, ``edge`` is "^" or "$"; without both it leads to ``to`` directly."""
+    """One state: ``test`` reads a character, ``edge`` is "^" or "$"; without either, the state leads to ``to``
+    directly.
+    """
 
     test: Test | None = None
     edge: str = ""

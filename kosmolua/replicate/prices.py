@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-# Names of billed metrics and of their modifiers: cog's own list, and pages of official models (2026).
+# Names of billed metrics and of their modifiers, from cog's list and the pages of official models (2026).
 METRICS = (
     "audio_output_count",
     "audio_output_duration_seconds",
@@ -54,7 +54,9 @@ Wanted = str | bool | float | Range
 
 
 class Variant(Struct, frozen=True, omit_defaults=True):
-    """Prices that replace the model's ``when`` all conditions hold, each on a metric or on ``input.NAME``."""
+    """Prices that replace those of the model if all conditions in ``when`` hold; each is on a metric or on
+    ``input.NAME``.
+    """
 
     when: dict[str, Wanted]
     run: float | None = None
@@ -63,7 +65,8 @@ class Variant(Struct, frozen=True, omit_defaults=True):
 
 
 class Price(Struct, frozen=True, omit_defaults=True):
-    """What a model costs: per ``run``, or per ``second`` of compute, or what its ``hardware`` costs, or by ``metrics``.
+    """What a model costs: per ``run``, or per ``second`` of compute, or at the rate of its ``hardware``, or by
+    ``metrics``.
 
     ``seconds`` is the assumed run time until it is known. ``expect`` is the assumed amount of a metric that neither the
     input nor the schema determines.

@@ -25,9 +25,9 @@ _LOW_CREDIT = re.compile(r"\bcredits?\b", re.IGNORECASE)  # in an answer with st
 _BILLING = "add credit: https://replicate.com/account/billing"
 _HINTS = {
     401: "check the token: https://replicate.com/account/api-tokens, then export REPLICATE_API_KEY=…",
-    304: "a cache answered, though no condition was sent; check proxies and REPLICATE_URL",
+    304: "check proxies and REPLICATE_URL: a cache answered, although no condition was sent",
     402: _BILLING,
-    403: "the token's account may not do this",
+    403: "use the token of an account that may do this",
     404: "check the spelling, and that the account may see it",
     407: "a proxy asks for a user name and a password: export HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT",
     413: "pass an HTTPS URL of the file instead of its content",

@@ -8,7 +8,7 @@ from functools import cached_property, reduce
 from typing import Any
 from urllib.parse import quote
 
-NOTE = "the answer held the API token or a secret header; it was removed"
+NOTE = "the answer contained the API token or a secret header, which was removed"
 _HIDDEN = "[hidden]"
 _SHORTEST_SECRET = 8  # shorter ones may occur in any text
 _SHORTEST_TRACE = 4  # the public prefix of a token, and one more character
@@ -18,7 +18,7 @@ _SCHEME = re.compile(r"^(?:Bearer|Basic|Token) +", re.IGNORECASE)  # before a se
 
 
 class Redactor:
-    """Removes one token, also if it is JSON-escaped or percent-encoded."""
+    """Removes one token, even if it is JSON-escaped or percent-encoded."""
 
     def __init__(self, token: str) -> None:
         self._token = token if len(token) >= _SHORTEST_SECRET else ""
@@ -63,7 +63,7 @@ class Redactor:
     def pieces(self, pieces: Iterable[bytes], found: Callable[[], None]) -> Iterator[bytes]:
         """A body in pieces, with the token replaced by as many asterisks.
 
-        ``found`` is called when the token is in it.
+        ``found`` is called when the body contains the token.
         """
         held = b""
         for piece in pieces:

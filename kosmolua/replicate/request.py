@@ -51,7 +51,7 @@ class _Form(Struct, frozen=True):
     path: str
     places: tuple[tuple[str, str], ...]
     query: tuple[Parameter, ...]
-    is_plain: bool  # for a request without a body and its own headers
+    is_plain: bool  # whether its requests have neither a body nor headers of their own
 
 
 @cache

@@ -26,16 +26,18 @@ STATUSES: tuple[str, ...] = get_args(Status)
 FINAL = tuple(status for status in STATUSES if status not in {"starting", "processing"})
 TERMINAL: frozenset[str] = frozenset(FINAL)
 StatusField = Annotated[
-    Status, _says(f"Final are {', '.join(FINAL)}; `aborted` means that it ended before it started.")
+    Status, _says(f"Final statuses: {', '.join(FINAL)}. `aborted` means that the job ended before it started.")
 ]
-Metrics = Annotated[dict[str, Any], _says("Seconds in `predict_time` and `total_time`, and counts of the model's own.")]
+Metrics = Annotated[
+    dict[str, Any], _says("Seconds in `predict_time` and `total_time`, and counts that the model reports.")
+]
 MaybeLink = Annotated[str | UnsetType | None, _says("URL.")]
 
 
 class JobUrls(Struct, frozen=True, kw_only=True):
     get: Annotated[str, _says("The API's URL of the object.")]
-    cancel: Annotated[str, _says("URL that cancels it with a POST.")]
-    web: Annotated[str | UnsetType, _says("Its page on the web site.")] = UNSET
+    cancel: Annotated[str, _says("URL that cancels the job with a POST request.")]
+    web: Annotated[str | UnsetType, _says("The job's page on the website.")] = UNSET
     stream: Annotated[str | UnsetType, _says("Server-sent events, for models that stream.")] = UNSET
 
 
@@ -53,12 +55,12 @@ class Prediction(Struct, frozen=True, kw_only=True):
     created_at: Time
     started_at: MaybeTime = None
     completed_at: MaybeTime = None
-    deadline: Annotated[str | UnsetType | None, _says("RFC 3339; the API cancels it then.")] = UNSET
-    deployment: Annotated[str | UnsetType | None, _says("Deployment that ran it, as owner/name.")] = UNSET
+    deadline: Annotated[str | UnsetType | None, _says("RFC 3339; the API cancels the prediction then.")] = UNSET
+    deployment: Annotated[str | UnsetType | None, _says("Deployment that ran the prediction, as owner/name.")] = UNSET
     source: Annotated[Literal["web", "api"] | UnsetType, _says("Where it was made.")] = UNSET
-    data_removed: Annotated[bool | UnsetType, _says("Whether input, output and logs are deleted: after an hour.")] = (
-        UNSET
-    )
+    data_removed: Annotated[
+        bool | UnsetType, _says("Whether input, output and logs are deleted, which happens after an hour.")
+    ] = UNSET
     metrics: Metrics | UnsetType | None = UNSET
     urls: JobUrls
 
@@ -72,14 +74,14 @@ class Training(Struct, frozen=True, kw_only=True):
     """One training of a model version."""
 
     id: str
-    model: Annotated[str, _says("The model trained from, as owner/name.")]
-    version: Annotated[str, _says("The version trained from.")]
+    model: Annotated[str, _says("The model that the training started from, as owner/name.")]
+    version: Annotated[str, _says("The version that the training started from.")]
     destination: Annotated[str | UnsetType, _says("The model that gets the new version.")] = UNSET
     status: StatusField
     input: Annotated[dict[str, Any], _says("The inputs of the training.")]
     output: Weights | None = None
     error: Annotated[str | None, _says("Why it failed.")] = None
-    logs: Annotated[str | None, _says("What training printed.")] = None
+    logs: Annotated[str | None, _says("The text that the training printed.")] = None
     created_at: Time
     started_at: MaybeTime = None
     completed_at: MaybeTime = None
@@ -94,9 +96,9 @@ class Version(Struct, frozen=True, kw_only=True):
 
     id: Annotated[str, _says("64 hexadecimal characters.")]
     created_at: Time
-    cog_version: Annotated[str | UnsetType | None, _says("Cog that built it.")] = UNSET
+    cog_version: Annotated[str | UnsetType | None, _says("Version of Cog that built the model.")] = UNSET
     openapi_schema: Annotated[
-        dict[str, Any] | None, _says("OpenAPI; `components.schemas.Input` and `.Output` are the model's own.")
+        dict[str, Any] | None, _says("OpenAPI; `components.schemas.Input` and `.Output` describe input and output.")
     ] = None
 
 
@@ -105,10 +107,10 @@ class Model(Struct, frozen=True, kw_only=True):
 
     owner: str
     name: str
-    url: Annotated[str, _says("Its page on the web site.")]
+    url: Annotated[str, _says("The model's page on the website.")]
     description: Annotated[str | None, _says("What the model does.")] = None
-    visibility: Annotated[Literal["public", "private"], _says("Who may see and run it.")]
-    is_official: Annotated[bool | UnsetType, _says("Whether it runs by name, without a version.")] = UNSET
+    visibility: Annotated[Literal["public", "private"], _says("Who may see and run the model.")]
+    is_official: Annotated[bool | UnsetType, _says("Whether the model runs by name, without a version.")] = UNSET
     run_count: Annotated[int, _says("Predictions so far.")]
     github_url: MaybeLink = UNSET
     paper_url: MaybeLink = UNSET
@@ -123,7 +125,7 @@ class Account(Struct, frozen=True, kw_only=True):
 
     type: Literal["user", "organization"]
     username: str
-    name: Annotated[str | None, _says("As shown.")] = None
+    name: Annotated[str | None, _says("Display name.")] = None
     github_url: MaybeLink = UNSET
     avatar_url: MaybeLink = UNSET
 
@@ -146,7 +148,7 @@ class Release(Struct, frozen=True, kw_only=True):
 
 
 class Deployment(Struct, frozen=True, kw_only=True):
-    """A model version on hardware of its own."""
+    """A model version on dedicated hardware."""
 
     owner: str
     name: str
@@ -157,17 +159,17 @@ class Collection(Struct, frozen=True, kw_only=True):
     """Models that belong together, chosen by Replicate."""
 
     name: str
-    slug: Annotated[str, _says("What get_collection takes.")]
+    slug: Annotated[str, _says("The name to pass to get_collection.")]
     description: str
     full_description: Annotated[str | UnsetType | None, _says("Markdown; only in answers of get_collection.")] = UNSET
-    models: Annotated[list[Model] | UnsetType, _says("With get_collection alone.")] = UNSET
+    models: Annotated[list[Model] | UnsetType, _says("Only in answers of get_collection.")] = UNSET
 
 
 class Hardware(Struct, frozen=True, kw_only=True):
-    """What a model can run on."""
+    """Hardware that a model can run on."""
 
     name: str
-    sku: Annotated[str, _says("Its name in other functions.")]
+    sku: Annotated[str, _says("The name to pass to other functions.")]
 
 
 class Checksums(Struct, frozen=True, kw_only=True):
@@ -183,12 +185,12 @@ class File(Struct, frozen=True, kw_only=True):
     """The facts about an uploaded file."""
 
     id: str
-    name: Annotated[str | UnsetType, _says("As uploaded.")] = UNSET
+    name: Annotated[str | UnsetType, _says("The name given at upload.")] = UNSET
     content_type: Annotated[str, _says("MIME type.")]
     size: Annotated[int, _says("Bytes.")]
     etag: Annotated[str | UnsetType, _says("Changes with the content.")] = UNSET
     checksums: Checksums
-    metadata: Annotated[dict[str, Any], _says("The metadata uploaded with it.")]
+    metadata: Annotated[dict[str, Any], _says("The metadata uploaded with the file.")]
     created_at: Time
     expires_at: Annotated[str | None, _says("RFC 3339; the file is deleted then.")] = None
     urls: FileUrls
@@ -197,7 +199,7 @@ class File(Struct, frozen=True, kw_only=True):
 class MatchNotes(Struct, frozen=True, kw_only=True):
     generated_description: Annotated[str | UnsetType | None, _says("Written by a model.")] = UNSET
     tags: list[str] | UnsetType = UNSET
-    score: Annotated[float | UnsetType | None, _says("Higher fits better.")] = UNSET
+    score: Annotated[float | UnsetType | None, _says("Higher means a better match.")] = UNSET
 
 
 class Match(Struct, frozen=True, kw_only=True):
@@ -213,7 +215,7 @@ class Link(Struct, frozen=True, kw_only=True):
 class SearchResult(Struct, frozen=True, kw_only=True):
     """The results of a search."""
 
-    query: Annotated[str, _says("The text looked for.")]
+    query: Annotated[str, _says("The text that was searched for.")]
     models: list[Match]
     collections: list[Collection]
     pages: Annotated[list[Link], _says("Pages of the documentation.")]
@@ -229,7 +231,7 @@ class Page(Struct, Generic[T], frozen=True, kw_only=True):
     """One page of a list."""
 
     next: Annotated[str | None, _says("URL of the next page; pass its `cursor` to the next call.")] = None
-    previous: Annotated[str | None, _says("URL of the page before.")] = None
+    previous: Annotated[str | None, _says("URL of the previous page.")] = None
     results: list[T]
 
 

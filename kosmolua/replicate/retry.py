@@ -1,8 +1,8 @@
 """Retries: a transport around another one.
 
 After 429 every method is retried, since the server did not execute the request; all requests of the same kind share the
-wait that it asks for (`kosmolua.replicate.pace`). Other failures are retried for safe methods (GET, QUERY), and for
-others only if no byte of the request was sent.
+wait that the server asks for (`kosmolua.replicate.pace`). Other failures are retried for safe methods (GET, QUERY), and
+for others only if no byte of the request was sent.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ class Clock(Protocol):
 
 
 class RetryTransport:
-    """Sends through ``inner``, retries if safe, and reads bodies that are not piecewise. Raises the last `WireError`.
+    """Sends through ``inner``, retries if that is safe, and reads the bodies of answers that are not ``piecewise``.
+    Raises the last `WireError`.
 
     ``room`` limits large answers to one at a time; ``paces`` returns the rate of a lane, "create" or "other".
     """

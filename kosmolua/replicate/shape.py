@@ -74,7 +74,9 @@ class Shape(Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def spelled(self) -> Mapping[tuple[bool, Any], str]:
-        """The texts of the enum by the number or boolean that only they represent, as in `words`."""
+        """The texts of the enum, each by the number or boolean that only this text spells; the keys are as in
+        `words`.
+        """
         found: dict[tuple[bool, Any], str | None] = {}
         for one in self.enum:
             value = value_of(one) if isinstance(one, str) else None

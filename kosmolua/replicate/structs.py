@@ -34,13 +34,13 @@ _NAMES = {
 
 
 class LocalFile(Struct, frozen=True):
-    """A local file instead of a URL, inside an object. It is replaced before the arguments are sent."""
+    """A local file in place of a URL, inside an object. The file is replaced before the arguments are sent."""
 
     path: str
 
 
 class FileContent(LocalFile, frozen=True):
-    """A file whose content is read while it is sent, as an `kosmolua.replicate.wire.Upload`. ``size`` is in bytes."""
+    """A file whose content is read while it is sent, as a `kosmolua.replicate.wire.Upload`. ``size`` is in bytes."""
 
     size: int
 
@@ -49,7 +49,7 @@ class FileContent(LocalFile, frozen=True):
         raise NotImplementedError
 
     def digest(self) -> str:
-        """Its SHA-256, in hexadecimal."""
+        """The SHA-256 of the content, in hexadecimal."""
         import hashlib  # loads OpenSSL: 3 ms
 
         found = hashlib.sha256()
@@ -74,7 +74,7 @@ def extension(code: int, data: memoryview) -> Any:
 
 @cache
 def arguments_type(operation: Operation) -> type[Struct]:
-    """The Struct of an operation's arguments. Optional ones that are not given are UNSET."""
+    """The Struct of an operation's arguments. Optional arguments that are not given are UNSET."""
     required = [(p.name, _type(p)) for p in operation.parameters if p.required]
     optional = [(p.name, _type(p) | UnsetType, UNSET) for p in operation.parameters if not p.required]
     name = "".join(part.title() for part in operation.name.split("_")) + "Arguments"
@@ -151,13 +151,15 @@ def _carefully(operation: Operation, data: Any) -> Struct:
 
 
 def _unaliased(operation: Operation, data: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The arguments by the names of their parameters. Raises an `ArgumentError` for one that is given by both names."""
+    """The arguments by the names of their parameters. Raises an `ArgumentError` for an argument that is given by both
+    names.
+    """
     renamed = {
         each.alias: each.name for each in operation.parameters if each.alias and data.get(each.alias) is not None
     }
     for alias, name in renamed.items():
         if data.get(name) is not None:
-            raise _error(operation, f"`{alias}` is another name of `{name}`; give one of them")
+            raise _error(operation, f"`{alias}` is another name of `{name}`; give only one of them")
     if not renamed:
         return data
     return {renamed.get(name, name): value for name, value in data.items() if value is not None}

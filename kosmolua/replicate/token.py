@@ -42,10 +42,10 @@ _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{0,20}://)[^\s/?#@\"'<>]+@", re.IGN
 
 
 def hidden(text: str) -> str:
-    """The text without what has the form of a secret: tokens, signing secrets, user and password of a URL."""
+    """The text without anything that has the form of a secret: tokens, signing secrets, user and password of a URL."""
     return _SECRET.sub(HIDDEN, without_user_info(text))
 
 
 def without_user_info(text: str) -> str:
-    """The text with URLs without user and password."""
+    """The text without the user and password in URLs."""
     return _USER_INFO.sub(rf"\1{HIDDEN}@", text) if "@" in text and "://" in text else text

@@ -22,11 +22,11 @@ _WITH_TOKEN = (
     "replicate.delivery",
     "stream.replicate.com",
 )  # https://replicate.com/docs/topics/predictions/output-files
-_WITHOUT_TOKEN = ("replicate.com", "c.replicate.net")  # most streams are on the last one, at secret addresses
+_WITHOUT_TOKEN = ("replicate.com", "c.replicate.net")  # most streams are on the last domain, at secret addresses
 
 
 def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]:
-    """The URL, and whether the token goes with a request for it.
+    """The URL, and whether the token is sent with a request for it.
 
     Raises a `UsageError` for an operation of the API, and for any host that is neither the API's nor Replicate's: a
     script could send data to it in the URL.
@@ -58,7 +58,7 @@ def place(url: str, base: httpx.URL, *, function: str) -> tuple[httpx.URL, bool]
 
 
 def gets_token(url: str, base: str, *, function: str) -> bool:
-    """Whether the token goes with a request for a URL that may be of any host."""
+    """Whether the token is sent with a request for a URL, which may be on any host."""
     try:
         return place(url, httpx.URL(base), function=function)[1]
     except UsageError:
@@ -66,9 +66,9 @@ def gets_token(url: str, base: str, *, function: str) -> bool:
 
 
 def _is_ours(url: httpx.URL, base: httpx.URL) -> bool:
-    """Whether an address at the API's origin belongs to the account. A base URL with another path than /v1 is that of a
-    gateway, where other paths may belong to others, who must not get the token. On this machine all paths are the
-    user's.
+    """Whether an address at the API's origin belongs to the account. A base URL with a path other than /v1 belongs to a
+    gateway, where other paths may belong to other parties, which must not receive the token. On this machine, all paths
+    belong to the user.
     """
     root = base.path.rstrip("/").removesuffix("/v1")
     return not root or is_loopback(base.host) or url.path.startswith(f"{root}/")
@@ -95,7 +95,7 @@ class Opened:
     case.
 
     Reading raises a `TransportError` if the connection is lost or the answer is incomplete. ``on_token`` is called when
-    the token, which is masked, is found in it.
+    the token, which is masked, is found in the answer.
     """
 
     def __init__(

@@ -60,8 +60,8 @@ class SocketAnswer:
 
 
 class SocketTransport:
-    """Thread-safe; each request has its own connection. ``context`` returns the TLS context, and is called for the
-    first https connection. ``sending`` may refuse to send.
+    """Sends over sockets. Thread-safe; each request has its own connection. ``context`` returns the TLS context, and is
+    called for the first https connection. ``sending`` may refuse to send.
     """
 
     def __init__(self, context: Callable[[], ssl.SSLContext], sending: Sending = nullcontext) -> None:

@@ -41,7 +41,7 @@ def checked_url(url: str, *, insecure_http: bool = False, origin: str = "REPLICA
     if parts.scheme == "http" and not insecure_http and not is_loopback(parts.hostname):
         raise ConfigurationError(
             f"{origin}: {url} is plain http, which would send the token unencrypted",
-            hint="use https, or --insecure-http if you mean it",
+            hint="use https, or add --insecure-http to send it anyway",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or '/v1'}"
 
@@ -137,9 +137,9 @@ def items_of(page: Any) -> list[dict[str, Any]]:
 
 
 def next_cursor(page: Any, base_url: str) -> str | None:
-    """The cursor of the next page. The ``next`` URL is never requested: only its cursor is sent, to our own origin.
-    None at the end of the list, which some answers mark with the string "null". Raises an `ApiError` for a link to a
-    host that is neither ours nor Replicate's, or without a cursor.
+    """The cursor of the next page. The ``next`` URL is never requested: only its cursor is sent, to the origin of the
+    base URL. None at the end of the list, which some answers mark with the string "null". Raises an `ApiError` for a
+    link to a host that is neither the base URL's nor Replicate's, or without a cursor.
     """
     if not isinstance(page, Mapping):
         raise ApiError(f"expected a page of a list, got {type(page).__name__}", status=200)
@@ -151,7 +151,7 @@ def next_cursor(page: Any, base_url: str) -> str | None:
     parts, base = split(link), urlsplit(base_url)
     if parts is None:
         raise ApiError("the link to the next page is not a URL", status=200)
-    # A gateway in front of the API passes on the API's own links.
+    # A gateway in front of the API passes the API's own links on unchanged.
     if parts.hostname not in (base.hostname, urlsplit(SERVER).hostname):
         raise ApiError(
             f"the next page is on another host, {parts.hostname!r} instead of {base.hostname!r}; it is not requested",

@@ -65,7 +65,7 @@ class Version(Struct, frozen=True, dict=True):
 
 
 def _searched(text: str) -> str:
-    """The words to search for instead of a malformed reference; of a short name itself."""
+    """The words to search for instead of a malformed reference: the text if it is a short name, else a placeholder."""
     return text if re.fullmatch(r"[A-Za-z0-9][\w.-]{0,60}", text) else "WORDS"
 
 
@@ -123,9 +123,11 @@ class Versions:
             return None
 
     def find(self, reference: str) -> Version | None:
-        """The version; None if a model has none, or if a bare id is not on disk. Raises what the calls raise."""
+        """The version; None if the model has no version, or if a bare version id is not on disk. Raises what the calls
+        raise.
+        """
         slot = self._found.get(reference) or self._begun(reference)
-        with slot.lock:  # of concurrent threads, one asks the API
+        with slot.lock:  # only one of several concurrent threads asks the API
             if not slot.is_found:
                 slot.version = self._find(slot.reference)
                 slot.size = slot.version.size if slot.version else 0

@@ -28,11 +28,11 @@ class HasItems(Protocol):
 
 
 Headers = HasItems | Iterable[tuple[Any, Any]]
-"""Also pairs, as in ASGI, and names as in WSGI: HTTP_WEBHOOK_ID."""
+"""Headers as a mapping, or as pairs as in ASGI; names may also be as in WSGI: HTTP_WEBHOOK_ID."""
 
 
 class Seen(Protocol):
-    """Remembers the ids of webhooks, for all processes that receive them."""
+    """Remembers the ids of webhooks, for all processes that receive webhooks."""
 
     def remember(self, identifier: str, until: float) -> bool:
         """Remember an id up to that Unix time. False if it is remembered already. Must be atomic."""
@@ -70,10 +70,11 @@ def verify_webhook(
     seen: Seen | None = None,
 ) -> str:
     """Check that a request was signed with the secret, and recently. Returns its id. ``body`` are the bytes as
-    received: decoded and encoded JSON has another signature. A repeated delivery has the same id: with ``seen`` it is
-    refused, with the reason "replay". The ids are remembered for twice the tolerance, after which the age refuses them.
-    ``tolerance`` is in seconds, before and after ``now``, which is in Unix seconds. Raises a `WebhookError` that names
-    the problem, a `CredentialError` for an invalid secret, an `ArgumentError` for a body that is not bytes.
+    received: JSON that was decoded and encoded again has another signature. A repeated delivery has the same id: with
+    ``seen`` it is refused, with the reason "replay". The ids are remembered for twice the tolerance, after which the
+    age refuses them. ``tolerance`` is in seconds, before and after ``now``, which is in Unix seconds. Raises a
+    `WebhookError` that names the problem, a `CredentialError` for an invalid secret, an `ArgumentError` for a body that
+    is not bytes.
     """
     if not isinstance(body, bytes | bytearray | memoryview):
         raise ArgumentError(
@@ -89,7 +90,9 @@ def verify_webhook(
     now = time.time() if now is None else now
     _check_age(int(stamp), now, tolerance)
     if seen is not None and not seen.remember(identifier, now + 2 * tolerance):
-        raise WebhookError("it was received before", reason="replay", hint="answer with status 200, and ignore it")
+        raise WebhookError(
+            "the webhook was received before", reason="replay", hint="answer with status 200, and ignore it"
+        )
     return identifier
 
 
@@ -118,7 +121,7 @@ def _header(pairs: Sequence[tuple[Any, Any]], name: str) -> str:
     text = _text(found).strip()
     if not text:
         raise WebhookError(
-            f"the header {name} is missing", reason="missing", hint=f"it takes {ID}, {TIMESTAMP}, {SIGNATURE}"
+            f"the header {name} is missing", reason="missing", hint=f"pass {ID}, {TIMESTAMP}, {SIGNATURE}"
         )
     return text
 
@@ -165,7 +168,7 @@ def _check_age(stamp: int, now: float, tolerance: float) -> None:
         return
     reason, where = ("old", "old") if age > 0 else ("future", "ahead of this clock")
     raise WebhookError(
-        f"it is signed, but {abs(age):.0f} s {where}; {tolerance:g} s are tolerated",
+        f"the webhook is signed, but {abs(age):.0f} s {where}; {tolerance:g} s are tolerated",
         reason=reason,
-        hint="somebody may have sent it again, or a clock is wrong",
+        hint="check this machine's clock; if it is right, somebody may have sent the webhook again",
     )

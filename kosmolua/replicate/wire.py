@@ -74,7 +74,7 @@ class Response(Protocol):
         """The streamed body, still encoded; can be read once. Raises a `WireError` if it is truncated."""
 
     def close(self) -> None:
-        """Discard the rest. Another thread may call it to end `pieces`."""
+        """Discard the rest of the body. Another thread may call `close` to end `pieces`."""
 
 
 class Whole:
@@ -96,7 +96,7 @@ class Transport(Protocol):
     """Sends requests. Thread-safe."""
 
     def send(self, request: Request) -> Response:
-        """Raises a `WireError` if no answer starts to arrive."""
+        """Send a request. Raises a `WireError` if no answer starts to arrive."""
 
     def close(self) -> None:
         """Close idle connections."""

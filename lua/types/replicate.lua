@@ -6,7 +6,7 @@
 ---@field id string
 ---@field model string As owner/name.
 ---@field version string Version id; "hidden" if the model does not show it.
----@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` means that it ended before it started.
+---@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final statuses: succeeded, failed, canceled, aborted. `aborted` means that the job ended before it started.
 ---@field input table<string, any> The inputs.
 ---@field output any The output, of any type; null until there is one, and after removal.
 ---@field error? string Why it failed.
@@ -14,40 +14,40 @@
 ---@field created_at string RFC 3339.
 ---@field started_at? string RFC 3339; null until then.
 ---@field completed_at? string RFC 3339; null until then.
----@field deadline? string RFC 3339; the API cancels it then.
----@field deployment? string Deployment that ran it, as owner/name.
+---@field deadline? string RFC 3339; the API cancels the prediction then.
+---@field deployment? string Deployment that ran the prediction, as owner/name.
 ---@field source? "web"|"api" Where it was made.
----@field data_removed? boolean Whether input, output and logs are deleted: after an hour.
----@field metrics? table<string, any> Seconds in `predict_time` and `total_time`, and counts of the model's own.
+---@field data_removed? boolean Whether input, output and logs are deleted, which happens after an hour.
+---@field metrics? table<string, any> Seconds in `predict_time` and `total_time`, and counts that the model reports.
 ---@field urls replicate.JobUrls
 
 ---One training of a model version.
 ---@class replicate.Training
 ---@field id string
----@field model string The model trained from, as owner/name.
----@field version string The version trained from.
+---@field model string The model that the training started from, as owner/name.
+---@field version string The version that the training started from.
 ---@field destination? string The model that gets the new version.
----@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final are succeeded, failed, canceled, aborted; `aborted` means that it ended before it started.
+---@field status "starting"|"processing"|"succeeded"|"failed"|"canceled"|"aborted" Final statuses: succeeded, failed, canceled, aborted. `aborted` means that the job ended before it started.
 ---@field input table<string, any> The inputs of the training.
 ---@field output? replicate.Weights
 ---@field error? string Why it failed.
----@field logs? string What training printed.
+---@field logs? string The text that the training printed.
 ---@field created_at string RFC 3339.
 ---@field started_at? string RFC 3339; null until then.
 ---@field completed_at? string RFC 3339; null until then.
 ---@field source? "web"|"api" Where it was made.
 ---@field data_removed? boolean Whether input, output and logs are deleted.
----@field metrics? table<string, any> Seconds in `predict_time` and `total_time`, and counts of the model's own.
+---@field metrics? table<string, any> Seconds in `predict_time` and `total_time`, and counts that the model reports.
 ---@field urls replicate.JobUrls
 
 ---A model's page.
 ---@class replicate.Model
 ---@field owner string
 ---@field name string
----@field url string Its page on the web site.
+---@field url string The model's page on the website.
 ---@field description? string What the model does.
----@field visibility "public"|"private" Who may see and run it.
----@field is_official? boolean Whether it runs by name, without a version.
+---@field visibility "public"|"private" Who may see and run the model.
+---@field is_official? boolean Whether the model runs by name, without a version.
 ---@field run_count integer Predictions so far.
 ---@field github_url? string URL.
 ---@field paper_url? string URL.
@@ -60,10 +60,10 @@
 ---@class replicate.Version
 ---@field id string 64 hexadecimal characters.
 ---@field created_at string RFC 3339.
----@field cog_version? string Cog that built it.
----@field openapi_schema? table<string, any> OpenAPI; `components.schemas.Input` and `.Output` are the model's own.
+---@field cog_version? string Version of Cog that built the model.
+---@field openapi_schema? table<string, any> OpenAPI; `components.schemas.Input` and `.Output` describe input and output.
 
----A model version on hardware of its own.
+---A model version on dedicated hardware.
 ---@class replicate.Deployment
 ---@field owner string
 ---@field name string
@@ -82,39 +82,39 @@
 ---@class replicate.Account
 ---@field type "user"|"organization"
 ---@field username string
----@field name? string As shown.
+---@field name? string Display name.
 ---@field github_url? string URL.
 ---@field avatar_url? string URL.
 
 ---Models that belong together, chosen by Replicate.
 ---@class replicate.Collection
 ---@field name string
----@field slug string What get_collection takes.
+---@field slug string The name to pass to get_collection.
 ---@field description string
 ---@field full_description? string Markdown; only in answers of get_collection.
----@field models? replicate.Model[] With get_collection alone.
+---@field models? replicate.Model[] Only in answers of get_collection.
 
----What a model can run on.
+---Hardware that a model can run on.
 ---@class replicate.Hardware
 ---@field name string
----@field sku string Its name in other functions.
+---@field sku string The name to pass to other functions.
 
 ---The facts about an uploaded file.
 ---@class replicate.File
 ---@field id string
----@field name? string As uploaded.
+---@field name? string The name given at upload.
 ---@field content_type string MIME type.
 ---@field size integer Bytes.
 ---@field etag? string Changes with the content.
 ---@field checksums replicate.Checksums
----@field metadata table<string, any> The metadata uploaded with it.
+---@field metadata table<string, any> The metadata uploaded with the file.
 ---@field created_at string RFC 3339.
 ---@field expires_at? string RFC 3339; the file is deleted then.
 ---@field urls replicate.FileUrls
 
 ---The results of a search.
 ---@class replicate.SearchResult
----@field query string The text looked for.
+---@field query string The text that was searched for.
 ---@field models replicate.Match[]
 ---@field collections replicate.Collection[]
 ---@field pages replicate.Link[] Pages of the documentation.
@@ -125,8 +125,8 @@
 
 ---@class replicate.JobUrls
 ---@field get string The API's URL of the object.
----@field cancel string URL that cancels it with a POST.
----@field web? string Its page on the web site.
+---@field cancel string URL that cancels the job with a POST request.
+---@field web? string The job's page on the website.
 ---@field stream? string Server-sent events, for models that stream.
 
 ---@class replicate.Weights
@@ -156,49 +156,49 @@
 ---@class replicate.MatchNotes
 ---@field generated_description? string Written by a model.
 ---@field tags? string[]
----@field score? number Higher fits better.
+---@field score? number Higher means a better match.
 
 ---One page of a list.
 ---@class replicate.CollectionPage
 ---@field results replicate.Collection[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---One page of a list.
 ---@class replicate.DeploymentPage
 ---@field results replicate.Deployment[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---One page of a list.
 ---@class replicate.FilePage
 ---@field results replicate.File[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---One page of a list.
 ---@class replicate.PredictionPage
 ---@field results replicate.Prediction[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---One page of a list.
 ---@class replicate.VersionPage
 ---@field results replicate.Version[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---One page of a list.
 ---@class replicate.ModelPage
 ---@field results replicate.Model[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---One page of a list.
 ---@class replicate.TrainingPage
 ---@field results replicate.Training[]
 ---@field next? string URL of the next page; pass its `cursor` to the next call.
----@field previous? string URL of the page before.
+---@field previous? string URL of the previous page.
 
 ---@class (exact) replicate.cancel_prediction.Arguments
 ---@field prediction_id string Id of the prediction.
@@ -218,11 +218,11 @@
 ---@field deployment_owner string User or organization that owns the deployment.
 ---@field deployment_name string Name of the deployment.
 ---@field input table<string, any> Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
----@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
----@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
----@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
+---@field webhook? string HTTPS URL that gets the prediction or training whenever it changes. Redirects are not followed.
+---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` are sent at most every 500 ms.
+---@field stream? boolean Deprecated. Ask for a stream URL. Not needed: models that stream always return one.
 ---@field prefer? string Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
----@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
+---@field cancel_after? string Cancel the prediction after this time: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_file.Arguments
 ---@field content? string The bytes of the file.
@@ -234,41 +234,41 @@
 ---@class (exact) replicate.create_model.Arguments
 ---@field owner string Account that owns the model: the account of the token.
 ---@field name string Name of the model, unique in the account.
----@field visibility "public"|"private" Who may see and run it.
+---@field visibility "public"|"private" Who may see and run the model.
 ---@field hardware string SKU of the hardware, as list_hardware lists it.
 ---@field description? string What the model does.
 ---@field github_url? string URL of the source code.
 ---@field paper_url? string URL of the paper.
 ---@field license_url? string URL of the license.
----@field cover_image_url? string URL of the picture shown for the model.
+---@field cover_image_url? string URL of the model's cover picture.
 
 ---@class (exact) replicate.create_model_prediction.Arguments
 ---@field model_owner string User or organization that owns the model.
 ---@field model_name string Name of the model.
 ---@field input table<string, any> Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
----@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
----@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
----@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
+---@field webhook? string HTTPS URL that gets the prediction or training whenever it changes. Redirects are not followed.
+---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` are sent at most every 500 ms.
+---@field stream? boolean Deprecated. Ask for a stream URL. Not needed: models that stream always return one.
 ---@field prefer? string Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
----@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
+---@field cancel_after? string Cancel the prediction after this time: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_prediction.Arguments
 ---@field version string What to run: owner/name of an official model, owner/name:version_id, or a version id.
 ---@field input table<string, any> Inputs of the model, by the names in its input schema. A file is an HTTP URL, or a data URL up to 256 kB.
----@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
----@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
----@field stream? boolean Deprecated. Ask for a stream URL. The API has deprecated it: models that stream always give one.
+---@field webhook? string HTTPS URL that gets the prediction or training whenever it changes. Redirects are not followed.
+---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` are sent at most every 500 ms.
+---@field stream? boolean Deprecated. Ask for a stream URL. Not needed: models that stream always return one.
 ---@field prefer? string Delay the answer until the model is done: "wait", or "wait=n" for at most n seconds, 1 to 60.
----@field cancel_after? string Let the API cancel this long after creation: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
+---@field cancel_after? string Cancel the prediction after this time: 30, 30s, 5m, 1h30m45s. At least 5 seconds. Alias: lifetime.
 
 ---@class (exact) replicate.create_training.Arguments
 ---@field model_owner string User or organization that owns the model.
 ---@field model_name string Name of the model.
 ---@field version_id string Id of the model version, 64 hexadecimal characters.
----@field destination string Model of the account that gets the new version, as owner/name.
+---@field destination string The account's model that gets the new version, as owner/name.
 ---@field input table<string, any> Inputs of the training, by the names in its input schema.
----@field webhook? string HTTPS URL to call with the object as it changes. Redirects are not followed.
----@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` come at most every 500 ms.
+---@field webhook? string HTTPS URL that gets the prediction or training whenever it changes. Redirects are not followed.
+---@field webhook_events_filter? ("start"|"output"|"logs"|"completed")[] Which events call the webhook. `output` and `logs` are sent at most every 500 ms.
 
 ---@class (exact) replicate.delete_deployment.Arguments
 ---@field deployment_owner string User or organization that owns the deployment.
@@ -289,7 +289,7 @@
 ---@class (exact) replicate.download_file.Arguments
 ---@field file_id string Id of the file.
 ---@field owner string User or organization that uploaded the file.
----@field expiry integer When the link ends, in Unix seconds.
+---@field expiry integer When the link expires, in Unix seconds.
 ---@field signature string Base64 of the HMAC-SHA256 of `{owner} {id} {expiry}` under the signing secret of the Files API.
 
 ---@class (exact) replicate.get_collection.Arguments
@@ -341,14 +341,14 @@
 ---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_models.Arguments
----@field sort_by? "model_created_at"|"latest_version_created_at" What to sort by.
----@field sort_direction? "asc"|"desc" Which way to sort.
+---@field sort_by? "model_created_at"|"latest_version_created_at" Field to sort by.
+---@field sort_direction? "asc"|"desc" Sort order.
 ---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_predictions.Arguments
----@field created_after? string Only those created at or after this time, ISO 8601.
----@field created_before? string Only those created before this time, ISO 8601.
----@field source? "web" Only those made on the web site.
+---@field created_after? string Only predictions created at or after this time, ISO 8601.
+---@field created_before? string Only predictions created before this time, ISO 8601.
+---@field source? "web" Only predictions made on the website.
 ---@field cursor? string Cursor of a page, from the `next` URL of the previous page.
 
 ---@class (exact) replicate.list_trainings.Arguments
@@ -396,7 +396,7 @@ functions.replicate_cancel_prediction = functions.cancel_prediction
 function functions.cancel_training(arguments) end
 functions.replicate_cancel_training = functions.cancel_training
 
----Create a deployment: a model version on hardware of its own, with scaling bounds.
+---Create a deployment: a model version on dedicated hardware, with scaling bounds.
 ---@param arguments replicate.create_deployment.Arguments
 ---@return replicate.Deployment
 function functions.create_deployment(arguments) end
@@ -438,7 +438,7 @@ functions.replicate_create_prediction = functions.create_prediction
 function functions.create_training(arguments) end
 functions.replicate_create_training = functions.create_training
 
----Delete a deployment. Only a deployment that has been offline and unused for 15 minutes.
+---Delete a deployment. The deployment must have been offline and unused for 15 minutes.
 ---@param arguments replicate.delete_deployment.Arguments
 function functions.delete_deployment(arguments) end
 functions.replicate_delete_deployment = functions.delete_deployment
@@ -448,12 +448,12 @@ functions.replicate_delete_deployment = functions.delete_deployment
 function functions.delete_file(arguments) end
 functions.replicate_delete_file = functions.delete_file
 
----Delete a model. Only a private model of the account that has no versions left.
+---Delete a model. The model must be private, belong to the account and have no versions.
 ---@param arguments replicate.delete_model.Arguments
 function functions.delete_model(arguments) end
 functions.replicate_delete_model = functions.delete_model
 
----Delete a model version with its predictions and their files. The API deletes it in the background within minutes. Only a version of a private model of the account that nobody else has run, trained from, deployed or overridden another version with.
+---Delete a model version with its predictions and their files. The API deletes the version in the background within minutes. Its model must be private and belong to the account, and nobody else may have run, trained from or deployed the version, or overridden another version with it.
 ---@param arguments replicate.delete_model_version.Arguments
 function functions.delete_model_version(arguments) end
 functions.replicate_delete_model_version = functions.delete_model_version
@@ -518,7 +518,7 @@ functions.replicate_get_model_version = functions.get_model_version
 function functions.get_prediction(arguments) end
 functions.replicate_get_prediction = functions.get_prediction
 
----Show a training: status, logs, and the version it made.
+---Show a training: status, logs, and the new version.
 ---@param arguments replicate.get_training.Arguments
 ---@return replicate.Training
 function functions.get_training(arguments) end
@@ -566,19 +566,19 @@ functions.replicate_list_model_versions = functions.list_model_versions
 function functions.list_models(arguments) end
 functions.replicate_list_models = functions.list_models
 
----List the account's predictions, newest first, 100 a page.
+---List the account's predictions, newest first, 100 per page.
 ---@param arguments? replicate.list_predictions.Arguments
 ---@return replicate.PredictionPage
 function functions.list_predictions(arguments) end
 functions.replicate_list_predictions = functions.list_predictions
 
----List the account's trainings, newest first, 100 a page.
+---List the account's trainings, newest first, 100 per page.
 ---@param arguments? replicate.list_trainings.Arguments
 ---@return replicate.TrainingPage
 function functions.list_trainings(arguments) end
 functions.replicate_list_trainings = functions.list_trainings
 
----Search public models, collections and documentation pages. The API calls this one beta.
+---Search public models, collections and documentation pages. The API marks this function as beta.
 ---@param arguments replicate.search.Arguments
 ---@return replicate.SearchResult
 function functions.search(arguments) end
@@ -590,7 +590,7 @@ functions.replicate_search = functions.search
 function functions.search_models(arguments) end
 functions.replicate_search_models = functions.search_models
 
----Change a deployment's version, hardware or scaling bounds; this makes a new release.
+---Change a deployment's version, hardware or scaling bounds; this creates a new release.
 ---@param arguments replicate.update_deployment.Arguments
 ---@return replicate.Deployment
 function functions.update_deployment(arguments) end

@@ -56,7 +56,7 @@ def test_the_answer_as_json(verify, arguments):
         ({}, BODY + b" ", "signature", "no signature matches"),
         ({"--id": "msg_2"}, BODY, "signature", "no signature matches"),
         ({"--signature": "v9,AAAA"}, BODY, "malformed", "no signature of version v1"),
-        ({"--timestamp": "1700000000", "--signature": signed(1700000000)}, BODY, "old", "it is signed, but "),
+        ({"--timestamp": "1700000000", "--signature": signed(1700000000)}, BODY, "old", "the webhook is signed, but "),
         ({"--timestamp": "9900000000", "--signature": signed(9900000000)}, BODY, "future", "ahead of this clock"),
         ({"--timestamp": "now"}, BODY, "malformed", "expected Unix seconds"),
         ({}, b"", "signature", "no signature matches"),

@@ -206,7 +206,7 @@ def test_a_data_url_is_not_a_stream(session, url):
 # The token ---------------------------------------------------------------------------------------------------------
 
 TOKEN = "r8_MarkedToken+of/the:Account"
-NOTE = "the answer held the API token or a secret header; it was removed"
+NOTE = "the answer contained the API token or a secret header, which was removed"
 FORMS = {
     "plain": TOKEN,
     "escaped": "".join(f"\\u{ord(c):04x}" for c in TOKEN),

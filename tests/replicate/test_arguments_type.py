@@ -52,7 +52,7 @@ def test_an_alias_of_a_parameter(decode):
     ("function", "given", "says"),
     [
         ("create_prediction", {**RUN, "lifetime": "5m", "cancel_after": "5m"},
-         "`lifetime` is another name of `cancel_after`; give one of them"),
+         "`lifetime` is another name of `cancel_after`; give only one of them"),
         ("create_prediction", {**RUN, "lifetime": "4s"}, f'{DURATION}, got string "4s" - at `cancel_after`'),
         ("get_prediction", {"predicton_id": "x"}, "unknown parameter `predicton_id`; did you mean `prediction_id`?"),
         ("get_account", {"zzz": 1}, "unknown parameter `zzz`; it takes none"),

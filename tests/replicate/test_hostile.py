@@ -115,7 +115,9 @@ def test_a_server_error_on_a_create_says_to_check_first(server, fail, status):
     error = fail("create_prediction")
 
     assert (1, "server_error") == (len(server.requests), error.code)
-    assert error.hint.startswith("the API may have executed it; look for it first: kosmo integrations:call")
+    assert error.hint.startswith(
+        "the API may have executed the call; look for the result first: kosmo integrations:call"
+    )
     assert "try again later" in fail("get_account").hint
 
 

@@ -176,7 +176,7 @@ def test_a_webhook_is_accepted_once():
     }
 
     assert "msg_1" == kosmolua.verify_webhook(given, BODY, SECRET, seen=seen)
-    with pytest.raises(WebhookError, match="it was received before") as caught:
+    with pytest.raises(WebhookError, match="the webhook was received before") as caught:
         kosmolua.verify_webhook(given, BODY, SECRET, seen=seen)
     seen.forget("msg_1")
     assert "msg_1" == kosmolua.verify_webhook(given, BODY, SECRET, seen=seen)
