@@ -44,7 +44,7 @@ COMMANDS = {
     "models": ("models", "search models, list them, or show one: models search upscale"),
     "model": ("model", "show a model's inputs and output: model owner/name"),
     "predictions": ("predictions", "list predictions, show, cancel or open one: predictions show ID"),
-    "integrations:search": ("reference", "search functions, helpers of scripts, topics and commands"),
+    "integrations:search": ("reference", "search functions, script helpers, topics and commands"),
     "integrations:docs": ("reference", "show the documentation of a function, a helper, the provider or a topic"),
     "integrations:list": ("reference", "list the providers, or a provider's functions"),
     "integrations:examples": ("reference", "show an example of a function for each interface"),
@@ -53,19 +53,19 @@ COMMANDS = {
     "integrations:types": ("types", "write type stubs, so that an editor can complete and check scripts"),
     "runs": ("runs", "list, show, resume, undo, export and prune runs that have a journal"),
     "audit": ("audit", "show the calls that were made or refused, and who decided"),
-    "approvals": ("approvals", "list the calls that wait for approval, approve or deny them"),
+    "approvals": ("approvals", "list the calls that wait for approval, and approve or deny them"),
     "skill": ("skill", "print or install a skill that teaches agents this version of kosmo"),
     "mcp:serve": ("mcp", "expose each function as an MCP tool, or one execute_lua tool instead (--code)"),
     "mcp:install": ("mcp", "register the server with an MCP client"),
     "mcp:uninstall": ("mcp", "remove the server from an MCP client"),
     "mcp:export": ("mcp", "print the configuration that mcp:install would write"),
     "emulator:serve": ("emulator", "serve an offline Replicate API on loopback, for any client"),
-    "emulator:record": ("recording", "record what a program asks the API as a cassette, through a proxy on loopback"),
-    "submit": ("submit", "add a run for a worker to carry out"),
-    "worker": ("worker", "work on submitted runs, on this machine or on many with one PostgreSQL"),
+    "emulator:record": ("recording", "run a loopback proxy that records a program's API calls as a cassette"),
+    "submit": ("submit", "add a run for a worker to execute"),
+    "worker": ("worker", "execute submitted runs; workers on many machines can share one PostgreSQL"),
     "workers": ("worker", "list the workers"),
     "schedule": ("schedule", "run a script on workers at recurring times: schedule add nightly @daily FILE"),
-    "triggers": ("triggers", "start a script on workers by a request over HTTP"),
+    "triggers": ("triggers", "let HTTP requests start a script on workers"),
     "webhooks:serve": ("hooks", "receive webhooks and requests that start runs"),
     "webhooks:verify": ("webhooks", "verify that a webhook was signed by Replicate"),
     "serve": ("serve", "serve pages about runs, approvals, schedules, budgets and workers"),
@@ -81,19 +81,19 @@ _SECTIONS = {
     "submit": "workers, schedules and webhooks",
 }
 SHORT = {"lua": "integrations:lua"}
-# Python looks for cycles after 700 new objects, and an import makes thousands: a twentieth of a short run.
+# Python searches for cycles after 700 new objects, and imports create thousands: 5 % of a short run's CPU time.
 _COLLECTION = (50_000, 20, 20)
 
 
 def program() -> NoReturn:
-    """The console script. It skips the interpreter's shutdown, which takes a twentieth of a short run."""
+    """The console script. It skips the interpreter's shutdown, which takes 5 % of a short run's CPU time."""
     from kosmolua.cli import streams
 
     gc.set_threshold(*_COLLECTION)
     streams.prepare()
     try:
         status = main()
-    except SystemExit as ended:  # argparse raises it after --help
+    except SystemExit as ended:  # argparse raises SystemExit after --help
         status = ended.code if isinstance(ended.code, int) else EXIT_FAILED if ended.code else 0
     try:
         sys.stdout.flush()
@@ -151,7 +151,7 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _help_on(name: str, words: list[str]) -> int:
-    """The help of a command, or of one of its actions or functions; else the page of that name."""
+    """Print the help of a command, or of an action or function of it; for other names, the page with that name."""
     command = SHORT.get(name, name)
     if command in COMMANDS:
         module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
@@ -165,7 +165,7 @@ def _help_on(name: str, words: list[str]) -> int:
 
 
 def _flags_last(argv: list[str]) -> list[str]:
-    """The command line, with the shared flags that were given before the command moved after it."""
+    """The command line, with shared flags that precede the command moved to the place after it."""
     from kosmolua.cli.options import FLAGS
 
     flags: list[str] = []
@@ -180,7 +180,7 @@ def _flags_last(argv: list[str]) -> list[str]:
 
 
 def _late(name: str) -> Callable[..., Any]:
-    """A function of msgspec for JSON Schemas, whose module is a third of the package; it is imported on first use."""
+    """A stand-in for a function of msgspec's JSON Schema module. Its first call imports that third of the package."""
 
     def call(*given: Any, **named: Any) -> Any:
         return getattr(import_module("msgspec._json_schema"), name)(*given, **named)
@@ -189,10 +189,10 @@ def _late(name: str) -> Callable[..., Any]:
 
 
 def _import_libraries() -> None:
-    """Import msgspec and argparse without modules that no command needs: they take a seventh of a short run."""
+    """Import msgspec and argparse without modules that no command needs: they take 1/7 of a short run's CPU time."""
     import _datetime  # type: ignore[import-not-found]  # not in typeshed
 
-    # Python's datetime.py defines every class before it takes those of _datetime.
+    # datetime.py defines every class in Python before it replaces them by those of _datetime, which are enough.
     standing_in = StandingIn(
         StandIn("platform", system=lambda: os.uname().sysname),
         StandIn("textwrap"),
@@ -202,13 +202,13 @@ def _import_libraries() -> None:
         datetime=_datetime,
     )
     typed = sys.modules.get("typing_extensions")
-    if typed is None:  # its three names that msgspec needs have been in typing since Python 3.11
+    if typed is None:  # since Python 3.11, typing has the three names that msgspec needs from it
         sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # importing it now fails
     try:
         with standing_in:
             import_module("msgspec")
             import_module("argparse")
-    except (AttributeError, ImportError):  # of a version that needs more: the command imports it as usual
+    except (AttributeError, ImportError):  # an installed version needs more modules: the command imports both as usual
         for name in [name for name in sys.modules if name.partition(".")[0] in ("argparse", "msgspec")]:
             del sys.modules[name]
     finally:
@@ -216,7 +216,7 @@ def _import_libraries() -> None:
             del sys.modules["typing_extensions"]
 
 
-# Names of commands in other programs.
+# What other programs call a command -> its name here.
 _MEANT = {
     **dict.fromkeys(("auth", "init", "login", "setup", "token"), "integrations:configure"),
     **dict.fromkeys(("interactive", "prompt", "shell"), "repl"),
@@ -242,7 +242,9 @@ _MEANT = {
 
 
 def _unknown(argv: list[str], pages: Iterable[str] = ()) -> UsageError:
-    """The error for an unknown command, which may have been typed in two words; with ``pages``, for a page too."""
+    """The error for an unknown command, suggesting a similar command or one of ``pages``. Commands such as mcp:serve
+    are also recognized in two words.
+    """
     from kosmolua.replicate.nearest import nearest
 
     command, names = argv[0], [*COMMANDS, *SHORT, *pages]
@@ -250,7 +252,7 @@ def _unknown(argv: list[str], pages: Iterable[str] = ()) -> UsageError:
     group, colon, tail = command.partition(":")
     if joined in COMMANDS or command in _MEANT:
         near = [joined if joined in COMMANDS else _MEANT[command]]
-    elif colon and group == "integrations":  # another provider, unless it is a typing mistake
+    elif colon and group == "integrations":  # another provider, unless the command is misspelled
         tails = {name.partition(":")[2]: name for name in COMMANDS if name.startswith("integrations:")}
         near = [tails[one] for one in nearest(tail, tails, least=0.7)] or ["integrations:replicate"]
     else:
@@ -270,8 +272,8 @@ def _help() -> str:
     rows = "\n".join(f"\n{title}:\n{line}" if title else line for title, line in zip(starts, lines, strict=True))
 
     more = wrapped(
-        "Run kosmo COMMAND --help for the options of a command, and kosmo help NAME for a function, a helper of "
-        "scripts or a topic, such as kosmo help permissions. To try commands without an account:"
+        "Run kosmo COMMAND --help for the options of a command, and kosmo help NAME for a function, a script helper "
+        "or a topic, such as kosmo help permissions. To try commands without an account:"
     )
     return f"""usage: kosmo COMMAND [ARGUMENTS]
 

@@ -30,11 +30,11 @@ ACTIONS = {
     "deny ID ...": "refuse these calls",
 }
 _VERDICTS: dict[str, Verdict] = {"approve": "approved", "deny": "denied"}
-_SHOWN = 60  # characters of arguments in the list
+_SHOWN = 60  # characters of a call's arguments that the list shows
 
 
 class Place(Protocol):
-    """Where approvals are kept. Whoever submitted a run may decide it there by default if it is ``own``."""
+    """Where approvals are kept. In an ``own`` place, the submitter of a run may decide its approvals by default."""
 
     own: bool
 
@@ -48,7 +48,7 @@ class Place(Protocol):
 
 
 class _Local:
-    """The state directory. Nobody else can decide there, so that the user may."""
+    """The state directory of the user. Nobody else can decide there, so the user may decide about their own runs."""
 
     own = True
 
@@ -98,13 +98,16 @@ class _Submitted:
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_intermixed_args(argv or ["list"])
     if parsed.action == "list" and parsed.ids:
-        raise UsageError(f"list takes no id, got {parsed.ids[0]!r}", hint=f"kosmo {command} show ID")
+        raise UsageError(f"list does not take an id, got {parsed.ids[0]!r}", hint=f"kosmo {command} show ID")
     if parsed.action == "show" and len(parsed.ids) != 1:
         raise UsageError(f"expected one id, got {len(parsed.ids)}", hint=f"list them: kosmo {command} list")
     if parsed.action != "list" and not parsed.ids:
-        raise UsageError("missing id of an approval", hint=f"list them: kosmo {command} list")
+        raise UsageError("missing approval id", hint=f"list them: kosmo {command} list")
     if parsed.rule and parsed.action != "approve":
-        raise UsageError("--rule saves a rule that allows: it needs approve", hint=f"kosmo {command} approve ID --rule")
+        raise UsageError(
+            "--rule saves a rule that allows calls, so it needs the action approve",
+            hint=f"kosmo {command} approve ID --rule",
+        )
     with _places(parsed.database) as places:
         match parsed.action:
             case "list":
@@ -117,19 +120,19 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List and decide the questions that runs wait for: of submitted runs, and of kosmo lua --wait-for-approval. "
+        "List and decide the questions that runs wait for: submitted runs, and runs of kosmo lua --wait-for-approval. "
         "A decision applies only to the exact call that is shown.",
         f'kosmo {command} approve 1f2e3d4c5b --reason "within budget"',
     )
     options.add_action(made, ACTIONS)
-    made.add_argument("ids", nargs="*", metavar="ID", help="the approvals to show or decide")
+    made.add_argument("ids", nargs="*", metavar="ID", help="ids of the approvals to show or decide")
     made.add_argument(
         "--as", dest="as_", metavar="NAME", help="approve, deny: decide under this name, if the configuration allows it"
     )
     made.add_argument("--reason", metavar="TEXT", help="approve, deny: why; a denial passes it to the script")
     made.add_argument("--rule", action="store_true", help="approve: also save a policy rule that allows such calls")
-    made.add_argument("--all", action="store_true", help="list: include those that are decided")
-    made.add_argument("--run", metavar="RUN", help="list: only those of this run")
+    made.add_argument("--all", action="store_true", help="list: include decided approvals")
+    made.add_argument("--run", metavar="RUN", help="list: show only the approvals of this run")
     add_database(made)
     options.add_json(made)
     return made
@@ -137,8 +140,8 @@ def _parser(command: str) -> options.Parser:
 
 @contextmanager
 def _places(given: str | None) -> Iterator[list[Place]]:
-    """The places to look in: the database that is named, else the state directory, with the database of a worker that
-    runs there.
+    """The places to search: the given database; without one, the state directory, and the database of this user's
+    worker if that is running.
     """
     if given is not None or os.environ.get(VARIABLE):
         with opened(given) as database:
@@ -155,7 +158,7 @@ def _places(given: str | None) -> Iterator[list[Place]]:
 
 
 def _runs_here() -> bool:
-    """Whether a worker of this user runs without --database."""
+    """Whether a worker of this user, started without --database, is running."""
     from kosmolua.worker import embedded
 
     return os.path.exists(os.path.join(embedded.directory(os.environ), "data", "postmaster.pid"))

@@ -17,7 +17,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 def payload(text: str | bytes, source: str) -> dict[str, Any]:
-    """Parse a JSON object. ``source`` names its origin in errors."""
+    """Parse a JSON object. Error messages name ``source`` as its origin."""
     try:
         found = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
@@ -35,7 +35,7 @@ def payload(text: str | bytes, source: str) -> dict[str, Any]:
 
 
 def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -> None:
-    """Set one argument from a flag. The type of the parameter decides how the text is read.
+    """Set one argument from a flag. The parameter's type determines how the text is read.
 
     A field of an object is read as JSON if it is JSON, else as text.
     """
@@ -52,7 +52,7 @@ def put(arguments: dict[str, Any], operation: Operation, name: str, text: str) -
         target = target.setdefault(step, {}) if isinstance(target, dict) else None
     if not isinstance(target, dict):
         raise ArgumentError(
-            f"--{name}: expected an object to set a field of, found a value that was set before",
+            f"--{name}: cannot set a field: an earlier argument set a value that is not an object",
             function=operation.name,
         )
     target[last] = values.anything(text)

@@ -103,7 +103,7 @@ def _shown(entries: list[dict[str, Any]], path: str) -> str:
 
 
 def _block(head: tuple[str, ...], row: tuple[str, ...]) -> str:
-    """A row for a terminal that is too narrow for the columns: when and what, then the rest with names."""
+    """A row for a terminal that is too narrow for columns: the time and the function, then the other cells by name."""
     cells = dict(zip(head, row, strict=True))
     rest = (f"{name} {cells[name]}" for name in ("decided", "run", "account", "calls", "ms", "script") if cells[name])
     first = f"{painted(cells['time'], 'bold')}  {cells['function']}"
@@ -111,7 +111,7 @@ def _block(head: tuple[str, ...], row: tuple[str, ...]) -> str:
 
 
 def _line(row: tuple[str, ...], sizes: list[int]) -> str:
-    """A row on one line: one line is one call."""
+    """A row as one line."""
     first, *others = (cell.ljust(size) for cell, size in zip(row, sizes, strict=True))
     return "  ".join([painted(first, "bold"), *others]).rstrip()
 

@@ -46,7 +46,7 @@ def _parser(command: str) -> options.Parser:
         f"kosmo {command} set daily --cost 5 --per day",
     )
     options.add_action(made, ACTIONS, default="show")
-    made.add_argument("name", nargs="?", metavar="NAME", help="the budget (default of show: all)")
+    made.add_argument("name", nargs="?", metavar="NAME", help="name of the budget (show lists all by default)")
     made.add_argument(
         "--cost",
         type=_bound(options.amount),
@@ -67,7 +67,7 @@ def _parser(command: str) -> options.Parser:
         "--script", metavar="GLOB", help="count only calls of scripts with this name or path; any removes the condition"
     )
     made.add_argument(
-        "--caller", metavar="NAME", help="count only calls for this caller, such as mcp; any removes the condition"
+        "--caller", metavar="NAME", help="count only calls from this caller, such as mcp; any removes the condition"
     )
     made.add_argument(
         "--timezone", metavar="ZONE", help="begin a period at midnight in ZONE, such as Europe/Berlin (default: UTC)"
@@ -84,7 +84,7 @@ def _bound(kind: Any) -> Any:
 
 
 def _changes(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The values that the flags set; None for those that they remove."""
+    """The values that the flags set, by name; None for a value to remove."""
     names = ("cost", "predictions", "period", *_CONDITIONS, "timezone")
     given = {name: value for name in names if (value := getattr(parsed, name)) is not None}
     return {

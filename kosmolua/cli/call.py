@@ -39,11 +39,11 @@ class Request:
         self.operation = operation
         self.options = options
         self.arguments: dict[str, Any] = {}
-        self.texts: list[tuple[str, str]] = []  # fields of a model's input as they were written, by name
+        self.texts: list[tuple[str, str]] = []  # the texts of the flags --input.NAME, by NAME
         self.all = False
         self.cancel_on_exit = False
         self.output: str | None = None
-        self.contents: list[Iterable[bytes]] = []  # what goes into that file, or into several
+        self.contents: list[Iterable[bytes]] = []  # the content of each file to save
 
 
 def run(command: str, argv: list[str]) -> int:
@@ -75,7 +75,7 @@ def run(command: str, argv: list[str]) -> int:
         _succeed(request, reply, began)
     except KosmoError as error:
         status = _fail(error, name, began, as_json=request.options.json and not isinstance(error, OutputError))
-        if not request.options.emulate:  # the emulator keeps nothing after the command
+        if not request.options.emulate:  # emulated objects are gone after the command
             output.print_created(_created(request, reply))
         return status
     return 0
@@ -124,7 +124,7 @@ def read(operation: Operation, rest: deque[str], options: Options) -> Request:
 
 
 def _tokens(request: Request, rest: deque[str]) -> tuple[str | None, list[tuple[str, str]]]:
-    """The JSON object as text, and the arguments that are flags."""
+    """The text of the JSON object, and the arguments given as flags."""
     operation, options = request.operation, request.options
     flags: list[tuple[str, str]] = []
     text: str | None = None
@@ -179,7 +179,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _flag(operation: Operation, token: str, value: str | None, rest: deque[str]) -> tuple[str, str]:
-    """The name and value of an argument. The next token is the value, whatever it is; a boolean needs none."""
+    """The name and value of an argument. The value is the next token, even if that is a flag. Booleans need none."""
     name = token.removeprefix("--").partition("=")[0]
     if value is not None:
         return name, value
@@ -254,7 +254,7 @@ def _interruptible(host: Host, request: Request, signals: Signals) -> Reply:
 
 
 def _prepare_output(host: Host, request: Request, reply: Reply) -> KosmoError | None:
-    """Fetch what is to be saved. Returns the error if that fails, because the call itself has been made."""
+    """Fetch the files to save. If that fails, return the error instead of raising it: the call itself has succeeded."""
     if request.output is None:
         return None
     try:
@@ -262,7 +262,7 @@ def _prepare_output(host: Host, request: Request, reply: Reply) -> KosmoError | 
         merged = [reply.data.encoded(indent=True)] if _is_merged(reply.data) else None
         request.contents = merged or saving.contents(host, operation, reply.data, request.output)
     except KosmoError as error:
-        if error.hint and "kosmo " in error.hint:  # a command that reads the prediction
+        if error.hint and "kosmo " in error.hint:  # the hint is a command that reads the prediction
             at_end = "wait for the end: --prefer wait" if error.code == "timed_out" else None
             error.hint = at_end if request.options.emulate else error.hint + account_flag(request.options.account)
         return error
@@ -270,7 +270,7 @@ def _prepare_output(host: Host, request: Request, reply: Reply) -> KosmoError | 
 
 
 def _read_by_schema(host: Host, request: Request) -> None:
-    """Read fields of the input again by the schema of the model, if the text alone does not tell the type."""
+    """Read the input's fields again, by the model's schema, if their texts could have several types."""
     reference = model_named(request.arguments)
     if not request.texts or not reference or not request.operation.starts:
         return
@@ -286,7 +286,7 @@ def _read_by_schema(host: Host, request: Request) -> None:
 
 
 def model_named(arguments: Mapping[str, Any]) -> str | None:
-    """The reference to the model or deployment that the arguments of a call name."""
+    """The reference of the model or deployment named by the arguments of a call."""
     for prefix, kind in (("deployments/", "deployment"), ("", "model")):
         owner, name = arguments.get(f"{kind}_owner"), arguments.get(f"{kind}_name")
         if isinstance(owner, str) and isinstance(name, str):
@@ -417,12 +417,12 @@ def _function_help(command: str, name: str) -> str:
 _ABOUT = (
     "Call one function of the Replicate API. Pass arguments as a JSON object (an argument or standard input), as "
     "flags, or both; flags override the object: --name value, --name=value, --arg name=value, --input.text value. The "
-    "type of the parameter decides how a flag's text is read."
+    "parameter's type determines how a flag's text is read."
 )
 _OWN = (
     ("--cancel-on-exit", "cancel the prediction or training on a signal"),
     ("--all", "fetch all pages of a list"),
-    ("--output FILE", "write the answer to FILE; for a prediction, its output (its JSON if FILE ends in .json)"),
+    ("--output FILE", "write the answer to FILE; for a prediction, only its output unless FILE ends in .json"),
     ("--path FILE", "upload FILE, and set filename (create_file only)"),
 )
 

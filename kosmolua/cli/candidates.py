@@ -12,7 +12,7 @@ from kosmolua.replicate.inputs import Input
 from kosmolua.replicate.shape import Shape
 from kosmolua.settings import recent
 
-EXIT_OTHER = 1  # the shell's own tables know what belongs here
+EXIT_OTHER = 1  # the tables of the completion script provide these candidates
 
 
 def run(words: Sequence[str], valued: Sequence[str]) -> int:
@@ -35,7 +35,7 @@ def _positional(words: Sequence[str], valued: Sequence[str]) -> Iterator[str]:
 
 
 def _is_word(text: str) -> bool:
-    """Whether a shell takes it as one word as it is."""
+    """Whether a shell reads the text as one word without quotes."""
     return text.isprintable() and not set(text) & set(" '\"\\$`;&|<>(){}[]*?!#~")
 
 

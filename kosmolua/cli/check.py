@@ -41,7 +41,7 @@ def _parser(command: str) -> options_.Parser:
         f"kosmo {command} flow.lua --allow-write out",
     )
     made.add_argument(
-        "files", nargs="+", metavar="FILE", help="scripts to check, together with the modules that they require"
+        "files", nargs="+", metavar="FILE", help="scripts to check; the modules that they require are checked too"
     )
     options_.add_shared(made)
     made.add_argument(
@@ -82,7 +82,7 @@ def _checked(
 
 
 def for_options(found: Sequence[Problem], options: Options) -> list[Problem]:
-    """The problems, with hints that name the models of the emulator if that is used."""
+    """The problems. With the emulator, their hints name commands that show its models."""
     if not options.emulate:
         return [*found]
     from msgspec.structs import replace
@@ -91,7 +91,7 @@ def for_options(found: Sequence[Problem], options: Options) -> list[Problem]:
 
 
 def _custom(parsed: argparse.Namespace) -> dict[str, frozenset[str]]:
-    """The names of the user's own functions, as a table of the script."""
+    """The names of the functions that --functions adds, by their table in scripts."""
     if not parsed.functions:
         return {}
     from kosmolua.cli import functions

@@ -75,7 +75,7 @@ def _short() -> dict[str, str]:
 
 
 def _flags(command: str) -> dict[str, bool]:
-    """The flags of a command, and whether each takes a value: for calls from their table, else from the help text."""
+    """The flags of a command, and whether each takes a value. They come from a table for calls, else from the help."""
     if command in CALLS:
         shared = {f"--{name.replace('_', '-')}": value is not None for name, (value, _) in options.FLAGS.items()}
         return {**shared, "--arg": True, "--output": True, "--help": False}

@@ -192,7 +192,7 @@ def _from_stdin() -> _Input:
         return msgspec.json.decode(data, type=_Input)
     except msgspec.ValidationError as error:
         raise UsageError(f"standard input: {error}", hint=_INPUT_HINT) from None
-    except msgspec.DecodeError:  # its message could contain part of a token
+    except msgspec.DecodeError:  # the exception's message could contain part of a token
         raise UsageError("standard input is not valid JSON", hint=_INPUT_HINT) from None
 
 
@@ -244,14 +244,14 @@ def _is_first(account: str) -> bool:
 
 
 def _without_answer(item: Mapping[str, Any], *, is_first: bool) -> str:
-    """The words that say what Enter alone does."""
+    """What pressing Enter without an answer does, in words."""
     if not is_first:
         return " (Enter to keep)"
     return "" if item["required"] else f" (Enter for {SERVER})" if item["key"] == URL_KEY else " (Enter for none)"
 
 
 def _checked_online(account: str) -> str:
-    """Whether the API accepts the token that was given, in one line."""
+    """A line that says whether the API accepts the new token."""
     from kosmolua.cli.host import host_of
 
     named = options.Options()
@@ -262,7 +262,7 @@ def _checked_online(account: str) -> str:
     except KosmoError as error:
         refused = error.code == "not_authenticated"
         return f"the API refused the token: {error.message}" if refused else f"not checked: {error.message}"
-    return f"checked: it is the token of {found.get('username')}"
+    return f"checked: the token belongs to {found.get('username')}"
 
 
 def _line(prompt: str) -> str:
@@ -278,7 +278,7 @@ def _choice(prompt: str) -> Verdict | None:
         answer = _line(prompt).strip().lower()
         for verdict in VERDICTS:
             if answer == verdict:
-                return verdict  # type: ignore[return-value]  # one of the three
+                return verdict  # type: ignore[return-value]  # checked: one of the three verdicts
         if not answer:
             return None
         print("expected allow, ask or deny", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Divide the words of `kosmo lua`: those of the command, and those of the script."""
+"""Divide the arguments of `kosmo lua` into those of the command and those of the script."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from kosmolua.errors import UsageError
 
-# If they follow an argument of the script, they are probably meant for the run, which would ignore them.
+# Options that the user probably meant for the run, even after an argument of the script, where the run ignores them.
 _PROTECTING = frozenset(
     {"--emulate", "--dry-run", "--read", "--write", "--force", "--account", "--isolation", "--wait-for-approval"}
     | {"--journal", "--record", "--replay", "--report"}
@@ -17,7 +17,8 @@ _LEAST = 0.75  # similarity of a mistyped option, up to 1
 
 
 def divided(argv: Sequence[str], options: Mapping[str, bool]) -> tuple[list[str], list[str]]:
-    """Both lists. The script's arguments begin after ``--``, or with the first argument after FILE or ``--eval CODE``
+    """The arguments of the command, and those of the script. The latter begin after ``--``, or with the first argument
+    after FILE or ``--eval CODE``
     that is a word or an unknown option. ``options`` maps each option of the command to whether it takes a value.
     """
     at, has_script = 0, False
@@ -42,7 +43,7 @@ def divided(argv: Sequence[str], options: Mapping[str, bool]) -> tuple[list[str]
 
 
 def _at(argv: Sequence[str], at: int) -> tuple[list[str], list[str]]:
-    """Divide at the first argument of the script. Raises a `UsageError` if an option follows that protects the run."""
+    """Divide at the script's first argument. Raises a `UsageError` if an option that protects the run comes later."""
     own, rest = [*argv[:at]], [*argv[at:]]
     if "--" in rest and not any(word.startswith("-") for word in rest[: rest.index("--")]):
         raise UsageError(f"unexpected argument {rest[0]!r} before --", hint=f"put it after --: -- {rest[0]}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from kosmolua.emulator.server import Application
 
 
-# Options of the emulator and their defaults; a cassette takes none.
+# Options of the emulator and their defaults. None of them can be combined with --cassette.
 _DEFAULTS: dict[str, Any] = {
     "faults": [],
     "models": None,
@@ -73,13 +73,16 @@ def _parser(command: str) -> options_.Parser:
     )
     add_secure_options(made)
     made.add_argument(
-        "--outputs", choices=("url", "data"), default="url", help="give files as URLs or as data URLs (default: url)"
+        "--outputs",
+        choices=("url", "data"),
+        default="url",
+        help="return output files as URLs or as data URLs (default: url)",
     )
     made.add_argument(
         "--streams",
         choices=("guide", "ids"),
         default="guide",
-        help="end streams without an id, as the API's guide does, or with one (default: guide)",
+        help="end streams with an event without an id, as the API's guide shows, or with one (default: guide)",
     )
     made.add_argument(
         "--latency", type=options_.amount, default=0.0, metavar="SECONDS", help="delay every answer (default: 0)"
@@ -102,13 +105,13 @@ def _parser(command: str) -> options_.Parser:
     )
     made.add_argument("--cassette", metavar="FILE", help="serve only the calls of a recorded run")
     made.add_argument(
-        "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
+        "--json", action="store_true", help="accepted for consistency; the first line is always JSON with the URL"
     )
     return made
 
 
 def _clients(url: str, *, any_token: bool = True) -> list[str]:
-    """How clients are told to use it: with any token, or with their own."""
+    """The settings with which clients use the server: with any token, or with their own token."""
     token, auth = (" REPLICATE_API_TOKEN=any", 'auth: "any", ') if any_token else ("", "")
     return [
         f"kosmo:       export REPLICATE_URL={url}{token}",
@@ -133,7 +136,7 @@ def add_secure_options(made: options_.Parser) -> None:
     secure.add_argument(
         "--proxy",
         action="store_true",
-        help="also be the HTTPS_PROXY of programs that cannot set the API's address; the first line names its "
+        help="also serve as HTTPS_PROXY for programs whose API address is fixed; the first line names the proxy's "
         "certificate",
     )
 
@@ -147,15 +150,16 @@ def serve(
     any_token: bool = False,
     **facts: str,
 ) -> None:
-    """Serve it until it is interrupted. The first line of output is its URL, with the facts.
+    """Serve the application until interrupted. The first line of output is JSON with its URL and the facts.
 
-    How clients use it is written to standard error: with their own tokens, or with any.
+    Settings for clients are written to standard error: with any token, or with the client's own.
     """
     try:
         _serve(application, port, secure=secure, proxy=proxy, any_token=any_token, **facts)
     except OSError as error:
         raise UsageError(
-            f"cannot listen on port {port}: {error.strerror}", hint="choose another port, or --port 0 for a free one"
+            f"cannot listen on port {port}: {error.strerror}",
+            hint="choose another port, or use --port 0 for a free one",
         ) from None
 
 

@@ -39,7 +39,7 @@ def explain(options: Options, name: str, source: bytes) -> int:
 
 
 def _files(name: str, source: bytes) -> list[dict[str, Any]]:
-    """Where the script reads or writes files, as far as its text shows; modules are not checked."""
+    """The lines on which the script reads or writes files, as far as its text shows. Modules are not searched."""
     program = Program(Source(name, source.removeprefix(b"\xef\xbb\xbf").decode(errors="replace")))
     found = [problem for problem in check(program, World()) if problem.code == "needs_files"]
     return [{"line": one.line, "what": one.message, "hint": one.hint} for one in found]
@@ -71,7 +71,7 @@ def _why(decision: Decision, options: Options) -> str:
 
 def _shown(data: dict[str, Any], declared: needs.Needs) -> str:
     declares = [f"  {name}: {', '.join(v) if isinstance(v, list) else v}" for name, v in data["declares"].items()]
-    nothing = "  nothing: it may call all that the policy allows"
+    nothing = "  nothing: it may call everything that the policy allows"
     rows = [(item["function"], item["verdict"], item["rule"]) for item in data["functions"]]
     parts = [
         heading(f"{data['script']} declares"),

@@ -17,7 +17,9 @@ _ENDLESS = frozenset({"emulator:serve", "mcp:serve", "repl", "serve", "worker"})
 
 
 def taken(command: str, argv: list[str]) -> tuple[list[str], str | None]:
-    """The words with ``--json`` instead of the flag, and its expression; None if the command's words do not have it."""
+    """The words with ``--json`` instead of ``--jq``, and the expression; None if the command's words do not have
+    ``--jq``.
+    """
     own = _own(command, argv)
     at = next((at for at, word in enumerate(own) if word.partition("=")[0] == FLAG), None)
     if at is None or {"-h", "--help"} & {*own}:
@@ -28,12 +30,12 @@ def taken(command: str, argv: list[str]) -> tuple[list[str], str | None]:
     if not equals:
         expression = "".join(own[at + 1 : at + 2])
     if not expression:
-        raise UsageError(f"{FLAG}: missing the expression", hint="for example: --jq .data")
+        raise UsageError(f"{FLAG}: missing expression", hint="for example: --jq .data")
     return [*argv[:at], "--json", *argv[at + (1 if equals else 2) :]], expression
 
 
 def _own(command: str, argv: list[str]) -> list[str]:
-    """The first words, which are the command's and not those of a script that it runs."""
+    """The words for the command itself, which precede those for a script that it runs."""
     if command != "integrations:lua":
         return argv[: argv.index("--")] if "--" in argv else argv
     from kosmolua.cli.division import divided
@@ -43,7 +45,7 @@ def _own(command: str, argv: list[str]) -> list[str]:
 
 
 def run(command: Callable[[list[str]], int], argv: list[str], expression: str) -> int:
-    """Run the command and print the results. A failure is printed as without the flag."""
+    """Run the command and print the expression's results. A failed command's error is printed as without ``--jq``."""
     query = _compiled(expression)
     status, text = _captured(command, argv)
     if status and _shows_failure(text):
@@ -70,7 +72,7 @@ def _captured(command: Callable[[list[str]], int], argv: list[str]) -> tuple[int
 
 
 def _shows_failure(text: str) -> bool:
-    """Print the error of an envelope. False if it has no error, such as a check that found problems."""
+    """Print the error in an envelope. False if it has no error, as when a check found problems."""
     try:
         found = json.loads(text)
         message, hint = found["error"], found["meta"].get("hint")
@@ -83,7 +85,7 @@ def _shows_failure(text: str) -> bool:
 
 
 def _compiled(expression: str) -> Any:
-    """The expression. Raises a `UsageError` for an invalid one, or without the jq package."""
+    """The compiled expression. Raises a `UsageError` if it is invalid or the package jq is missing."""
     try:
         import jq
     except ImportError:

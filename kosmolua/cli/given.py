@@ -26,14 +26,14 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "im
 
 
 class Given(Struct):
-    """The inputs, and where in them files go: the place as a list of names and numbers, and the path."""
+    """A run's inputs, and the files to insert: for each its place in the inputs, as names and numbers, and its path."""
 
     input: dict[str, Any] = field(default_factory=dict)
     files: list[tuple[list[str | int], str]] = field(default_factory=list)
 
     @property
     def with_files(self) -> dict[str, Any]:
-        """The inputs with the files in their places."""
+        """The inputs with the files inserted."""
         made = copy.deepcopy(self.input)
         for place, path in self.files:
             holder: Any = made
@@ -44,14 +44,14 @@ class Given(Struct):
 
 
 class Words(Struct):
-    """The words of the command line: whole objects of inputs, then texts by name in the order given."""
+    """The inputs as words of the command line: JSON objects, and for each name its texts in the given order."""
 
     objects: list[dict[str, Any]]
     texts: dict[str, list[str]]
 
     @property
     def paths(self) -> list[str]:
-        """The files that are named, and ``-`` for standard input."""
+        """The paths that follow an @; ``-`` is standard input."""
         named = [text[1:] for texts in self.texts.values() for text in texts if text[:1] == "@" and text[:2] != "@@"]
         return [path for path in named if path]
 
@@ -73,18 +73,20 @@ def divided(words: Sequence[str]) -> Words:
         else:
             found.texts.setdefault(name, []).append(text)
     if sum(text == f"@{STDIN}" for texts in found.texts.values() for text in texts) + (STDIN in words) > 1:
-        raise UsageError("standard input can be used once", hint="use a file for the other inputs: name=@FILE")
+        raise UsageError("standard input can be used only once", hint="use a file for the other inputs: name=@FILE")
     return found
 
 
 def directories(words: Words, stack: ExitStack) -> list[str]:
-    """The directories that the run has to read; the first is for standard input, and is removed with ``stack``."""
+    """The directories that the run must be able to read. If standard input is used, the first is a temporary directory
+    for it, which ``stack`` removes.
+    """
     own = [stack.enter_context(tempfile.TemporaryDirectory(prefix="kosmo-run-"))] if STDIN in words.paths else []
     return [*own, *sorted({os.path.dirname(os.path.realpath(os.path.expanduser(path))) for path in words.paths})]
 
 
 def collect(words: Words, inputs: Inputs | None, directory: str) -> Given:
-    """The inputs that the words give. Standard input for a file input is kept in a file in ``directory``."""
+    """The inputs given by the words. Standard input for a file input is saved in ``directory``."""
     shapes: Mapping[str, Shape] = {one.name: one.shape for one in inputs.fields} if inputs else {}
     given = Given()
     for one in words.objects:
@@ -123,7 +125,7 @@ def _from_file(given: Given, place: list[str | int], shape: Shape | None, path: 
     except UnicodeDecodeError:
         where = "standard input" if path == STDIN else repr(path)
         raise ArgumentError(
-            f"input `{name}` takes text, and {where} is not UTF-8 text", hint="list the inputs: kosmo model OWNER/NAME"
+            f"input `{name}` takes text, but {where} is not UTF-8 text", hint="list the inputs: kosmo model OWNER/NAME"
         ) from None
     return values.read(shape, text if shape and "string" in shape.kinds and not shape.enum else text.strip())
 
@@ -157,7 +159,7 @@ def _unreadable(name: str, path: str, why: str) -> ArgumentError:
 
 
 def _kept(content: bytes, directory: str) -> str:
-    """A temporary file with the content, named after its type, by which the API reads it."""
+    """A temporary file with the content. Its suffix shows the content's type, because the API reads files by suffix."""
     from kosmolua.terminal.pictures import kind_of
 
     path = os.path.join(directory, "stdin" + _SUFFIXES.get(kind_of(content) or "", ".bin"))

@@ -1,4 +1,4 @@
-"""``webhooks:serve``: receive webhooks of Replicate, and requests that start runs."""
+"""``webhooks:serve``: receive Replicate's webhooks, and requests that start runs."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _accounts(parsed: argparse.Namespace) -> list[str]:
 
 
 def _fetching(host: Any) -> Callable[[str], str]:
-    """Asks the API for the signing secret of an account."""
+    """A function that gets the signing secret of an account from the API."""
 
     def fetch(account: str) -> str:
         found = host.call("get_default_webhook_secret", account=account)
@@ -91,7 +91,7 @@ def _fetching(host: Any) -> Callable[[str], str]:
 
 def _greeting(url: str, accounts: list[str]) -> str:
     public = config.load(os.environ).webhooks.url
-    unset = "webhooks.url is not set in config.toml, so Replicate sends none"
+    unset = "webhooks.url is not set in config.toml, so Replicate sends no webhooks"
     where = f"Replicate sends them to {public}" if public else unset
     local = "" if url.startswith(("http://127.", "http://[::1]")) else "; put a proxy with TLS in front of it"
     return f"serving {url}/replicate/ACCOUNT for {', '.join(accounts)} ({where}), and {url}/trigger/NAME{local}"
@@ -100,9 +100,9 @@ def _greeting(url: str, accounts: list[str]) -> str:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Receive webhooks of Replicate, which wake the runs that wait, and requests that start runs (kosmo triggers). "
-        "Put a proxy with TLS in front of it, and its public address into config.toml: webhooks.url. Without that, "
-        "polls wake the runs.",
+        "Receive Replicate's webhooks, which wake waiting runs, and requests that start runs (kosmo triggers). Put a "
+        "proxy with TLS in front of this server, and set webhooks.url in config.toml to its public address. Without "
+        "that address, workers poll instead.",
         f"kosmo {command} --port {PORT}",
     )
     add_database(made)
@@ -113,7 +113,7 @@ def _parser(command: str) -> options_.Parser:
         type=_network,
         default=HOST,
         metavar="ADDRESS",
-        help=f"believe X-Forwarded-For of a proxy with this address, or in this network (default: {HOST})",
+        help=f"trust X-Forwarded-For from a proxy with this address or in this network (default: {HOST})",
     )
     made.add_argument("--accounts", metavar="NAMES", help="receive webhooks of these accounts (default: all)")
     made.add_argument(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def host_of(options: Options, prompter: Prompter | None = None, **more: Any) -> Host:
-    """A host that prints notices on standard error, and asks on a terminal unless given a prompter. ``more`` are other
+    """A host that prints notices on standard error. It asks on a terminal unless given a prompter. ``more`` are other
     options.
     """
     check_settings()
@@ -54,7 +54,7 @@ def check_settings() -> None:
 
 
 class _Streams:
-    """Asks on the terminal, if there is one. The modules for that are imported with the first question."""
+    """Asks on the terminal, if there is one. The first question imports the modules for it."""
 
     _asks: Prompter | None = None
 

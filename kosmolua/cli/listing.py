@@ -1,4 +1,4 @@
-"""What commands that list objects of the API share: their flags, and a number of items."""
+"""Functions shared by commands that list objects of the API: flags, output, and a limited number of items."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_flags(made: options_.Parser, more: str = "") -> None:
 
 
 def show(options: Options, data: dict[str, Any], text: str) -> int:
-    """Print the data as JSON if that is wanted, else the text, which is safe to print."""
+    """Print the data with ``--json``, else the text, which is safe to print."""
     if options.json or options.dry_run:
         output.show_json({"success": True, **data})
     else:

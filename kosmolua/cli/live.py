@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Makes the `Progress` of a run with its first call, and draws it if ``moving``. ``name`` is the model that the run
-    is known to create predictions of.
+    """Makes the `Progress` of a run with its first call, and draws it if ``moving``. ``name`` is the run's model, if
+    known in advance.
     """
 
     def __init__(self, *, moving: bool, keep: bool, name: str = "") -> None:
@@ -41,7 +41,7 @@ class Watch:
 
 
 class Lines:
-    """Makes the `Progress` of a run of one model, and prints each state of its prediction but the last as a line."""
+    """Makes the `Progress` of a run of one model, and prints a line for each state of the prediction but the last."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -52,7 +52,7 @@ class Lines:
         return Progress(on_state=self._print)
 
     def close(self) -> None:
-        """There is nothing to remove from the terminal."""
+        """Do nothing: no progress line was drawn."""
 
     def _print(self, job: Job) -> None:
         from kosmolua.cli.host import print_notice

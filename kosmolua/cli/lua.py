@@ -73,7 +73,7 @@ def run(command: str, argv: list[str], named: dict[str, object] | None = None) -
 
             return explain(options, name, text)
         if parsed.isolation != "none":
-            # It starts while this process imports other modules.
+            # The child starts while this process imports other modules.
             child = Child(limits, parsed.isolation, cache=paths.cache_directory(os.environ))
         parsed.functions = _functions(parsed)
         if not parsed.no_check and any(word in text for word in _CHECKED):
@@ -151,7 +151,7 @@ def _run(
 def waiting_for_approval(
     parsed: argparse.Namespace, options: Options, journal: Journal | Cassette | None
 ) -> AbstractContextManager[ScriptOptions]:
-    """The options of a run that waits for approvals, if it was asked for and no terminal has a person who decides."""
+    """The host options for waiting for approvals, with --wait-for-approval and without a terminal on which to ask."""
     no_options: ScriptOptions = {}
     if not parsed.wait_for_approval:
         return nullcontext(no_options)
@@ -167,7 +167,7 @@ def waiting_for_approval(
 
 
 def _access(parsed: argparse.Namespace) -> dict[str, Any]:
-    """The options of the host that say what the script may use."""
+    """The host options that set what the script may use."""
     return {
         "isolation": parsed.isolation,
         "prepare": False,
@@ -194,7 +194,7 @@ def _start(parsed: argparse.Namespace, host: Host, script: Text, **parts: Any) -
 
 
 def _show(options: Options, result: Result, script: Text, shown: ScriptOutput, watch: Watch | Requests | None) -> int:
-    """Print the result; of a dry run also its requests, if an envelope is wanted."""
+    """Print the result. The envelope of a dry run also has its requests."""
     if not options.dry_run:
         return results.show(options, result, script, shown)
     from kosmolua.cli.requests import Requests, stopped
@@ -204,13 +204,13 @@ def _show(options: Options, result: Result, script: Text, shown: ScriptOutput, w
 
 
 def _written(parsed: argparse.Namespace) -> list[tuple[str, str]]:
-    """The files that this command writes for the run, besides a journal and a cassette."""
+    """The files that this command writes for the run, except a journal or a cassette."""
     report = [(parsed.report, "the report of this run")] if parsed.report else []
     return [*report, ("/dev/fd/1", "the output of this run"), ("/dev/fd/2", "the output of this run")]
 
 
 def result_of(run: ScriptRun, attach: Attach | None = None) -> Result:
-    """The result of the run, also if it was interrupted or the host failed."""
+    """The result of the run, even if it was interrupted or the host failed."""
     from msgspec.structs import replace
 
     try:
@@ -226,7 +226,7 @@ def result_of(run: ScriptRun, attach: Attach | None = None) -> Result:
 
 
 def _watch(parsed: argparse.Namespace, options: Options) -> Watch | Requests | None:
-    """The progress of the run, if it is shown on a terminal or in a report; in a dry run its requests."""
+    """The watcher of the run: its requests in a dry run, else its progress, if a terminal or report shows that."""
     from kosmolua.terminal.plain import is_plain
 
     if options.dry_run and not parsed.report:
@@ -316,11 +316,15 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("file", nargs="?", metavar="FILE", help="script to run (default, or -: standard input)")
     made.add_argument("--eval", "-e", metavar="CODE", help="run CODE instead of a file")
     options_.add_shared(made)
-    made.add_argument("--repl", action="store_true", help="start the prompt after FILE or CODE, on a terminal")
+    made.add_argument("--repl", action="store_true", help="on a terminal, start the prompt after FILE or CODE")
     made.add_argument(
         "--keys", choices=_KEYS, default=_KEYS[0], help=f"set the prompt's key bindings (default: {_KEYS[0]})"
     )
-    made.add_argument("--cancel-on-exit", action="store_true", help="cancel predictions and trainings that still run")
+    made.add_argument(
+        "--cancel-on-exit",
+        action="store_true",
+        help="cancel predictions and trainings that are still running when the run ends",
+    )
     options_.add_isolation(made, none="none: run in this process")
     options_.add_limits(made)
     options_.add_gate(made)
@@ -346,7 +350,7 @@ def _add_journal(made: options_.Parser) -> None:
     group.add_argument(
         "--journal", metavar="FILE", help="record all answers in FILE or under a name, and resume from it"
     )
-    group.add_argument("--fresh", action="store_true", help="start a new run; keep the old journal under its date")
+    group.add_argument("--fresh", action="store_true", help="start a new run; keep the old journal as NAME-DATE")
     group.add_argument(
         "--keep-outputs",
         action=argparse.BooleanOptionalAction,

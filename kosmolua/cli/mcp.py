@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from kosmolua.mcp.work import Current
 
 MAX_CHARS = 20_000
-RETURN_AFTER = 45.0  # as kosmolua.mcp.service, whose import takes time
+RETURN_AFTER = 45.0  # the same as in kosmolua.mcp.service, which takes time to import
 MAX_PORT = 65_535
 MAX_NAME = 64  # characters
 ADDRESS = "127.0.0.1:8808"
@@ -76,7 +76,7 @@ def _serving(command: str) -> options_.Parser:
         "--tools",
         action="append",
         metavar="GLOB",
-        help="expose the functions whose name matches, such as get_*; repeatable (default: all; with --code, none)",
+        help="expose only functions whose names match, such as get_*; repeatable (default: all; with --code, none)",
     )
     _add_tools(made)
     made.add_argument(
@@ -84,8 +84,8 @@ def _serving(command: str) -> options_.Parser:
         type=options_.amount,
         default=RETURN_AFTER,
         metavar="SECONDS",
-        help="answer a call of execute_lua after this time while its script continues; the tool runs shows its result; "
-        f"0 waits for the end (default: {RETURN_AFTER:g})",
+        help="return from execute_lua after SECONDS even if its script is still running; the tool `runs` then shows "
+        f"the result; 0 waits for the end (default: {RETURN_AFTER:g})",
     )
     verdicts: dict[str, Any] = {"choices": options_.VERDICTS, "metavar": "allow|ask|deny"}
     made.add_argument("--read", **verdicts, help="set the policy for reads (default: as configured)")
@@ -122,15 +122,15 @@ def _add_tools(made: options_.Parser) -> None:
         choices=("short", "seed"),
         default="short",
         metavar="short|seed",
-        help="name tools replicate_get_model or integration__replicate__get_model (default: short, since clients "
-        "accept at most 60 characters with their own prefix)",
+        help="form of tool names. short: replicate_get_model; seed: integration__replicate__get_model (default: short, "
+        "because clients limit a name with their own prefix to 60 characters)",
     )
     made.add_argument(
         "--client",
         choices=DIALECTS,
         default=DIALECTS[0],
         metavar="|".join(DIALECTS),
-        help="write the tools' schemas for the models of this maker (default: any)",
+        help="write tool schemas in the form that this vendor's models accept (default: any)",
     )
 
 
@@ -139,7 +139,7 @@ def _add_scripts(made: options_.Parser) -> None:
         "--scripts",
         action="store_true",
         help="expose each script of `kosmo scripts list` as a tool with its arguments; search_docs finds "
-        "them in any case",
+        "the scripts even without this flag",
     )
 
 
@@ -162,7 +162,9 @@ def _add_http(made: options_.Parser) -> None:
         help="with --http, accept requests from pages of this origin; repeatable",
     )
     made.add_argument(
-        "--no-token", action="store_true", help="with --http on loopback, answer every program of this machine"
+        "--no-token",
+        action="store_true",
+        help="with --http on loopback, accept every program on this machine without a token",
     )
 
 
@@ -172,7 +174,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 
     if parsed.http is None and (parsed.allow_host or parsed.allow_origin or parsed.no_token):
         raise UsageError(
-            "--allow-host, --allow-origin and --no-token are for --http", hint="add --http, or leave them out"
+            "--allow-host, --allow-origin and --no-token need --http", hint="add --http, or leave them out"
         )
     if parsed.models and not parsed.emulate:
         raise UsageError("--models needs --emulate")
@@ -232,7 +234,7 @@ def _serve_http(parsed: argparse.Namespace, options: Options, tell: Callable[[Un
 
 
 def _endpoint(parsed: argparse.Namespace) -> tuple[http.Endpoint, bool]:
-    """Where to serve, and whether the token was made here. Raises a `UsageError`."""
+    """The address to serve, and whether its token was generated here. Raises a `UsageError`."""
     from kosmolua.mcp.http import LOOPBACK, Endpoint
 
     host, _, port = parsed.http.rpartition(":")
@@ -241,7 +243,7 @@ def _endpoint(parsed: argparse.Namespace) -> tuple[http.Endpoint, bool]:
     is_loopback = host in LOOPBACK
     if not is_loopback and (parsed.no_token or not parsed.allow_host):
         raise UsageError(
-            f"--http: {host} is not loopback; it needs a token, and the names that clients use for it",
+            f"--http: {host} is not loopback; expected a token and the host names that clients use",
             hint="name them: --allow-host mcp.example.com, and put a proxy with TLS in front",
         )
     given = None if parsed.no_token else os.environ.get(TOKEN) or None
@@ -290,7 +292,7 @@ def _warn(text: str) -> None:
 
 
 def _divided(argv: list[str]) -> tuple[list[str], list[str]]:
-    """Split the arguments at ``--``: those of this command, and those of the server."""
+    """Split the arguments at ``--`` into those of this command and those of the server."""
     at = argv.index("--") if "--" in argv else len(argv)
     return argv[:at], argv[at + 1 :]
 
@@ -307,7 +309,7 @@ def _installing(command: str) -> options_.Parser:
 
 
 def _check_place(command: str, own: list[str], served: list[str]) -> None:
-    """Refuse flags of the server before ``--``, with the command that passes them to it."""
+    """Refuse server flags before ``--``; the hint is the command that passes them to the server."""
     known = _installing(command).takes
     of_server = _serving("mcp:serve").takes
     wrong = [at for at, word in enumerate(own) if _flag(word) in of_server and _flag(word) not in known]
@@ -315,8 +317,8 @@ def _check_place(command: str, own: list[str], served: list[str]) -> None:
         flags = shlex.join([*own[wrong[0] :], *served])
         before = shlex.join(own[: wrong[0]]) or "CLIENT"
         raise UsageError(
-            f"{_flag(own[wrong[0]])} is a flag of mcp:serve; write those after --",
-            hint=f"write kosmo {command} {before} -- {flags}",
+            f"{_flag(own[wrong[0]])} is a flag of mcp:serve; put such flags after --",
+            hint=f"run kosmo {command} {before} -- {flags}",
         )
 
 
@@ -344,11 +346,9 @@ def _add_target(made: options_.Parser, to: str, verb: str) -> None:
 
 
 def _name(text: str) -> str:
-    """The name of a server: clients make it a part of the names of tools."""
+    """The name of a server. Clients use it as a part of tool names."""
     if not text.isascii() or not text.replace("-", "").replace("_", "").isalnum() or len(text) > MAX_NAME:
-        raise argparse.ArgumentTypeError(
-            f"expected letters, digits, - and _, at most {MAX_NAME} of them, got {text[:100]!r}"
-        )
+        raise argparse.ArgumentTypeError(f"expected at most {MAX_NAME} letters, digits, - and _, got {text[:100]!r}")
     return text
 
 

@@ -1,4 +1,4 @@
-"""All pages of a list as one page. They are not held in memory: beyond some MiB they are in a temporary file."""
+"""All pages of a list as one page. They are not all in memory: more than 8 MiB are kept in a temporary file."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import msgspec
 
 _IN_MEMORY = 8 << 20  # bytes
-_BATCH = 256 << 10  # bytes to print at once
+_BATCH = 256 << 10  # bytes to yield at once
 _PLACE = "the pages"  # placeholder for the results in the encoded page
 
 
 class Merged:
-    """One page with the results of several."""
+    """One page with the results of several pages."""
 
     def __init__(self, pages: Iterable[list[Any]]) -> None:
         self._items = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - closed with the last reference
@@ -23,7 +23,7 @@ class Merged:
                 self._items.write(msgspec.json.encode(item) + b"\n")
 
     def encoded(self, around: dict[str, Any] | None = None, *, indent: bool) -> Iterator[bytes]:
-        """The page as JSON; with ``around``, that object with the page as its ``data``."""
+        """The page as JSON; with ``around``, that object as JSON with the page as its ``data``."""
         page: Any = {"next": None, "previous": None, "results": _PLACE}
         whole = msgspec.json.encode(page if around is None else {**around, "data": page})
         text = msgspec.json.format(whole, indent=2) if indent else whole

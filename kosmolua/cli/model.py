@@ -53,7 +53,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
 
 
 def of_model(text: str) -> Reference:
-    """Parse a reference to a model. Raises a `UsageError` for any other."""
+    """Parse a reference to a model. Raises a `UsageError` for any other text."""
     reference = parse(text)
     if reference.deployment or not reference.name:
         what = "a deployment" if reference.deployment else "a version id"
@@ -62,7 +62,7 @@ def of_model(text: str) -> Reference:
 
 
 def _flags(options: Options) -> str:
-    """The flags that give `kosmo run` the same account or emulator."""
+    """The flags with which `kosmo run` uses the same account or emulator."""
     account = account_flag(options.account)
     models = f" --models {quote(options.models)}" if options.models else ""
     cogs = "".join(f" --cog {quote(each)}" for each in options.cog)

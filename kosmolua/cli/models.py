@@ -1,4 +1,4 @@
-"""``models``: search models, list them, show one, or save their documents."""
+"""``models``: search models, list them, show one, or save models as JSON files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ACTIONS = {
     "search WORDS": "search public models",
     "list": "list public models",
     "show MODEL": "show a model's inputs and output; options: kosmo models show --help",
-    "pull MODEL ...": "save documents of models, for --models of the emulator",
+    "pull MODEL ...": "save models as JSON files, for the emulator's --models",
 }
 
 
@@ -41,7 +41,9 @@ def run(command: str, argv: list[str]) -> int:
     if parsed.action == "search" and not parsed.words:
         raise UsageError("missing words to search for", hint=f"kosmo {command} search upscale")
     if parsed.action == "list" and parsed.words:
-        raise UsageError(f"list takes no words, got {quoted(parsed.words[0])}", hint=f"kosmo {command} search WORDS")
+        raise UsageError(
+            f"list does not take search words, got {quoted(parsed.words[0])}", hint=f"kosmo {command} search WORDS"
+        )
     with host_of(options, isolation="none") as host:
         if options.dry_run:
             call = ("list_models", {}) if parsed.action == "list" else ("search", {"query": " ".join(parsed.words)})
@@ -59,7 +61,7 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _with_action(argv: list[str]) -> list[str]:
-    """The words with the action that they mean: a reference is shown, and no words are a list."""
+    """The words, preceded by an action if they have none: show for a model, list if there are no words."""
     first = next((word for word in argv if not word.startswith("-")), None)
     if first is None:
         return argv if {"-h", "--help"} & set(argv) else ["list", *argv]
@@ -83,7 +85,7 @@ def _parser(command: str) -> options_.Parser:
 
 
 def _pull(command: str, parsed: argparse.Namespace, options: Options) -> int:
-    """Save the documents of models, as the emulator's ``--models`` takes them."""
+    """Save models as JSON files that the emulator's ``--models`` accepts."""
     if not parsed.words:
         raise UsageError("missing models to save", hint=f"kosmo {command} pull owner/name")
     calls = [_call(command, word) for word in parsed.words]

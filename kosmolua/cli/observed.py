@@ -1,4 +1,4 @@
-"""The flags for observing servers: figures, spans and a log in JSON."""
+"""The flags for observing servers: metrics, spans and a JSON log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def add_metrics(made: options_.Parser) -> None:
         "--metrics",
         type=options_.port,
         metavar="PORT",
-        help="answer /metrics for Prometheus on this port of 127.0.0.1",
+        help="serve /metrics for Prometheus on this port of 127.0.0.1",
     )
 
 
@@ -31,15 +31,17 @@ def add_log(made: options_.Parser) -> None:
         "--log-format",
         choices=FORMATS,
         default=FORMATS[0],
-        help="log to standard error as text, or as JSON with calls and states of runs (default: text)",
+        help="log to standard error as text, or as JSON that includes calls and run states (default: text)",
     )
     made.add_argument(
-        "--spans", action="store_true", help="make a span of OpenTelemetry for each call, as your SDK is configured"
+        "--spans",
+        action="store_true",
+        help="record an OpenTelemetry span for each call; your SDK's configuration applies",
     )
 
 
 class Observers:
-    """Gets each call that has ended."""
+    """Passes each call that has ended to the observers."""
 
     def __init__(self) -> None:
         self.calls: list[Callable[[Entry], None]] = []
@@ -50,7 +52,7 @@ class Observers:
 
 
 def observers(parsed: argparse.Namespace) -> Observers:
-    """Those that the flags ask for, except the figures, which need a database."""
+    """The observers that the flags select, except metrics, which need a database."""
     found = Observers()
     if parsed.spans:
         from kosmolua.serve import spans
@@ -60,7 +62,7 @@ def observers(parsed: argparse.Namespace) -> Observers:
 
 
 def log_of(parsed: argparse.Namespace, plain: Callable[[str], None]) -> Callable[[str], None]:
-    """Where messages for the operator are written."""
+    """The function that writes messages for the operator, in the chosen log format."""
     if parsed.log_format == "text":
         return plain
     from kosmolua.serve import logs
@@ -73,7 +75,7 @@ def log_of(parsed: argparse.Namespace, plain: Callable[[str], None]) -> Callable
 def measured(
     port: int | None, url: str, renewals: Callable[[], tuple[int, int]] | None = None
 ) -> Iterator[Metrics | None]:
-    """The figures of this process, served until the end of the block; None without a port."""
+    """The metrics of this process, served until the block ends; None without a port."""
     if port is None:
         yield None
         return

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kosmolua.settings.config import Verdict
 
 VERDICTS = ("allow", "ask", "deny")
-TIMEOUT = 7 * 86_400.0  # seconds; as kosmolua.journal.approvals.TIMEOUT, which takes longer to import
+TIMEOUT = 7 * 86_400.0  # seconds; the same as kosmolua.journal.approvals.TIMEOUT, which takes longer to import
 ISOLATION = ("standard", "strict")
 STRICT = "strict: JIT off; fail unless every sandbox layer is available"
 _LIMITS = Limits()
@@ -66,7 +66,7 @@ FLAGS = {
 def assign(options: Options, name: str, value: str | None) -> None:
     """Set one flag. Raises a `UsageError` for an invalid value."""
     if name == "jq":
-        raise UsageError("--jq belongs to the command, before the words of a script", hint=_JQ)
+        raise UsageError("--jq is a flag of the command; put it before the script's arguments", hint=_JQ)
     if name in {"fault", "cog"}:
         setattr(options, name, [*getattr(options, name), value or ""])
     elif FLAGS[name][0] is None:
@@ -78,7 +78,7 @@ def assign(options: Options, name: str, value: str | None) -> None:
 
 
 def checked(options: Options) -> Options:
-    """The options, if they can be combined. Raises a `UsageError` otherwise."""
+    """Return the options. Raises a `UsageError` if they cannot be combined."""
     if options.fault and not options.emulate:
         raise UsageError("--fault needs --emulate")
     if options.models and not options.emulate:
@@ -130,7 +130,7 @@ class _Formatter(argparse.HelpFormatter):
         groups: Iterable[Any],
         prefix: str | None = None,
     ) -> None:
-        """Name the options in one word if they are many; the list follows."""
+        """Abbreviate many options as [OPTIONS], since their list follows."""
         listed = list(actions)
         optional = [action for action in listed if action.option_strings and not action.required]
         if usage is None and len(optional) > _MOST_IN_USAGE:
@@ -157,7 +157,9 @@ def parser(command: str, description: str, example: str) -> Parser:
 
 
 def add_action(made: Parser, actions: Mapping[str, str], *, default: str = "list") -> None:
-    """The first word of a command with several actions: ``name WORDS`` -> what it does, shown as a table."""
+    """Add the action, the first word of a command. ``actions`` maps ``name WORDS`` to what the action does; the help
+    shows them as a table.
+    """
     rows = table(actions.items(), styles=())
     made.description = f"{made.description}\n\nactions:\n{rows}"
     made.add_argument(
@@ -199,7 +201,7 @@ def add_approval_timeout(made: Parser | argparse._ArgumentGroup) -> None:
         type=age,
         default=TIMEOUT,
         metavar="TIME",
-        help="treat an approval that is still open after TIME, such as 12h or 7d, as denied (default: 7d)",
+        help="deny an approval that is still open after TIME, such as 12h or 7d (default: 7d)",
     )
 
 
@@ -213,7 +215,7 @@ def add_approvers(made: Parser | argparse._ArgumentGroup) -> None:
 
 
 def age(text: str) -> float:
-    """Seconds, from a time such as 12h."""
+    """The seconds in a duration such as 12h."""
     seconds = ages.seconds_of(text)
     if not seconds:
         raise argparse.ArgumentTypeError(f"expected a time such as 90s, 30m, 12h or 7d, got {text!r}")
@@ -249,7 +251,7 @@ def add_isolation(made: Parser, *, none: str = "") -> None:
 
 
 def add_limits(made: Parser) -> None:
-    """Limits of a script's resources."""
+    """Add the flags that limit a script's resources."""
     group = made.add_argument_group("limits")
     for name, (unit, what) in _LIMIT_FLAGS.items():
         default = getattr(_LIMITS, name)
@@ -265,7 +267,7 @@ def limits(parsed: argparse.Namespace) -> Limits:
 
 
 def add_gate(made: Parser) -> None:
-    """Directories and budget of a script."""
+    """Add the flags for a script's directories, environment variables and budget."""
     group = made.add_argument_group("files and environment")
     directory: dict[str, Any] = {"action": "append", "default": [], "metavar": "DIR"}
     group.add_argument(
@@ -285,16 +287,16 @@ def add_gate(made: Parser) -> None:
 
 
 def add_functions(made: Parser, what: str = "") -> None:
-    """Python functions of the user's own."""
+    """Add the flag for the user's own Python functions."""
     usual = (
-        "let scripts call the Python functions in NAME of MODULE, a dictionary or one function, as custom.NAME{...}; "
-        "the policy applies to them"
+        "let scripts call Python functions as custom.NAME{...}; NAME in MODULE is a dictionary of functions or one "
+        "function; the policy applies to them"
     )
     made.add_argument("--functions", metavar="MODULE:NAME", help=what or usual)
 
 
 def add_caps(made: Parser) -> None:
-    """Budget of a script."""
+    """Add the flags for a script's budget."""
     group = made.add_argument_group("budget of the run")
     for name, (kind, what) in CAPS.items():
         group.add_argument(f"--max-{name.replace('_', '-')}", type=kind, metavar="N", help=what)
@@ -322,7 +324,7 @@ def size(text: str) -> int:
 
 
 def _size(value: int) -> str:
-    """Bytes in the form that `size` reads."""
+    """A number of bytes in the form that `size` reads."""
     unit = next(unit for unit, factor in reversed(_UNITS.items()) if value % factor == 0)
     return f"{value // _UNITS[unit]}{unit.upper()}"
 
@@ -361,5 +363,5 @@ CAPS: Mapping[str, tuple[Callable[[str], float], str]] = {
     "writes": (count, "stop the run after N calls that change something"),
     "predictions": (count, "stop the run after N predictions and trainings"),
     "seconds_of_compute": (amount, "stop the run after N seconds of compute, as the API counts them"),
-    "cost": (amount, "stop the run before it costs more than N, by the price table"),
+    "cost": (amount, "stop the run before its cost exceeds N, by the price table"),
 }

@@ -29,7 +29,7 @@ notice = print_notice
 
 
 class Job(NamedTuple):
-    """One run of a model, and when the command began by the performance counter."""
+    """One run of a model, and the command's start time by `time.perf_counter`."""
 
     model: str
     options: Options
@@ -38,7 +38,7 @@ class Job(NamedTuple):
 
 
 class Pieces:
-    """Takes the lines that run.lua prints, each a piece of text as JSON, and writes the text."""
+    """Reads the lines that run.lua prints, each a piece of text as JSON, and writes the text."""
 
     def __init__(self, shown: output.ScriptOutput) -> None:
         self._shown = shown
@@ -62,7 +62,7 @@ class Pieces:
 
 
 class Pictures:
-    """The pictures of an output, fetched while the run is open, and drawn after it."""
+    """The pictures of an output, which are fetched while the run is open and drawn after it has ended."""
 
     def __init__(self, *, wanted: bool) -> None:
         from kosmolua.terminal.images import protocol_of
@@ -71,7 +71,7 @@ class Pictures:
         self._found: list[bytes] = []
 
     def collect(self, results: list[Any], fetch: Callable[[str, int], bytes]) -> None:
-        """Fetch the pictures of a result; one that cannot be fetched is left out."""
+        """Fetch the pictures of a result, and omit those that cannot be fetched."""
         from kosmolua.terminal.images import MAX_BYTES
 
         if self._protocol == "none" or not results or not isinstance(results[0], dict):
@@ -95,7 +95,7 @@ class Pictures:
 
 
 def _rows() -> int:
-    """Rows for a picture, so that it and the lines around it fit on the screen."""
+    """The height of a picture in rows, such that it and the lines around it fit on the screen."""
     try:
         return max(4, min(20, os.get_terminal_size(sys.stdout.fileno()).lines - 4))
     except (OSError, ValueError):
@@ -110,7 +110,7 @@ def _read(path: str) -> bytes:
 
 
 def watch_of(job: Job) -> Watch | Lines | Requests | None:
-    """What shows the state of the prediction on standard error."""
+    """The watcher that shows the prediction's state on standard error."""
     from kosmolua.cli.live import Lines, Watch
     from kosmolua.cli.requests import Requests
     from kosmolua.terminal.plain import is_plain
@@ -135,10 +135,10 @@ def show(job: Job, result: Result, pictures: Pictures) -> int:
     if "output" not in found:
         output.write_text(f"{found['prediction']['id']}\n")
         if job.options.emulate:
-            notice("the emulator ends with this command; to keep predictions: kosmo emulator:serve")
+            notice("the emulator ends with this command; to keep predictions, run kosmo emulator:serve")
         else:
             account = account_flag(job.options.account)
-            notice(f"look at it: kosmo predictions show {quote(found['prediction']['id'])}{account}")
+            notice(f"show it: kosmo predictions show {quote(found['prediction']['id'])}{account}")
         return 0
     for line in _lines(found):
         output.write_text((safe(line) if sys.stdout.isatty() else line) + "\n")
@@ -156,7 +156,7 @@ def _data(found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lines(found: Mapping[str, Any]) -> list[str]:
-    """The output as lines: text that was not printed yet, paths of saved files, URLs, or JSON."""
+    """The output as lines: unprinted text, paths of saved files, URLs, or JSON."""
     if found.get("streamed"):
         return []
     saved, urls, value = found.get("saved") or [], found.get("urls") or [], found["output"]
@@ -184,7 +184,7 @@ def _ending(job: Job, prediction: Mapping[str, Any], result: Result) -> str:
 
 
 def save_text(found: dict[str, Any], path: str, *, overwrite: bool) -> None:
-    """Write an output without files: text as it is, other values as JSON. Adds what was saved."""
+    """Write an output without files: text unchanged, other values as JSON. Adds the saved file to ``found``."""
     if found.get("urls"):
         return
     value = found["output"]
@@ -222,7 +222,7 @@ def show_cost(job: Job, amount: float | None) -> int:
 
 
 def show_requests(job: Job, result: Result, requests: list[Any]) -> int:
-    """Show the requests of a dry run, which were printed as they came unless an envelope is wanted."""
+    """Show the requests of a dry run. With ``--json`` they are in the envelope; otherwise they are already printed."""
     if result.error:
         return fail(job, result.error, result)
     if job.options.json:
@@ -251,7 +251,9 @@ def fail(job: Job, error: KosmoError, result: Result | None = None) -> int:
 
 
 def name_created(job: Job, result: Result, error: KosmoError) -> None:
-    """Print how to read the prediction if its output could not be printed; the emulator keeps none."""
+    """Print the command that shows the prediction, if its output could not be printed; not with the emulator, which has
+    ended.
+    """
     if isinstance(error, OutputError) and not job.options.emulate:
         output.print_created(each for each in result.created if each not in result.running)
 

@@ -16,7 +16,7 @@ from kosmolua.errors import KosmoError, OutputError
 from kosmolua.terminal.safe import safe
 
 MAX_COPY = 64 * 1024  # bytes of output in a report
-MOST_LISTED = 20  # of the objects that a run created
+MOST_LISTED = 20  # created objects to list
 
 
 def show_json(value: Any) -> None:
@@ -40,7 +40,7 @@ def write_pieces(pieces: Iterable[bytes]) -> None:
 
 
 def _utf8(value: Any) -> Any:
-    """Plain data, with a question mark for each character that UTF-8 cannot have."""
+    """Plain data, with a question mark for each character that UTF-8 cannot encode."""
     match value:
         case str():
             return value.encode(errors="replace").decode()
@@ -58,7 +58,7 @@ def to_json(value: Any, *, indent: bool = True, ordered: bool = False) -> str:
     order: Literal["sorted"] | None = "sorted" if ordered else None
     try:
         encoded = msgspec.json.encode(value, order=order)
-    except UnicodeEncodeError:  # such as a file's name that is not UTF-8
+    except UnicodeEncodeError:  # such as a file name that is not UTF-8
         encoded = msgspec.json.encode(_utf8(value), order=order)
     return (msgspec.json.format(encoded, indent=2) if indent else encoded).decode()
 
@@ -75,7 +75,7 @@ def write_bytes(data: bytes) -> None:
 
 
 def plain(data: Any) -> Any:
-    """An answer that JSON can represent: bytes become ``{"base64": …, "size": …}``."""
+    """The answer as plain data for JSON: bytes become ``{"base64": …, "size": …}``."""
     if isinstance(data, bytes):
         import base64
 
@@ -97,7 +97,7 @@ def show_error(error: KosmoError, *, as_json: bool) -> int:
 
 
 def print_created(created: Iterable[tuple[str, str, str]]) -> None:
-    """Print how to read what was created, given as (kind, id, account), if the result itself could not be printed."""
+    """Print commands that read created objects, given as (kind, id, account), if the result could not be printed."""
     from kosmolua.settings.config import account_flag
 
     for kind, identifier, account in islice(created, MOST_LISTED):
@@ -130,7 +130,7 @@ def print_error(error: KosmoError, excerpt: str | None = None) -> None:
 
 
 class ScriptOutput:
-    """Receives what a script prints: writes it at once, or keeps it for an envelope. Logs go to standard error. With
+    """Receives a script's output: writes it at once, or keeps it for an envelope. Logs go to standard error. With
     ``copy`` the end of both is kept as well.
     """
 
@@ -146,7 +146,7 @@ class ScriptOutput:
 
     @property
     def copied(self) -> str:
-        """The end of what was printed and logged."""
+        """The last part of what the script printed and logged."""
         return (self._copy or b"")[-MAX_COPY:].decode(errors="replace")
 
     def write(self, stream: Literal[1, 2], text: bytes) -> None:
@@ -162,9 +162,9 @@ class ScriptOutput:
     def _show(self, stream: Literal[1, 2], text: bytes) -> None:
         from kosmolua.terminal.screen import LINE, SCREEN
 
-        with SCREEN:  # held from a question to its answer
+        with SCREEN:  # held while a question waits for its answer
             LINE.wipe()
-            if stream == 2:  # noqa: PLR2004 - as everywhere: 1 output, 2 errors
+            if stream == 2:  # noqa: PLR2004 - the usual descriptors: 1 output, 2 errors
                 print(safe(text.decode(errors="replace")), end="", file=sys.stderr, flush=True)
             else:
                 write_bytes(safe(text.decode(errors="replace")).encode() if self._escape else text)

@@ -46,7 +46,7 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _explained(command: str, words: deque[str]) -> dict[str, Any]:
-    """The decision for a call. Arguments may be missing."""
+    """The decision about a call, some of whose arguments may be missing."""
     if not words or words[0].startswith("-"):
         raise UsageError("missing function name", hint=f"for example: kosmo {command} {_EXAMPLE}")
     operation = resolve(words.popleft())
@@ -122,7 +122,7 @@ def _show_decision(data: dict[str, Any]) -> str:
 
 
 def _doubts(names: list[str]) -> str:
-    return f"if {' and '.join(names)} matches, which these arguments do not show" if names else ""
+    return f"if {' and '.join(names)} matches, which cannot be determined from these arguments" if names else ""
 
 
 def _show_rules(data: dict[str, Any]) -> str:

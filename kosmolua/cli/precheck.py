@@ -1,4 +1,4 @@
-"""Check a script before it runs, while its process starts. It makes no requests, and stops a script that is certain to
+"""Check a script before it runs, while its process starts. Makes no requests, and stops a script that is certain to
 fail.
 """
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kosmolua.check.world import World
     from kosmolua.cli.options import Options
 
-MAX_LOOK = 128 * 1024  # bytes of script and modules; longer ones are not checked before a run
+MAX_LOOK = 128 * 1024  # bytes of a script and its modules; larger ones are not checked before a run
 MAX_SHOWN = 5  # problems
 _PERMISSION = frozenset({"permission_denied", "approval_required"})
 _NAMES = frozenset({"unknown_name", "unknown_function", "not_available"})
@@ -73,7 +73,7 @@ def _make(directory: str) -> None:
 
 
 def _opened(parsed: argparse.Namespace) -> tuple[Sequence[str], Sequence[str]]:
-    """The directories that the script may read from and write to."""
+    """The directories that the script may read, and those that it may write to."""
     from kosmolua.settings import config
 
     if parsed.allow_read or parsed.allow_write:
@@ -99,7 +99,7 @@ def _look(parsed: argparse.Namespace, options: Options, file: str, text: bytes) 
         return []
     main = Source(file, text.removeprefix(b"\xef\xbb\xbf").decode(errors="replace"))
     if main.broken or not (main.tree.names or main.tree.operations or main.tree.loops or main.tree.calls):
-        return []  # LuaJIT reports syntax errors; otherwise there is nothing to check
+        return []  # LuaJIT will report the syntax error; the rest cannot be checked
     from kosmolua.check.modules import beside
 
     requires = any(name.text == "require" for name in main.tree.names)
@@ -120,7 +120,7 @@ def _found(program: Program, parsed: argparse.Namespace, options: Options, text:
     if any(one.code in _NAMES for one in found):
         from kosmolua.check.engine import Engine
 
-        with Engine() as engine:  # only the sandbox itself knows all names
+        with Engine() as engine:  # only the sandbox knows all names that scripts have
             found = check(program, replace(world, known={**engine.names, **custom}))
     return found
 
@@ -153,7 +153,7 @@ def _is_resumed(parsed: argparse.Namespace) -> bool:
 
 
 def _refusal(problems: Sequence[Problem]) -> KosmoError:
-    """The error of a run that did not start. Its status is 3 if only permissions are missing, else 2."""
+    """The error for a script that was not run. Its exit status is 3 if only permissions are missing, else 2."""
     first = problems[0]
     is_permission = all(one.code in _PERMISSION for one in problems)
     code = first.code if first.code in CODES and (is_permission or first.code not in _PERMISSION) else "invalid_script"

@@ -49,7 +49,7 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _with_action(argv: list[str]) -> list[str]:
-    """The words with the action that they mean: an id is shown, and no words are a list."""
+    """The words, preceded by an action if they have none: show for an id, list if there are no words."""
     first = next((word for word in argv if not word.startswith("-")), None)
     if first is None:
         return argv if {"-h", "--help"} & set(argv) else ["list", *argv]
@@ -70,9 +70,9 @@ def _parser(command: str) -> options_.Parser:
 
 def _check(command: str, parsed: argparse.Namespace) -> None:
     if parsed.action == "list" and parsed.id:
-        raise UsageError(f"list takes no id, got {quoted(parsed.id[0])}", hint=f"kosmo {command} show ID")
+        raise UsageError(f"list does not take an id, got {quoted(parsed.id[0])}", hint=f"kosmo {command} show ID")
     if parsed.action != "list" and not parsed.id:
-        raise UsageError("missing the id of a prediction", hint=f"list them: kosmo {command} list")
+        raise UsageError("missing prediction id", hint=f"list them: kosmo {command} list")
     if parsed.action == "open" and len(parsed.id) > 1:
         raise UsageError(f"expected one id, got {len(parsed.id)}", hint=f"kosmo {command} open {quote(parsed.id[0])}")
 
@@ -106,7 +106,7 @@ def _line(found: Any) -> str:
 
 
 def _shown(found: Any) -> str:
-    """A prediction for a reader: facts, then input and output."""
+    """A prediction as text: facts, then input and output."""
     one = mapping(found)
     facts = [
         ("status", listing.text_of(one.get("status"))),
@@ -128,7 +128,8 @@ def _open(parsed: argparse.Namespace, options: Options, one: Mapping[str, Any]) 
     address = listing.text_of(mapping(one.get("urls")).get("web"))
     if not address.startswith(("https://", "http://")):
         raise UsageError(
-            "the API names no page of this prediction", hint=f"show it: kosmo predictions show {quote(parsed.id[0])}"
+            "the API gave no web page for this prediction",
+            hint=f"show it: kosmo predictions show {quote(parsed.id[0])}",
         )
     if sys.stdout.isatty() and not options.emulate and not options.json:
         import webbrowser

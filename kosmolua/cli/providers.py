@@ -18,7 +18,7 @@ def check_provider(name: str) -> None:
 
 
 def near(name: str, names: Iterable[str]) -> str:
-    """A suggestion of the nearest name, as the end of a sentence; empty if none is near."""
+    """A suggestion of the nearest name, to end a sentence with; empty if none is near."""
     from kosmolua.replicate.nearest import did_you_mean
 
     return did_you_mean(name, names)

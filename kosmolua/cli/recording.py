@@ -1,4 +1,4 @@
-"""``emulator:record``: a proxy on a loopback port in front of the API, which writes a cassette while a program runs."""
+"""``emulator:record``: a loopback proxy in front of the API that writes a cassette while a program uses it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Pass requests on to the API until interrupted, and write them with their answers to a cassette. The program "
-        "brings its own token, which is passed on and never written.",
+        "Forward requests to the API until interrupted, and write them with their answers to a cassette. The "
+        "program's own token is forwarded and never written.",
         "kosmo emulator:record --output tape.jsonl --port 8700",
     )
     made.add_argument("--output", required=True, metavar="FILE", help="write the cassette to this file")
@@ -33,9 +33,9 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--to", default=SERVER, metavar="URL", help=f"the API to record (default: {SERVER})")
     add_secure_options(made)
     made.add_argument(
-        "--insecure-http", action="store_true", help="allow passing the token on over plain HTTP to other machines"
+        "--insecure-http", action="store_true", help="allow forwarding the token over plain HTTP to other machines"
     )
     made.add_argument(
-        "--json", action="store_true", help="accepted for consistency; the first line is always the URL as JSON"
+        "--json", action="store_true", help="accepted for consistency; the first line is always JSON with the URL"
     )
     return made

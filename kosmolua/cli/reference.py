@@ -97,7 +97,7 @@ _MODELS = "To search models: kosmo models search WORDS"
 def _search_parser(command: str) -> argparse.ArgumentParser:
     made = _parser(
         command,
-        "Search functions of the API, helpers of scripts, topics and commands, by name or by what they do. Print the "
+        "Search API functions, script helpers, topics and commands, by name or by what they do. Print the "
         "best match first.",
         '"cancel prediction" --json',
     )
@@ -131,7 +131,7 @@ def _search(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _commands(query: str) -> list[dict[str, str]]:
-    """The commands whose name and summary have all words of the query, best first."""
+    """The commands whose names and summaries contain all words of the query, best match first."""
     from kosmolua.cli import COMMANDS
     from kosmolua.manual.search import MAX_QUERY, words_of, worth
 
@@ -145,7 +145,7 @@ def _commands(query: str) -> list[dict[str, str]]:
 
 
 def _result(found: Found) -> dict[str, Any]:
-    """A function as in the list of functions; a helper or topic as a page of that kind."""
+    """A search result as data: a function as in the list of functions, a helper or topic as a page of that kind."""
     about = {"match": found.match, "score": found.score}
     if found.hit:
         return {**reference.summary(found.hit.operation), **about}
@@ -168,7 +168,7 @@ def _shown_pages(data: dict[str, Any]) -> str:
     if not data["results"]:
         return f"nothing found for {data['query']!r}; list all functions: kosmo integrations:list {PROVIDER}\n{_MODELS}"
     is_topic = all(each["access"] == "topic" for each in data["results"])
-    is_weak = data["results"][0]["match"] == "text"  # the words may say what a model does
+    is_weak = data["results"][0]["match"] == "text"  # the query may describe a model
     return _function_table(data["results"]) + (f"\n{_MODELS}" if is_topic or is_weak else "")
 
 
@@ -178,7 +178,7 @@ def _shown_pages(data: dict[str, Any]) -> str:
 def _docs_parser(command: str) -> argparse.ArgumentParser:
     made = _parser(
         command,
-        "Show the documentation of a function, a helper of scripts, the provider or a topic.",
+        "Show the documentation of a function, a script helper, the provider or a topic.",
         f"{_FUNCTION} --json",
     )
     made.add_argument(
@@ -207,7 +207,7 @@ def _docs(parsed: argparse.Namespace) -> dict[str, Any]:
 
 
 def _helper(name: str) -> str | None:
-    """The name of a helper, with or without what scripts write before it."""
+    """The page name of a helper, which may have the prefix that scripts write, such as ``replicate.``."""
     from kosmolua.manual import stubs
 
     short = name.removeprefix("integrations.").removeprefix(f"{PROVIDER}.")
@@ -234,7 +234,7 @@ def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
 
 
 def _documented(name: str) -> Operation:
-    """The operation of that name. The error for an unknown name suggests pages too."""
+    """The operation of that name. The error for an unknown name also suggests pages."""
     if catalogue.find(name) is None and "." not in name and not looks_like_token(name):
         meant = near(name, page_names())
         raise UsageError(
@@ -269,7 +269,7 @@ def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
 
         return reference_markdown(data, [reference.page(each) for each in catalogue.OPERATIONS], summaries())
     contents = f"{heading('pages')}\n{table((page['page'], page['title']) for page in data['pages'])}"
-    contents += f"\n\n{heading('helpers of scripts')}\n{wrapped(', '.join(_helper_names()), '  ')}"
+    contents += f"\n\n{heading('script helpers')}\n{wrapped(', '.join(_helper_names()), '  ')}"
     if "functions" not in data:
         rows = ((item["provider"], item["summary"]) for item in data["providers"])
         return f"{heading('providers')}\n{table(rows)}\n\n{contents}\n\nShow one: kosmo integrations:docs NAME"

@@ -48,7 +48,7 @@ _HELPS = {
 
 
 def adapt(made: Parser) -> None:
-    """Turn the parser of scripts into that of the prompt. Options for scripts still work in a pipe."""
+    """Turn the parser for scripts into the parser for the prompt. Script options still work in a pipe."""
     made.description = "Start an interactive prompt for Lua. In a pipe, run standard input as a script."
     made.epilog = "example:\n  kosmo repl --emulate\n  kosmo repl --write ask --journal notes"
     made.adapt(_HELPS, {"isolation": f"{{{','.join(ISOLATION)}}}"})
@@ -65,12 +65,12 @@ def start(parsed: argparse.Namespace, options: Options, args: Sequence[str]) -> 
     from kosmolua.runtime.launch import LIMITS, launch
 
     limits = LIMITS._replace(memory=parsed.memory_limit)
-    # It starts while this process imports other modules.
+    # The child starts while this process imports other modules.
     child = launch(limits, parsed.isolation, paths.cache_directory(os.environ))
     made: list[Shell] = []
 
     def shell() -> Shell:
-        """Made on first use, after the prompt is visible."""
+        """The shell. It is created on first use, after the prompt is visible."""
         if not made:
             made.append(_shell(parsed, options, args, limits, child))
         return made[0]
@@ -192,7 +192,7 @@ def _first(options: Options, args: Sequence[str], env: Mapping[str, str]) -> Sta
 
 
 class _Hosts:
-    """The hosts of one prompt: commands such as `:emulate` make another."""
+    """The hosts of one prompt: commands such as `:emulate` create another one."""
 
     def __init__(self, parsed: argparse.Namespace, options: Options, prompter: Prompter) -> None:
         self._parsed = parsed

@@ -22,29 +22,31 @@ class Requests:
         return self
 
     def close(self) -> None:
-        """There is nothing to remove from the terminal."""
+        """Do nothing: no progress line was drawn."""
 
     def begins(self, entry: Entry, operation: Operation, given: Mapping[str, Any]) -> None:
-        """A dry run sends nothing."""
+        """Do nothing: a dry run sends no request that could begin."""
 
     def ended(self, entry: Entry, operation: Operation, given: Mapping[str, Any], data: Any, _: object) -> None:
         if entry.outcome != "dry_run":
             return
-        if data is None:  # of a transfer
+        if data is None:  # an upload or download
             data = {"method": operation.method, "url": given.get("url")}
         self.requests.append({"function": entry.function, **data})
         if not self._quiet:
             _print(entry.function, data)
 
     def followed(self, url: str, event: str, data: str) -> None:
-        """A dry run follows no stream."""
+        """Do nothing: a dry run reads no stream."""
 
     def downloading(self, path: str, received: int, total: int | None) -> None:
-        """A dry run downloads nothing."""
+        """Do nothing: a dry run downloads no file."""
 
 
 def stopped(result: Result, *, quiet: bool) -> Result:
-    """The result of a dry run. Stopping at a request is not a failure, and is printed unless ``quiet``."""
+    """The result of a dry run. If it stopped at a request, remove that error from the result, and report where it
+    stopped unless ``quiet``.
+    """
     from msgspec.structs import replace
 
     error = result.error

@@ -49,7 +49,7 @@ def show_one(
     shown: ScriptOutput | None = None,
     requests: list[Any] | None = None,
 ) -> int:
-    """Print the result. ``requests`` are those of a dry run."""
+    """Print the result. ``requests`` are the requests of a dry run."""
     from kosmolua.cli import output
 
     if result.error and result.error.code == "syntax_error" and script:
@@ -62,7 +62,7 @@ def show_one(
             envelope["meta"]["requests"] = requests
         output.show_json(envelope)
     elif isinstance(result.error, ExitError):
-        pass  # the script itself prints why it ended
+        pass  # a script that calls exit prints its own reason
     elif result.error:
         output.print_error(result.error, _excerpt(script, result.error))
     else:
@@ -94,7 +94,7 @@ def _excerpt(script: Text | None, error: KosmoError) -> str | None:
 
 
 def _lines(source: bytes) -> list[str]:
-    """Without a byte order mark and carriage returns."""
+    """The lines of a source, without a byte order mark and carriage returns."""
     return [line.removesuffix("\r") for line in source.decode("utf-8-sig", errors="replace").split("\n")]
 
 

@@ -1,4 +1,4 @@
-"""``run``: run a model once and print its output. The run itself is the script in run.lua, run like any other."""
+"""``run``: run a model once and print its output. The script run.lua does the work, and runs like any other script."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
 
 NAME = "kosmo run"
 MAX_RECENT = 10
-SPEED = 8.0  # of emulated models: a try with the slow video model takes 10 s instead of 78
+SPEED = 8.0  # speed of emulated models: the slow video model takes 10 s instead of 78
 _FILE = re.compile(r'did you mean file\("([^"]*)"\)\?( - at `input\.(\w+))')
 _SAVE = frozenset(
     {"o", "out", "output", "output-directory", "output-file", "download"}
-)  # names of --save in other programs
+)  # what other programs call --save
 _AT = re.compile(rf" \({NAME}:\d+\)$")
 _TEXT = ("text", "concatenate")
-# Codes of look-ups that the run would fail with too.
+# Error codes of a version lookup with which the run would fail too.
 _DECISIVE = frozenset({"not_found", "not_configured", "not_authenticated", "unreachable", "usage"})
 
 
@@ -131,8 +131,8 @@ def _finish(parsed: argparse.Namespace, job: Job, result: Result, pictures: outc
 
 
 def _version(host: Host, versions: Versions, reference: str, options: Options, *, check: bool) -> Version | None:
-    """The version to run with its schema, None if it is missing or the account may not read it. Raises an error that
-    the run would fail with too, unless the inputs are not checked.
+    """The version to run, with its schema. None if it is missing or the account may not read it. An error with which
+    the run would also fail is raised if ``check``.
     """
     try:
         return version_of(host, reference, options) if options.dry_run else versions.find(reference)
@@ -158,7 +158,7 @@ def _host(parsed: argparse.Namespace, options: Options, readable: Sequence[str])
 
 
 def _mode(parsed: argparse.Namespace, job: Job, version: Version | None) -> str:
-    """Whether to create the prediction only, to follow its text, or to wait for its output."""
+    """The mode of the job: only create the prediction, stream its text, or wait for its output."""
     if parsed.no_wait:
         return "create"
     is_text = version is not None and version.output["kind"] in _TEXT
@@ -171,7 +171,7 @@ def _mode(parsed: argparse.Namespace, job: Job, version: Version | None) -> str:
 def _job(parsed: argparse.Namespace, given: Given, mode: str) -> dict[str, Any]:
     chosen: dict[str, Any] = {"validate": False} if parsed.no_check else {}
     if mode == "run" and sys.stderr.isatty():
-        chosen["wait"] = 1  # seconds until the prediction has an id and a state to show
+        chosen["wait"] = 1  # seconds; a short wait, so that the prediction's id and state can be shown soon
     if parsed.timeout is not None:
         chosen |= {"timeout": parsed.timeout, "cancel_on_timeout": True}
     return {
@@ -207,7 +207,7 @@ def _cost(host: Host, reference: str, version: Version | None, given: Given) -> 
 
 
 def _plain(error: KosmoError, model: str, account: str) -> KosmoError:
-    """The error without lines of run.lua, and with a hint for the command line."""
+    """The error without line numbers of run.lua, and with a hint for the command line."""
     error.message = _FILE.sub(r"did you mean \3=@\1?\2", _AT.sub("", error.message))
     for name in ("where", "traceback"):
         if getattr(error, name, None):
@@ -232,7 +232,7 @@ def _parsed(command: str, argv: list[str]) -> argparse.Namespace:
 
 
 def _unknown(command: str, word: str) -> UsageError:
-    """The error for an unknown option. Most of them are inputs, written as in other programs."""
+    """The error for an unknown option. Most unknown options are inputs, written as in other programs."""
     from kosmolua.replicate.nearest import nearest
 
     name, _, text = word.lstrip("-").partition("=")
@@ -268,7 +268,7 @@ def _check_target(parsed: argparse.Namespace) -> None:
     parsed.save = os.path.join(path, "") if os.path.isdir(path) else path
     if os.path.isfile(path) and not parsed.overwrite:
         raise ArgumentError(
-            f"--save: {parsed.save} exists", hint="name another file or a directory, or add --overwrite"
+            f"--save: {parsed.save} exists", hint="choose another file or a directory, or add --overwrite"
         )
     try:
         os.makedirs(os.path.dirname(parsed.save) or ".", exist_ok=True)
@@ -279,8 +279,8 @@ def _check_target(parsed: argparse.Namespace) -> None:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Run a model and print its output. Text is printed as it comes. Inputs are checked against the model's schema, "
-        "and the policy and budgets decide, before anything is sent that costs money.",
+        "Run a model and print its output. Text is printed as it arrives. Before anything that costs money is sent, "
+        "inputs are checked against the model's schema, and calls against policy and budgets.",
         "\n  ".join(
             [
                 f"kosmo {command} meta/meta-llama-3-8b-instruct prompt='a poem about rain'",
@@ -298,16 +298,16 @@ def _parser(command: str) -> options_.Parser:
         nargs="*",
         default=[],
         metavar="NAME=VALUE",
-        help="an input, read by the model's schema; @FILE: the file, @-: standard input, @@: text that starts with @; "
-        "a repeated name makes a list; a JSON object, or -, gives several inputs",
+        help="an input, read by the model's schema; @FILE: the file, @-: standard input, @@TEXT: text that starts "
+        "with @; repeat a name to give a list; a JSON object, or - for one on standard input, gives several inputs",
     )
     made.add_argument(
-        "--input", "-i", action="append", default=[], metavar="NAME=VALUE", help="the same, as an option; repeatable"
+        "--input", "-i", action="append", default=[], metavar="NAME=VALUE", help="an input as an option; repeatable"
     )
-    made.add_argument("--save", metavar="PATH", help="save the output in a file, or in a directory (DIR/)")
+    made.add_argument("--save", metavar="PATH", help="save the output to a file, or in a directory (DIR/)")
     made.add_argument("--overwrite", action="store_true", help="with --save, replace an existing file")
     made.add_argument(
-        "--stream", action="store_true", help="print text as it comes (default on a terminal, unless --json is given)"
+        "--stream", action="store_true", help="print text as it arrives (default on a terminal, unless --json is given)"
     )
     made.add_argument("--no-wait", action="store_true", help="create the prediction, print its id, and exit")
     made.add_argument("--cost", action="store_true", help="print the highest expected cost, and run nothing")
@@ -315,7 +315,7 @@ def _parser(command: str) -> options_.Parser:
         "--timeout",
         type=options_.seconds,
         metavar="SECONDS",
-        help="cancel the prediction after SECONDS",
+        help="cancel the prediction if it has not ended after SECONDS",
     )
     made.add_argument("--cancel-on-exit", action="store_true", help="cancel the prediction on a signal")
     made.add_argument("--no-check", action="store_true", help="send the inputs without checking them")
@@ -325,7 +325,7 @@ def _parser(command: str) -> options_.Parser:
 
 
 def _introduce(command: str, options: Options) -> int:
-    """What the command does, and the models that were run last."""
+    """Help without arguments: what the command does, and the models that were run last."""
     models = [one.model for one in recent.read(os.environ)][:MAX_RECENT]
     if options.emulate:
         from kosmolua.emulator.genesis import MODELS

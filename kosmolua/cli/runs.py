@@ -26,10 +26,10 @@ from kosmolua.terminal.text import table
 ACTIONS = {
     "list": "list the runs",
     "show RUN": "show a run and its calls",
-    "resume RUN [OPTIONS]": "continue a run; options and arguments are those of kosmo lua",
+    "resume RUN [OPTIONS]": "continue a run; takes the options and arguments of kosmo lua",
     "undo RUN": "cancel and delete what a run created, after asking; options: kosmo runs undo --help",
-    "export RUN": "print the calls of a run as JSON Lines",
-    "prune [RUN ...]": "delete these runs with their journals and kept outputs, or finished ones with --older-than",
+    "export RUN": "print a run's calls as JSON Lines",
+    "prune [RUN ...]": "delete these runs, or those that --older-than selects, with their journals and kept outputs",
     "logs RUN": "print what a submitted run printed",
     "cancel RUN": "cancel a submitted run",
 }
@@ -41,7 +41,7 @@ def run(command: str, argv: list[str]) -> int:
     given = argv[: argv.index("--")] if "--" in argv else argv
     submitted_too = any(word.partition("=")[0] == "--database" for word in given)
     if {"-h", "--help"} & {*given} and action in {"list", "show", "logs", "cancel", "export", "prune"}:
-        action = ""  # the help is for all of them
+        action = ""  # the actions share one help text
     elif action in {"logs", "cancel"} or (submitted_too and action not in {"undo", "-h", "--help"}):
         return submitted.run(command, argv)
     if action == "resume":
@@ -70,11 +70,11 @@ def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
         "List, show, resume, undo, export or prune runs that have a journal. With --database, list, show, resume, "
-        "undo and prune are for the runs of kosmo submit, as logs and cancel always are.",
+        "undo and prune apply to the runs of kosmo submit, as logs and cancel always do.",
         f"kosmo {command} {_EXAMPLE}\n  kosmo {command} undo nightly --dry-run\n  kosmo {command} logs -f 1f2e3d4c5b6a",
     )
     options.add_action(made, ACTIONS)
-    made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run; of a submitted run id or key")
+    made.add_argument("run", nargs="*", metavar="RUN", help="id, name or file of a run; id or key of a submitted run")
     submitted.add_older_than(made)
     submitted.add_flags(made)
     options.add_json(made)
@@ -160,7 +160,7 @@ def _show(path: str, *, as_json: bool) -> int:
 
 
 def _named(given: dict[str, Any]) -> str:
-    """Arguments by name in a line. Those of a script of this program are text, numbers, booleans and lists."""
+    """Arguments by name, on one line. Their values are text, numbers, booleans and lists."""
     text = " ".join(f"{name}={value}" for name, value in sorted(given.items()))
     return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
@@ -196,8 +196,8 @@ def _resume(command: str, argv: list[str]) -> int:
     if argv[:1] in (["-h"], ["--help"]):
         made = options.parser(
             f"{command} resume",
-            "Continue a run with its journal: calls that were answered are not sent again. The options are those of "
-            "kosmo lua: kosmo lua --help. With --database, continue a submitted run that failed or was canceled.",
+            "Continue a run with its journal: answered calls are not sent again. Takes the options of kosmo lua; see "
+            "kosmo lua --help. With --database, continue a submitted run that failed or was canceled.",
             f"kosmo {command} {_EXAMPLE}",
         )
         made.add_argument("run", metavar="RUN", help="id, name or file of a run; with --database its id or key")

@@ -13,11 +13,11 @@ from kosmolua.host.host import Host
 from kosmolua.replicate.catalogue import Operation
 from kosmolua.replicate.results import TERMINAL
 
-MAX_OUTPUT = 1024 * 1024 * 1024  # bytes of one output
+MAX_OUTPUT = 1024 * 1024 * 1024  # the most bytes of one output
 
 
 def contents(host: Host, operation: Operation | None, data: Any, path: str) -> list[Iterable[bytes]]:
-    """What to write to the path. For a prediction these are its outputs, unless the name ends in .json."""
+    """The contents to write. For a prediction they are its outputs, unless the path ends in .json."""
     if isinstance(data, bytes):
         return [[data]]
     if operation and operation.returns == "Prediction" and isinstance(data, dict) and not path.endswith(".json"):
@@ -61,7 +61,7 @@ def _is_url(value: Any) -> bool:
 
 
 def write(path: str, contents: list[Iterable[bytes]]) -> dict[str, Any]:
-    """Write the contents to the path; several get a number before the suffix."""
+    """Write the contents to the path; with several, the path of each gets a number before its suffix."""
     if len(contents) == 1:
         return _written(path, contents[0])
     stem, suffix = os.path.splitext(path)

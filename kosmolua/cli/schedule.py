@@ -25,8 +25,8 @@ ACTIONS = {
     "list [NAME]": "list the schedules",
     "add [NAME] ['CRON'] FILE": "add a schedule for a script; arguments of the script follow --",
     "remove NAME": "remove a schedule; its runs continue",
-    "pause NAME": "start no runs until it is resumed",
-    "resume NAME": "start runs again",
+    "pause NAME": "start no runs until the schedule is resumed",
+    "resume NAME": "start runs of a paused schedule again",
     "run NAME": "start a run now",
 }
 _OVERLAPS = ("skip", "queue", "allow")
@@ -62,23 +62,24 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Run a script at recurring times, by the clock of the database. CRON is minute, hour, day of the month, month "
-        "and day of the week; without it the script's header has it, such as --@ schedule: 0 3 * * *. A missed slot "
-        "runs once, as soon as a worker is available. " + WORKER_NEEDED,
+        "Run a script at recurring times, by the database's clock. CRON is minute, hour, day of the month, month "
+        "and day of the week; without it, the script's header must have one, such as --@ schedule: 0 3 * * *. A missed "
+        "slot runs once, as soon as a worker is available. " + WORKER_NEEDED,
         f"kosmo {command} add nightly '0 3 * * *' flow.lua --tz Europe/Berlin --max-cost 2 -- ARGS\n"
         f"  kosmo {command} add flow.lua\n  kosmo {command} list",
     )
     options_.add_action(made, ACTIONS)
-    made.add_argument("words", nargs="*", metavar="WORD", help=f"add: {_USE}; else the name of a schedule")
+    made.add_argument("words", nargs="*", metavar="WORD", help=f"add: {_USE}; other actions: the name of a schedule")
     add_database(made)
     made.add_argument("--tz", metavar="ZONE", help="add: the time zone, such as Europe/Berlin (default: UTC)")
     made.add_argument(
         "--overlap",
         choices=_OVERLAPS,
         default=_OVERLAPS[0],
-        help="add: if an earlier run has not ended, skip the slot, queue it until then, or allow both (default: skip)",
+        help="add: if the previous run has not ended, skip the slot, queue it until then, or allow both runs (default: "
+        "skip)",
     )
-    made.add_argument("--replace", action="store_true", help="add: replace another schedule of that name")
+    made.add_argument("--replace", action="store_true", help="add: replace an existing schedule of that name")
     made.add_argument(
         "--account", default="default", metavar="NAME", help="add: the credentials to use (default: default)"
     )
@@ -89,7 +90,7 @@ def _parser(command: str) -> options_.Parser:
 
 def _check_words(command: str, parsed: argparse.Namespace, args: list[str]) -> None:
     if args:
-        raise UsageError(f"{parsed.action} takes no arguments of a script", hint=f"kosmo {command} --help")
+        raise UsageError(f"{parsed.action} does not take script arguments", hint=f"kosmo {command} --help")
     few, most = (0, 1) if parsed.action == "list" else (1, 1)
     if not few <= len(parsed.words) <= most:
         raise UsageError(
@@ -147,7 +148,7 @@ def _new_schedule(command: str, parsed: argparse.Namespace, args: list[str]) -> 
 
 
 def _divided(command: str, words: list[str]) -> tuple[str | None, str | None, str]:
-    """Name, expression and file. Of two words, the first is an expression if it looks like one."""
+    """The name, expression and file. The first of two words is an expression if it looks like one, else a name."""
     match words:
         case [file]:
             return None, None, file
@@ -204,5 +205,5 @@ def _local(at: float, one: Schedule) -> str:
     """A time in the schedule's own time zone."""
     try:
         return f"{datetime.fromtimestamp(at, cron.zone_of(one.zone)):%Y-%m-%d %H:%M} {one.zone}"
-    except UsageError:  # this machine does not know it
+    except UsageError:  # this machine does not know the time zone
         return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M} UTC"

@@ -1,4 +1,4 @@
-"""``scripts``: scripts that are kept by name, with the descriptions in their headers."""
+"""``scripts``: keep scripts by name, with the descriptions in their headers."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from kosmolua.terminal.safe import safe
 ACTIONS = {
     "list": "list the kept scripts",
     "add FILE": "keep a script",
-    "show NAME": "print a script; with --json its arguments too",
-    "run NAME [ARG=VALUE ...]": "run a script with arguments by name; after -- options of kosmo lua",
+    "show NAME": "print a script; with --json also its arguments",
+    "run NAME [ARG=VALUE ...]": "run a script with arguments by name; options of kosmo lua follow --",
 }
 
 
@@ -42,7 +42,7 @@ def _parser(command: str) -> options_.Parser:
     options_.add_action(made, ACTIONS)
     made.add_argument("script", nargs="?", metavar="FILE|NAME", help="file to add, or name of a kept script")
     made.add_argument("--name", metavar="NAME", help="add: keep the script under this name (default: that of the file)")
-    made.add_argument("--overwrite", action="store_true", help="add: replace a script of that name")
+    made.add_argument("--overwrite", action="store_true", help="add: replace an existing script of that name")
     options_.add_json(made)
     return made
 
@@ -63,7 +63,7 @@ def _add(parsed: argparse.Namespace) -> int:
     else:
         print(safe(f"kept {name} in {path}; run it: kosmo scripts run {name}"))
         if not found.summary:
-            print("kosmo: say what it does in its first line: --@ describe: TEXT", file=sys.stderr)
+            print("kosmo: describe it in its first line: --@ describe: TEXT", file=sys.stderr)
     return 0
 
 
@@ -98,7 +98,7 @@ def _show(parsed: argparse.Namespace) -> int:
 
 
 def _run(command: str, argv: list[str]) -> int:
-    """``run NAME key=value… [-- flags of lua]``."""
+    """Run a kept script: ``run NAME key=value… [-- flags of lua]``."""
     from kosmolua.cli import lua
     from kosmolua.gate.described import describe
 
@@ -106,7 +106,7 @@ def _run(command: str, argv: list[str]) -> int:
     own, flags = argv[:at], argv[at + 1 :]
     if not own or own[0].startswith("-"):
         _parser(command).parse_args(["run", *own])
-        raise UsageError("scripts run: missing the name of a script", hint="list them: kosmo scripts list")
+        raise UsageError("scripts run: missing script name", hint="list them: kosmo scripts list")
     name, given = own[0], _given(own[0], own[1:])
     text = library.read(os.environ, name)
     values = describe(text, f"{name}.lua").values(given, f"{name}.lua")
@@ -118,7 +118,7 @@ def _given(script: str, words: list[str]) -> dict[str, Any]:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            how = f"write flags of kosmo lua after --: kosmo scripts run {script} -- {quote(word[:100])}"
+            how = f"put flags of kosmo lua after --: kosmo scripts run {script} -- {quote(word[:100])}"
             raise UsageError(
                 f"scripts run: expected key=value, got {word[:100]!r}",
                 hint=how if word.startswith("-") else f"see its arguments: kosmo scripts show {script}",

@@ -1,4 +1,4 @@
-"""``serve``: the console, pages about the runs of a database."""
+"""``serve``: the console, web pages about the runs in a database."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Serve pages that show runs, approvals, schedules, budgets and workers of a database. On this machine alone "
-        "nobody needs to sign in; at any other address, or with --login, --secret-file or --public-url, a secret for "
-        "the role read or approve is needed.",
+        "Serve web pages that show the runs, approvals, schedules, budgets and workers in a database. On a loopback "
+        "address nobody has to sign in. On any other address, or with --login, --secret-file or --public-url, users "
+        "sign in with a secret for the role read or approve.",
         f"kosmo {command} --port {PORT}",
     )
     made.add_argument("--host", default=HOST, metavar="ADDRESS", help=f"listen on this address (default: {HOST})")
@@ -58,33 +58,35 @@ def _parser(command: str) -> options_.Parser:
         "--port", type=options_.port, default=PORT, metavar="PORT", help=f"listen on this port (default: {PORT})"
     )
     add_database(made)
-    made.add_argument("--login", action="store_true", help="ask for a secret on this machine too")
+    made.add_argument("--login", action="store_true", help="require a secret even on a loopback address")
     made.add_argument(
         "--secret-file",
         metavar="FILE",
-        help="read secrets from FILE, one 'ROLE NAME SECRET' a line (default: new ones)",
+        help="read secrets from FILE, one 'ROLE NAME SECRET' per line (default: generate them)",
     )
     made.add_argument(
-        "--public-url", metavar="URL", help="the address that browsers use, if a proxy on this machine serves it"
+        "--public-url",
+        metavar="URL",
+        help="the address that browsers use, if a proxy on this machine serves the console",
     )
     return made
 
 
 def _public(given: str | None) -> str:
-    """The origin of that URL."""
+    """The origin of the URL given with --public-url."""
     if given is None:
         return ""
     parts = urlsplit(given)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.path.strip("/") or parts.query:
         raise UsageError(
             f"--public-url: expected an address such as https://kosmo.example.com, got {quoted(given)}",
-            hint="the console needs a host name of its own",
+            hint="give the console its own host name: --public-url https://kosmo.example.com",
         )
     return f"{parts.scheme}://{parts.netloc.lower()}"
 
 
 def _secrets(parsed: argparse.Namespace, public: str) -> tuple[Secret, ...]:
-    """The secrets to sign in with; none if only this machine is served."""
+    """The secrets to sign in with; none if only this machine can connect and no flag requires them."""
     from kosmolua.console import access
     from kosmolua.console.requests import is_loopback
 
@@ -136,7 +138,10 @@ def _announce(parsed: argparse.Namespace, url: str, secrets: tuple[Secret, ...])
     if secrets and parsed.secret_file is None:
         lines += [f"secret for the role {each.role}: {each.value}" for each in secrets]
     elif not secrets:
-        lines.append("every user of this machine can use it; to ask for a secret: kosmo serve --login")
+        lines.append("every user of this machine can use the console; to require a secret: kosmo serve --login")
     if not is_loopback(parsed.host) and not url.startswith("https://"):
-        lines.append("secrets and pages are sent without encryption: use it in a private network, or behind a proxy")
+        lines.append(
+            "secrets and pages are sent without encryption: use the console in a private network or through a proxy "
+            "with TLS"
+        )
     print("\n".join(lines), file=sys.stderr, flush=True)

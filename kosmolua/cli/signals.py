@@ -15,7 +15,7 @@ from kosmolua.errors import EXIT_SIGNALED, Interrupted
 
 ENDING = (int(_signal.SIGINT), int(_signal.SIGTERM), int(_signal.SIGHUP))
 _STREAMS = (1, 2)
-_SAME = 0.1  # seconds; timeout(1) signals the process, and then its group
+_SAME = 0.1  # seconds; timeout(1) signals the process and then its group, which is one request to end
 _AT_ONCE = b"kosmo: ended at once; predictions may still be running: kosmo predictions list\n"
 
 
@@ -42,11 +42,11 @@ class Signals:
             _signal.signal(number, before)
 
     def hold(self) -> None:
-        """After the run: the first signal only changes the exit status."""
+        """Call this after the run: from then on, the first signal only changes the exit status."""
         self._raises = False
 
     def status(self, otherwise: int) -> int:
-        """The exit status for the signal if there was one, else ``otherwise``."""
+        """The exit status for the received signal; without one, ``otherwise``."""
         return otherwise if self.number is None else EXIT_SIGNALED + self.number
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
@@ -61,7 +61,7 @@ class Signals:
 
 
 def _end_now(number: int) -> None:
-    """Exit without cleaning up. The script's process ends with this one."""
+    """Exit without cleaning up. The script process ends with this process."""
     poll = select.poll()
     poll.register(2, select.POLLOUT)
     if any(events & select.POLLOUT for _, events in poll.poll(0)):  # a full pipe must not delay the end

@@ -54,14 +54,23 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Print a skill file for agents, generated from this version. It says when it is out of date.",
+        "Print a skill file for agents, generated from this version. The file tells agents how to see that it is "
+        "out of date.",
         f"kosmo {command} --install",
     )
     action = made.add_mutually_exclusive_group()
-    action.add_argument("--install", action="store_true", help="write it where agents look: skills/kosmolua/SKILL.md")
-    action.add_argument("--check", action="store_true", help="fail if the installed file is of another version")
-    made.add_argument("--project", action="store_true", help="install it for this directory (default: for this user)")
-    made.add_argument("--dir", metavar="DIR", help="use this directory of skills (default: that of Claude Code)")
+    action.add_argument(
+        "--install", action="store_true", help="write the file where agents look for skills: skills/kosmolua/SKILL.md"
+    )
+    action.add_argument(
+        "--check", action="store_true", help="fail if the installed file is missing or from another version"
+    )
+    made.add_argument(
+        "--project", action="store_true", help="install the skill for this directory (default: for this user)"
+    )
+    made.add_argument(
+        "--dir", metavar="DIR", help="install into this skills directory (default: the one of Claude Code)"
+    )
     options_.add_json(made)
     return made
 
@@ -85,7 +94,7 @@ def _install(parsed: argparse.Namespace, path: str, text: str) -> int:
     if parsed.json:
         output.show_json({"success": True, "path": path, "version": __version__})
     else:
-        print(safe(f"installed the skill of kosmo {__version__} in {path}"))
+        print(safe(f"installed the skill for kosmo {__version__} as {path}"))
     return 0
 
 
@@ -95,9 +104,9 @@ def _check(parsed: argparse.Namespace, path: str) -> int:
     if parsed.json:
         output.show_json({"success": is_current, "path": path, "installed": found, "version": __version__})
     elif is_current:
-        print(safe(f"{path} is of this version, {__version__}"))
+        print(safe(f"{path} is from this version, {__version__}"))
     else:
-        what = f"is of version {found}; this is {__version__}" if found else "does not exist"
+        what = f"is from version {found}, not from this version, {__version__}" if found else "does not exist"
         print(safe(f"{path} {what}; install it: kosmo skill --install"))
     return 0 if is_current else EXIT_FAILED
 

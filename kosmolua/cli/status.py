@@ -42,7 +42,7 @@ def _parser(command: str) -> argparse.ArgumentParser:
             "Trust this project's .kosmo/config.toml, including settings that loosen policy, until the file changes.",
             f"kosmo {command}",
         )
-        made.add_argument("--revoke", action="store_true", help="stop trusting it")
+        made.add_argument("--revoke", action="store_true", help="stop trusting the file")
     options.add_json(made)
     return made
 
@@ -78,7 +78,7 @@ def _value(value: Value[Any]) -> dict[str, Any]:
 
 
 def _account(settings: Settings, name: str) -> dict[str, Any]:
-    """Where the token of the account is stored. The keyring is not opened, since it might ask for a password."""
+    """Where the token of the account is stored. The keyring is not opened, since that might ask for a password."""
     found = credentials.from_environment(os.environ) if name == DEFAULT_ACCOUNT else None
     section = settings.accounts.get(name)
     storage = section.storage if section else None
@@ -121,7 +121,7 @@ def _show_status(data: dict[str, Any]) -> str:
 
 
 def _table(rows: list[tuple[str, str, str]]) -> str:
-    """The rows made safe to print, since their text may come from files."""
+    """The rows as a table, made safe to print, since their text may come from files."""
     return table(tuple(safe(cell) for cell in row) for row in rows)
 
 

@@ -24,7 +24,7 @@ def prepare() -> None:
     # Closed output becomes a read-only descriptor, so that writing to it fails.
     for descriptor, flags in enumerate((os.O_RDONLY, os.O_RDONLY, os.O_WRONLY)):
         if not _is_open(descriptor):
-            os.open(os.devnull, flags)  # takes the lowest free number, which is this one
+            os.open(os.devnull, flags)  # opens as the lowest free descriptor, which is this one
     if was_closed or sys.stdin is None:
         sys.stdin = io.TextIOWrapper(io.BufferedReader(_Nothing(0, "r", closefd=False)), "utf-8")
     sys.stdout = _text(_Output(1, "w", closefd=False), sys.stdout)
@@ -46,10 +46,10 @@ def _text(raw: io.FileIO, before: TextIO | None) -> TextIO:
 
 
 class _Nothing(io.FileIO):
-    """Standard input that was closed."""
+    """A replacement for closed standard input."""
 
     def readinto(self, _buffer: object) -> int:
-        raise UsageError("standard input is closed", hint="give the input as an argument, or redirect it: < FILE")
+        raise UsageError("standard input is closed", hint="pass the input as an argument, or redirect it: < FILE")
 
     def readall(self) -> bytes:
         self.readinto(b"")
@@ -57,7 +57,7 @@ class _Nothing(io.FileIO):
 
 
 class _Patient(io.FileIO):
-    """Waits if another process has made the descriptor non-blocking."""
+    """A file that waits until it can write, even if another process has made its descriptor non-blocking."""
 
     def write(self, data: bytes | memoryview) -> int:  # type: ignore[override]  # of typeshed's buffer type
         while (written := super().write(data)) is None:
@@ -82,4 +82,4 @@ class _Messages(_Patient):
         try:
             return super().write(data)
         except OSError:
-            return len(data)  # there is no stream left to report it on
+            return len(data)  # no stream is left for reporting the error

@@ -1,4 +1,4 @@
-"""``submit``: add a run for a worker to carry out."""
+"""``submit``: add a run for a worker to execute."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _approvers(text: str | None) -> list[str] | None:
-    """The approvers that the flag names. Raises a `PermissionDeniedError` if they are only the person who submits."""
+    """The approvers that the flag names. Raises a `PermissionDeniedError` if only the submitter is named."""
     settings, user = config.load(os.environ).approvals, approvers.current()
     names = approvers.chosen(settings, text)
     if names is not None and approvers.Rules(settings, (names,)).nobody(user):
         raise PermissionDeniedError(
-            f"--approvers: {approvers.listed(names)}: {user} submits the run, and may not approve it",
+            f"--approvers: {approvers.listed(names)}: {user} submits the run, so another person must approve it",
             hint="name somebody else, or allow it in config.toml: approvals.own = true",
         )
     return names
@@ -66,10 +66,11 @@ def source_of(file: str) -> tuple[str, bytes]:
     """The full path and the text of a script. Raises a `UsageError`."""
     text = source.read(file)
     if text.startswith(b"\x1b"):
-        raise UsageError(f"{file} is bytecode, not Lua text", hint="give the source it was compiled from")
+        raise UsageError(f"{file} is bytecode, not Lua text", hint="submit the source text it was compiled from")
     if len(text) > source.MAX_SOURCE:
         raise UsageError(
-            f"{file} is longer than {source.MAX_SOURCE} bytes", hint="put its data elsewhere, such as into arguments"
+            f"{file} is longer than {source.MAX_SOURCE} bytes",
+            hint="move its data out of the script, for example into arguments",
         )
     return os.path.abspath(file), text
 
@@ -97,14 +98,14 @@ def valid_source(file: str) -> tuple[str, bytes, Needs]:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Add a run of a script, and print its id. The worker that carries it out uses the policy and the tokens of "
+        "Add a run of a script, and print its id. The worker that executes the run uses the policy and the tokens of "
         "its own machine. " + WORKER_NEEDED,
         f"kosmo {command} flow.lua --key order-4711 --max-predictions 5 -- 4711",
     )
     made.add_argument("file", nargs="?", metavar="FILE", help="script to run; it cannot `require` other files")
     made.add_argument("--eval", "-e", metavar="CODE", help="run CODE instead of a file")
     add_database(made)
-    made.add_argument("--key", metavar="KEY", help="a name of your own; a second run with it is not added")
+    made.add_argument("--key", metavar="KEY", help="a key of your choice; a second run with the same key is not added")
     made.add_argument(
         "--account", default="default", metavar="NAME", help="use the credentials of this account (default: default)"
     )

@@ -1,4 +1,4 @@
-"""``runs`` for submitted runs: list, show, logs, cancel and resume those in a database."""
+"""``runs`` for submitted runs: list, show, cancel and resume the runs in a database, and print their logs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ACTIONS = {
     "logs RUN": "print what a run printed",
     "cancel RUN": "cancel a run",
     "resume RUN": "continue a run that failed or was canceled",
-    "prune [RUN ...]": "delete these runs, or with --older-than those that ended a while ago",
+    "prune [RUN ...]": "delete these runs, or those that --older-than selects",
 }
 _LONGEST = 1000  # characters of a script's path and arguments
 _PAUSE = 0.5  # seconds between checks for new output
@@ -33,7 +33,9 @@ _PAUSE = 0.5  # seconds between checks for new output
 def run(command: str, argv: list[str]) -> int:
     parsed = _parser(command).parse_intermixed_args(argv)
     if parsed.action == "list" and parsed.run:
-        raise UsageError(f"list takes no run, got {parsed.run[0]!r}", hint=f"kosmo {command} show RUN --database")
+        raise UsageError(
+            f"list does not take a run, got {parsed.run[0]!r}", hint=f"kosmo {command} show RUN --database"
+        )
     if parsed.action == "prune":
         return _prune(command, parsed)
     if parsed.older_than is not None:
@@ -66,7 +68,7 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options.Parser:
     made = options.parser(
         command,
-        "List submitted runs, show one with its calls, print what it printed, cancel it, continue one that failed, or "
+        "List submitted runs, show one with its calls, print its output, cancel it, resume one that failed, or "
         "delete those that have ended.",
         f"kosmo {command} logs -f 1f2e3d4c5b6a",
     )
@@ -114,8 +116,8 @@ def _prune(command: str, parsed: argparse.Namespace) -> int:
     output.write_text(f"removed {len(found.removed)} run{'s' * (len(found.removed) != 1)}\n")
     for identifier in found.kept:
         output.write_text(
-            f"kept {identifier}: a write of it, or one like it, is not settled; "
-            f"settle it: kosmo {command} resume {identifier} --database\n"
+            f"kept {identifier}: it is unknown whether a write of this run, or an identical write, happened; "
+            f"to find out: kosmo {command} resume {identifier} --database\n"
         )
     return 0
 
@@ -195,7 +197,7 @@ def _call(entry: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _logs(database: Database, one: RunInfo, *, follow: bool) -> int:
-    """Print the run's output; what it logged goes to standard error."""
+    """Print the run's output, and its logs on standard error."""
     from kosmolua.worker import runs
 
     after = 0

@@ -1,4 +1,4 @@
-"""``triggers``: scripts that a request over HTTP starts."""
+"""``triggers``: scripts that HTTP requests start."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ACTIONS = {
     "list": "list the triggers",
-    "add NAME FILE": "add a trigger, and print its secret, once",
+    "add NAME FILE": "add a trigger, and print its secret, which is not shown again",
     "remove NAME": "remove a trigger",
 }
 _WORDS = {"add": ("NAME FILE", 2), "list": ("no name", 0), "remove": ("NAME", 1)}
@@ -53,7 +53,7 @@ def run(command: str, argv: list[str]) -> int:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Start a script by a request: POST /trigger/NAME on the server of kosmo webhooks:serve, with the header "
+        "Let HTTP requests start a script: POST /trigger/NAME on the server of kosmo webhooks:serve, with the header "
         "Authorization: Bearer SECRET. " + WORKER_NEEDED,
         f"kosmo {command} add orders flow.lua --max-predictions 5",
     )
@@ -63,10 +63,12 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument(
         "--signed",
         action="store_true",
-        help="add: take signed requests instead (Standard Webhooks, or X-Hub-Signature-256); the database holds the "
-        "secret then",
+        help="add: require signed requests instead (Standard Webhooks or X-Hub-Signature-256); the database then "
+        "stores the secret",
     )
-    made.add_argument("--replace", action="store_true", help="add: replace a trigger of that name, and its secret")
+    made.add_argument(
+        "--replace", action="store_true", help="add: replace an existing trigger of that name, and its secret"
+    )
     made.add_argument(
         "--account", default="default", metavar="NAME", help="add: the credentials to use (default: default)"
     )

@@ -27,7 +27,11 @@ def run(command: str, argv: list[str]) -> int:
         "--model", metavar="MODEL", action="append", default=[],
         help="include the inputs and output of a model: owner/name or owner/name:version; repeatable",
     )  # fmt: skip
-    options_.add_functions(made, "declare the Python functions in NAME of MODULE too, as custom.NAME{...}")
+    options_.add_functions(
+        made,
+        "also declare Python functions as custom.NAME{...}; NAME in MODULE is a dictionary of functions or one "
+        "function",
+    )
     options_.add_shared(made)
     parsed = made.parse_args(argv)
     options = options_.shared(parsed)
@@ -57,7 +61,7 @@ def _functions(command: str, given: str) -> str:
 
 
 def _models(names: list[str], options: Options) -> str:
-    """The stubs of models, whose schemas are fetched through the gate."""
+    """The stubs of the models. Their schemas are fetched through the gate."""
     from kosmolua.cli.host import host_of
     from kosmolua.cli.model import of_model
     from kosmolua.manual.model_stubs import model_stubs
@@ -78,7 +82,7 @@ def _models(names: list[str], options: Options) -> str:
 
 
 def _written(directory: str, more: dict[str, str]) -> tuple[list[str], list[str]]:
-    """Write the files. Returns those that were written, and existing ones of the user that were kept."""
+    """Write the files. Returns the written files, and existing files of the user that were kept."""
     from kosmolua.manual import stubs
     from kosmolua.settings import config
 

@@ -41,7 +41,7 @@ def run(command: str, argv: list[str]) -> int:
 
 
 def _recorded(name: str, options: options_.Options) -> tuple[str, Undo]:
-    """The id of a run with a journal on this machine, and what undoes it."""
+    """The id of a run with a journal on this machine, and the calls that undo it."""
     path = runs.find(os.environ, name)
     one = runs.summary(path)
     if one.state == "running":
@@ -54,7 +54,7 @@ def _recorded(name: str, options: options_.Options) -> tuple[str, Undo]:
 
 
 def _submitted(name: str, url: str, options: options_.Options) -> tuple[str, Undo]:
-    """The same for a run in the database of workers. It must have ended: a running one could create more."""
+    """The same for a run in the database of workers. The run must have ended, since a running one could create more."""
     from kosmolua.cli.worker import opened
 
     with opened(url) as database:
@@ -83,7 +83,7 @@ def _parser(command: str) -> options_.Parser:
     )
     made.add_argument("run", metavar="RUN", help="id, name or file of a run; with --database its id or key")
     made.add_argument(
-        "--yes", "-y", action="store_true", help="start without asking; the policy still decides each call"
+        "--yes", "-y", action="store_true", help="do not ask before the first call; the policy still decides each call"
     )
     add_database(made)
     options_.add_shared(made)
@@ -104,7 +104,7 @@ def _ask(count: int) -> None:
         raise PermissionDeniedError(
             "runs undo needs confirmation, and there is no terminal to ask on",
             code="approval_required",
-            hint="look at the list with --dry-run, then add --yes",
+            hint="see the list with --dry-run, then add --yes",
         )
     if not confirmed(f"undo {'this' if count == 1 else f'these {count}'}?"):
         raise PermissionDeniedError(
@@ -143,7 +143,7 @@ def _apply(host: Host, step: Step) -> str:
 
 
 def _version(training: dict[str, Any]) -> dict[str, str] | None:
-    """The version that a training created, as arguments of a call."""
+    """The version that a training created, as the arguments of a call."""
     made = training.get("output")
     name, _, version = str(made.get("version") or "").partition(":") if isinstance(made, dict) else ("", "", "")
     owner, _, model = name.partition("/")

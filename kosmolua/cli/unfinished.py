@@ -9,6 +9,6 @@ from kosmolua.terminal.safe import safe
 
 
 def print_unfinished(left: unfinished.Unfinished, *, canceled: bool) -> None:
-    """Print it on standard error. With ``canceled``, only what could not be canceled is listed."""
+    """Print the list on standard error. With ``canceled``, it has only what could not be canceled."""
     for line in unfinished.lines(left, canceled=canceled):
         print(safe(f"kosmo: {line}"), file=sys.stderr)

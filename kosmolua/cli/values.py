@@ -1,4 +1,4 @@
-"""Read text from the command line as values of a model's input, by the shape that its schema gives.
+"""Read text from the command line as values of a model's input, by the shape in the model's schema.
 
 Text stays text where the schema accepts text. A value that does not fit stays text too, so that the check of the input
 can name it.
@@ -40,7 +40,7 @@ def read(shape: Shape | None, text: str) -> Any:
 
 
 def read_all(shape: Shape | None, texts: Sequence[str]) -> Any:
-    """The value of a name that was given once, or the list of its values if it was given several times."""
+    """The value of a name that is given once, or the list of values of a name that is given several times."""
     if len(texts) == 1:
         return read(shape, texts[0])
     return [read(items_of(shape), text) for text in texts]
@@ -66,7 +66,7 @@ def untyped(text: str) -> Any:
 
 
 def is_plain(text: str) -> bool:
-    """Whether every schema for one value reads it as the same text."""
+    """Whether every schema for a single value reads the text as the same string."""
     if text.strip().lower() in _WORDS or _number(text) is not _MISSING:
         return False
     return not text.lstrip().startswith(("[", "{", '"'))
@@ -88,7 +88,7 @@ def wants_file(shape: Shape | None) -> bool:
 
 
 def _of_kind(kind: str, shape: Shape, text: str) -> Any:
-    """The value of this type, or `_MISSING` if the text does not have this type."""
+    """The text as a value of this type, or `_MISSING` if it does not represent one."""
     match kind:
         case "array":
             found = _document(text, (list,))
@@ -112,7 +112,7 @@ def _number(text: str) -> Any:
 
 
 def _of_enum(shape: Shape, text: str) -> Any:
-    """The value of the enum that is written like this; text is compared as it is."""
+    """The value of the enum that the text represents; strings are compared without conversion."""
     if text in shape.enum:
         return text
     found = anything(text)
@@ -123,7 +123,7 @@ def _of_enum(shape: Shape, text: str) -> Any:
 
 
 def _of_either(shapes: Sequence[Shape], text: str) -> Any:
-    """The first reading that is not text, unless an alternative takes any text."""
+    """The first alternative's value that is not text, unless an alternative accepts any text."""
     texts = any("string" in one.kinds and not one.enum for one in shapes)
     for one in shapes:
         value = read(one, text)
@@ -135,7 +135,7 @@ def _of_either(shapes: Sequence[Shape], text: str) -> Any:
 
 
 def _document(text: str, kinds: tuple[type, ...]) -> Any:
-    """The JSON value, if it is of one of these types."""
+    """The JSON value, or `_MISSING` if its type is not among these."""
     if not text.lstrip().startswith(("[", "{")):
         return _MISSING
     try:

@@ -1,4 +1,4 @@
-"""Versions of models by the flags of a command: from this machine alone, or through the gate."""
+"""Find model versions according to a command's flags: only on this machine, or through the gate."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ class Versions:
 
 
 def version_of(host: Host, reference: str, options: Options) -> Version | None:
-    """The version of a model: in a dry run from this machine, else through the gate. None if it cannot be found."""
+    """The version of a model, or None if it is not found. A dry run searches only this machine; others use the gate."""
     from kosmolua.settings import recent
 
     if not options.dry_run:
         try:
             return host.versions().known(reference)
-        except KosmoError:  # of a reference that cannot be parsed
+        except KosmoError:  # includes a reference that cannot be parsed
             return None
     find = kept(options)
     last = next((one.version for one in recent.read(os.environ) if one.model == reference), "")

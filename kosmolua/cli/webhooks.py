@@ -40,7 +40,9 @@ def _parser(command: str) -> options_.Parser:
     made.add_argument("--id", metavar="ID", help=f"value of the header {ID}")
     made.add_argument("--timestamp", metavar="SECONDS", help=f"value of the header {TIMESTAMP}")
     made.add_argument("--signature", metavar="TEXT", help=f"value of the header {SIGNATURE}")
-    made.add_argument("--headers", metavar="FILE", help="read all headers from FILE instead, one 'Name: value' a line")
+    made.add_argument(
+        "--headers", metavar="FILE", help="read all headers from FILE instead, one 'Name: value' per line"
+    )
     made.add_argument(
         "--secret-env", metavar="NAME", help="read the secret from this environment variable (default: ask the API)"
     )
@@ -50,7 +52,7 @@ def _parser(command: str) -> options_.Parser:
         type=options_.seconds,
         default=TOLERANCE,
         metavar="SECONDS",
-        help=f"accept an age of at most SECONDS (default: {TOLERANCE:.0f})",
+        help=f"accept a webhook up to SECONDS old (default: {TOLERANCE:.0f})",
     )
     options_.add_shared(made)
     return made
@@ -61,7 +63,7 @@ def _check_no_secret(argv: list[str]) -> None:
     if any("whsec_" in word or word.partition("=")[0] == "--secret" for word in argv):
         raise UsageError(
             "a secret cannot be an argument: other users of this machine could read it",
-            hint="use --secret-env NAME or --secret-file FILE, or neither to ask the API",
+            hint="use --secret-env NAME or --secret-file FILE; without them the secret comes from the API",
         )
 
 

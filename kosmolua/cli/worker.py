@@ -1,4 +1,4 @@
-"""``worker``: work on submitted runs; ``workers``: list the workers."""
+"""``worker``: execute submitted runs; ``workers``: list the workers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "KOSMO_DATABASE"
 WORKER_NEEDED = (
-    "A worker on the same database has to run: kosmo worker, with the same --database or none; see kosmo workers."
+    "A worker must be running on the same database: start kosmo worker with the same --database, and list workers with "
+    "kosmo workers."
 )
 LEASES = (2.0, 300.0)
 LEAST_PARK = 1.0  # second
@@ -64,13 +65,15 @@ def run(command: str, argv: list[str]) -> int:
 
 
 class _Nobody:
-    """Answers no question. Calls that the policy asks about wait for an approval; the host's own are refused."""
+    """A prompter that never answers. A script's call that needs an answer waits for an approval; other calls are
+    refused.
+    """
 
     def ask(self, _: object) -> None:
         return None
 
     def withdraw(self, _: object) -> None:
-        """No question is open."""
+        """Do nothing: no question is ever open."""
 
 
 def _own(parsed: argparse.Namespace) -> Options:
@@ -107,9 +110,9 @@ def _own(parsed: argparse.Namespace) -> Options:
 def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
-        "Work on submitted runs until stopped. Without --database it keeps them in a PostgreSQL of its own, which it "
-        "starts; with it, any number of workers on any machines share the work. SIGTERM ends the worker; the next "
-        "one continues its runs.",
+        "Execute submitted runs until stopped. Without --database, the worker starts its own PostgreSQL and keeps "
+        "the runs there; with it, any number of workers on any machines share the work. SIGTERM ends the worker, "
+        "and another worker continues its runs.",
         f"kosmo {command} --database postgresql://kosmo@db.internal/kosmo --slots 16",
     )
     add_database(made)
@@ -120,31 +123,36 @@ def _parser(command: str) -> options_.Parser:
         type=options_.seconds,
         default=15.0,
         metavar="SECONDS",
-        help="continue the runs of a dead worker elsewhere after this time (default: 15)",
+        help="let other workers continue the runs of a dead worker after SECONDS (default: 15)",
     )
     made.add_argument(
         "--settling-time",
         type=options_.seconds,
         default=30.0,
         metavar="SECONDS",
-        help="then search for an interrupted call this long before resending it (default: 30)",
+        help="how long to search for an interrupted call before resending it (default: 30)",
     )
     made.add_argument(
         "--park-after",
         type=_park_after,
         default=15.0,
         metavar="SECONDS",
-        help="end the process of a run that only waits after this time (default: 15)",
+        help="end the process of a run that has only waited for SECONDS; the run continues in a new process "
+        "(default: 15)",
     )
     made.add_argument(
         "--creates-per-second",
         type=options_.seconds,
         default=10.0,
         metavar="N",
-        help="start at most N predictions a second on each account, all workers together (default: 10)",
+        help="limit all workers together to N new predictions per second and account (default: 10)",
     )
     made.add_argument(
-        "--burst", type=options_.seconds, default=5.0, metavar="N", help="of these, start up to N at once (default: 5)"
+        "--burst",
+        type=options_.seconds,
+        default=5.0,
+        metavar="N",
+        help="allow bursts of up to N new predictions (default: 5)",
     )
     options_.add_approval_timeout(made)
     options_.add_approvers(made)
@@ -158,8 +166,8 @@ def _parser(command: str) -> options_.Parser:
 
 
 def _park_after(text: str) -> float:
-    """Parse a time of at least `LEAST_PARK`: with less, a woken run would park again before it has read what it waits
-    for.
+    """Parse a time of at least `LEAST_PARK`: with less, a resumed run would be parked again before it has read the
+    result that it waits for.
     """
     found = options_.amount(text)
     if found < LEAST_PARK:
@@ -173,13 +181,14 @@ def add_database(made: options_.Parser) -> None:
         nargs="?",
         const="",
         metavar="URL",
-        help=f"the PostgreSQL with the runs, postgresql://… (default: {VARIABLE}, else the one of kosmo worker)",
+        help=f"the PostgreSQL database with the runs, postgresql://… (default: {VARIABLE}, else the database of "
+        "kosmo worker)",
     )
 
 
 @contextmanager
 def _place(given: str | None, *, start: bool = False) -> Iterator[str]:
-    """The URL of the database: the one given, in the environment, or that of this user."""
+    """The URL of the database: the given one, the one in the environment, or the one of this user's worker."""
     url = given or os.environ.get(VARIABLE)
     if url:
         if not url.startswith(("postgresql://", "postgres://")):
@@ -200,7 +209,7 @@ def _place(given: str | None, *, start: bool = False) -> Iterator[str]:
 
 @contextmanager
 def opened(given: str | None, *, size: int = 2) -> Iterator[Database]:
-    """The database that a command means."""
+    """The database for a command."""
     from kosmolua.worker.database import Database
 
     with _place(given) as url:

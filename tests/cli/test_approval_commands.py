@@ -243,7 +243,7 @@ def test_unknown_approvers_are_refused(flow, live, configured, flags, status, me
         (
             ("submit", "--eval", "return 1", "--approvers", "USER"),
             3,
-            "USER: USER submits the run, and may not approve it",
+            "USER: USER submits the run, so another person must approve it",
         ),
     ],
 )

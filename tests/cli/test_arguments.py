@@ -116,7 +116,7 @@ def test_no_parameter_is_shadowed_by_a_flag():
         (
             "create_prediction",
             ["--version.x", "1", "--version.x.y", "2"],
-            "--version.x.y: expected an object to set a field of",
+            "--version.x.y: cannot set a field",
         ),
         ("create_file", ["--path", "/no/such"], "create_file: cannot read '/no/such': No such file or directory"),
     ],
@@ -147,5 +147,5 @@ def test_a_path_becomes_content_and_filename(tmp_path):
 
 def test_a_dotted_flag_for_a_value_that_is_not_an_object():
     """The error for a dotted flag whose JSON value is not an object names the flag."""
-    with pytest.raises(ArgumentError, match=r"--input\.x: expected an object to set a field of"):
+    with pytest.raises(ArgumentError, match=r"--input\.x: cannot set a field"):
         put({"input": 1}, resolve("create_prediction"), "input.x", "1")

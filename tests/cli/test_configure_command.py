@@ -351,7 +351,7 @@ def test_the_first_dialog(server, tmp_path):
     terminal.close()
 
     assert 0 == status, terminal.screen
-    assert "checked: it is the token of ada" in terminal.screen
+    assert "checked: the token belongs to ada" in terminal.screen
 
 
 @pytest.mark.parametrize("token", ['"r8_quoted"', "'r8_quoted'", "“r8_quoted”"])

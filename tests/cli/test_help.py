@@ -90,7 +90,7 @@ def test_the_help_has_every_command_in_a_section(helped):
 
 
 def test_help_for_a_page(helped):
-    """`kosmo help` shows the page of a topic, a helper for scripts, or a function."""
+    """`kosmo help` shows the page of a topic, a script helper, or a function."""
     pages = ("permissions", "wait", "get_account", "replicate")
 
     assert [helped("integrations:docs", page) for page in pages] == [helped("help", page) for page in pages]
@@ -110,7 +110,7 @@ def test_help_names_the_worker(helped, command):
     """The help of commands that only add rows to a database says that a worker has to run on the same database."""
     out = " ".join(helped(command, "--help")[1].split())
 
-    assert "A worker on the same database has to run: kosmo worker" in out
+    assert "A worker must be running on the same database: start kosmo worker" in out
 
 
 def test_help_says_what_jq_needs(helped):

@@ -243,4 +243,4 @@ def test_a_command_for_another_account_names_it(live, server):
     assert 0 == live("integrations:configure", "replicate", "--stdin-json", stdin=stored.encode()).status
     ran = live("run", "a/b:" + "5" * 64, "x=1", "--account", "work", "--no-wait", "--no-check", "--write", "allow")
 
-    assert "look at it: kosmo predictions show p1 --account work\n" in ran.err
+    assert "show it: kosmo predictions show p1 --account work\n" in ran.err

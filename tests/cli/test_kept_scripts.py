@@ -113,7 +113,7 @@ def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
         (["run", "draw", "prompt"], 2, "expected key=value"),
         (["run", "draw", "--emulate"], 2, "kosmo scripts run draw -- --emulate"),
         (["run", "drwa", "prompt=a"], 2, "unknown script 'drwa'; did you mean draw?"),
-        (["run"], 2, "missing the name of a script"),
+        (["run"], 2, "missing script name"),
         (["show", "../../etc/passwd"], 2, "unknown script"),
         (["add", "draw-it.lua", "--name", "../x"], 2, "invalid name"),
         (["add", "draw-it.lua", "--name", "draw"], 2, "a script draw exists"),

@@ -101,11 +101,11 @@ def test_the_web_page_of_a_prediction(api):
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
-        (["predictions", "show"], "missing the id of a prediction"),
-        (["predictions", "list", "p1"], "list takes no id, got 'p1'"),
+        (["predictions", "show"], "missing prediction id"),
+        (["predictions", "list", "p1"], "list does not take an id, got 'p1'"),
         (["predictions", "open", "a", "b"], "expected one id, got 2"),
         (["models", "search"], "missing words to search for"),
-        (["models", "list", "upscale"], "list takes no words, got 'upscale'"),
+        (["models", "list", "upscale"], "list does not take search words, got 'upscale'"),
     ],
 )
 def test_a_mistake(kosmo, argv, words):
@@ -157,7 +157,7 @@ def test_a_jq_expression_of_any_command(kosmo, argv, shown):
         (["run", "no/such", "x=y", "--emulate", "--jq", ".data"], "404" if HAS_JQ else NEEDED),
         (["completion", "bash", "--jq", "."], "prints no JSON" if HAS_JQ else NEEDED),
         (["worker", "--jq", "."], "runs until it is stopped"),
-        (["audit", "--jq"], "missing the expression"),
+        (["audit", "--jq"], "missing expression"),
     ],
     ids=str,
 )

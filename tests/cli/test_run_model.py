@@ -155,7 +155,7 @@ def test_a_file_input(run, tmp_path):
         (["prompt=x", "--no-wait", "--save", "a"], 2, "--no-wait and --save cannot be combined"),
         (["prompt=x", "--write", "deny"], 3, "create_model_prediction"),
         (["{broken"], 2, "the inputs is not valid JSON"),
-        (["prompt=@-", "system_prompt=@-"], 2, "standard input can be used once"),
+        (["prompt=@-", "system_prompt=@-"], 2, "standard input can be used only once"),
     ],
 )
 def test_a_mistake_sends_nothing(run, argv, status, words):
@@ -188,7 +188,7 @@ def test_no_wait_prints_only_the_id(run):
     """With --no-wait only the id is printed; the envelope has the prediction without output."""
     ran = run("minimax/video-01", "prompt=sea", "--no-wait")
     assert (0, 26) == (ran.status, len(ran.out.strip()))
-    assert "the emulator ends with this command; to keep predictions: kosmo emulator:serve" in ran.err
+    assert "the emulator ends with this command; to keep predictions, run kosmo emulator:serve" in ran.err
 
     found = run("minimax/video-01", "prompt=sea", "--no-wait", "--json").json
     assert (None, "starting") == (found["data"]["output"], found["data"]["prediction"]["status"])

@@ -308,8 +308,8 @@ def children(pid):
         (["mcp:serve", "--http", "nonsense"], 2, "expected HOST:PORT, got 'nonsense'"),
         (["mcp:serve", "--http", "127.0.0.1:99999"], 2, "expected HOST:PORT"),
         (["mcp:serve", "--http", "0.0.0.0:0"], 2, "0.0.0.0 is not loopback"),
-        (["mcp:serve", "--http", "0.0.0.0:0", "--no-token", "--allow-host", "a"], 2, "it needs a token"),
-        (["mcp:serve", "--no-token"], 2, "are for --http"),
+        (["mcp:serve", "--http", "0.0.0.0:0", "--no-token", "--allow-host", "a"], 2, "expected a token and"),
+        (["mcp:serve", "--no-token"], 2, "need --http"),
         (["mcp:install", "cursor", "--", "--http"], 2, "a registered client starts its own"),
     ],
 )

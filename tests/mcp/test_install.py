@@ -229,10 +229,10 @@ def test_an_entry_is_printed(tmp_path, capfd, client):
         (["mcp:export", "emacs"], "expected one of claude-code, claude-desktop, cursor, vscode, codex"),
         (["mcp:install", "cursor", "--", "--nosuch"], "unrecognized arguments: --nosuch"),
         (["mcp:install"], "missing client; expected one of claude-code"),
-        (["mcp:install", "cursor", "--emulate"], "hint: write kosmo mcp:install cursor -- --emulate\n"),
-        (["mcp:export", "--code", "cursor"], "hint: write kosmo mcp:export CLIENT -- --code cursor\n"),
+        (["mcp:install", "cursor", "--emulate"], "hint: run kosmo mcp:install cursor -- --emulate\n"),
+        (["mcp:export", "--code", "cursor"], "hint: run kosmo mcp:export CLIENT -- --code cursor\n"),
         (["mcp:install", "cursor", "more"], "put flags of mcp:serve after --"),
-        (["mcp:install", "cursor", "--name", "a b"], "expected letters, digits, - and _"),
+        (["mcp:install", "cursor", "--name", "a b"], "expected at most 64 letters, digits, - and _"),
         (["mcp:serve", "--write", "yes"], "invalid choice: 'yes'"),
     ],
 )

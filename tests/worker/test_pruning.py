@@ -172,7 +172,7 @@ def test_the_command(database, ended, url, monkeypatch, capsys):
 
     status, printed = kosmo("--older", "30d")
     assert (0, "removed 1 run") == (status, printed.out.splitlines()[0])
-    assert f"kept {kept}: a write of it, or one like it, is not settled" in printed.out
+    assert f"kept {kept}: it is unknown whether a write of this run, or an identical write, happened" in printed.out
     assert {named, kept} == left(database)
     status, printed = kosmo("--json", "by-key")
     assert {"success": True, "removed": [named], "kept": []} == json.loads(printed.out)
