@@ -102,6 +102,12 @@ class Asking:
     def can_ask(self) -> bool:
         return self._here.ticket is not None
 
+    @property
+    def resumes(self) -> bool:
+        """Whether an interrupted attempt at the call may have been sent, and has its reservation."""
+        ticket = self._here.ticket
+        return ticket is not None and bool(ticket.open)
+
     def check(self, ask: Ask) -> str:
         """Who approved the call, in words. Raises an `AskedError` until the question is decided, and a
         `PermissionDeniedError` if the call is denied.

@@ -25,16 +25,8 @@ from kosmolua.replicate.prices import Prices, exact
 
 TERMINAL = results.TERMINAL
 _SUBJECTS = (  # arguments that identify what is run or changed
-    "model_owner",
-    "model_name",
-    "deployment_owner",
-    "deployment_name",
-    "model",
-    "version",
-    "version_id",
-    "name",
-    "hardware",
-    "min_instances",
+    *("model_owner", "model_name", "deployment_owner", "deployment_name", "model", "version", "version_id"),
+    *("name", "hardware", "min_instances"),
 )
 _LONGEST_CREATE = 60.0  # maximum seconds by which the API delays the answer to a create to include the result
 _MOST_SCHEMAS = 256  # schemas whose defaults a run remembers
@@ -154,18 +146,28 @@ class Budget:
     def reserve(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
         """Count the call before it is sent. Raises a `LimitError` if it would exceed a cap."""
         with self._lock:
-            if self.caps.calls is not None:
-                self._check("calls", self.calls + 1)
-            if operation.access == "read":
-                self.calls += 1
-                return None
-            self._check("writes", self.writes + 1)
-            job = self._job(operation, arguments, account) if starts_compute(operation) else None
+            job = self._allowed(operation, arguments, account)
             self.calls += 1
-            self.writes += 1
+            self.writes += operation.access == "write"
             if job:
                 self._jobs.append(job)
             return job
+
+    def check(self, operation: Operation, arguments: Mapping[str, Any], account: str = "") -> Job | None:
+        """Raise a `LimitError` if the call exceeds a cap whatever the running jobs cost. Returns the job it starts."""
+        with self._lock:
+            try:
+                return self._allowed(operation, arguments, account)
+            except GuessedLimitError:
+                return None
+
+    def _allowed(self, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job | None:
+        if self.caps.calls is not None:
+            self._check("calls", self.calls + 1)
+        if operation.access == "read":
+            return None
+        self._check("writes", self.writes + 1)
+        return self._job(operation, arguments, account) if starts_compute(operation) else None
 
     @property
     def follows(self) -> bool:
@@ -296,7 +298,8 @@ class Budget:
         passed = sum((cost for each, cost in costs if cost is not None and each is not job), Decimal(0))
         figures = f"{amount(passed)} spent or reserved, and this call may cost {amount(job.cost(now) or Decimal(0))}"
         error = self._reached("cost", f": {figures}")
-        raise GuessedLimitError(error, unsure) if unsure else error
+        least = sum((cost for each, cost in costs if cost is not None and each not in unsure), Decimal(0))
+        raise GuessedLimitError(error, unsure) if unsure and least <= exact(cap) else error
 
     def _priced(self, began: float, operation: Operation, arguments: Mapping[str, Any], account: str) -> Job:
         job = Job(began, account=account, kind=operation.starts or "")

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from decimal import ROUND_CEILING, Decimal
 from fnmatch import fnmatchcase
 
+import msgspec
 from msgspec import Struct
 
 from kosmolua.errors import ConfigurationError
@@ -90,6 +91,10 @@ class Total(Struct, frozen=True):
             _part(self.spent + self.reserved, self.budget.cost),
             _part(Decimal(self.predictions), self.budget.predictions),
         )
+
+    def least(self) -> Total:
+        """The total if no reservation is ever spent."""
+        return msgspec.structs.replace(self, reserved=Decimal(0))
 
     def takes(self, amount: Decimal) -> bool:
         """Whether there is room for a prediction of this cost."""

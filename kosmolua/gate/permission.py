@@ -123,6 +123,8 @@ class Permission:
     ) -> None:
         from kosmolua.gate import approval
 
+        if not approvals.resumes:
+            self._spending.check(operation, given, entry.account)
         rule = None if topic else narrow_rule(operation, given, entry.account)
         ask = approval.Ask(
             function=operation.name,
@@ -148,6 +150,7 @@ class Permission:
         self, operation: Operation, arguments: Struct, entry: Entry, decision: Decision, key: str, topic: str
     ) -> bool:
         given = given_of(arguments)
+        self._spending.check(operation, given, entry.account)
         rule = None if topic or not self._remember else narrow_rule(operation, given, entry.account)
         question = Question(operation.name, entry.account, operation.access, given, self._run.script, entry.rule, rule)
         answer = self._asked(question, entry)

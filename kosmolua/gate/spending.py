@@ -104,6 +104,19 @@ class Spending:
         unpriced = starts_compute(operation) and self.budget.price(given) is None
         return f"no price is known for it, and {bound}" if unpriced else ""
 
+    def check(self, operation: Operation, given: Mapping[str, Any], account: str) -> None:
+        """Raise a `LimitError` for a call that no budget has room for, before anybody is asked about it. Nothing is
+        reserved; estimated costs of other calls do not count.
+        """
+        job = self.budget.check(operation, given, account)
+        budgets = self.persistent.of(account) if self.persistent and job else []
+        if self.persistent is None or job is None or not budgets:
+            return
+        cost = job.cost(job.began)
+        for total in self.persistent.ledger.totals(budgets):
+            if not total.least().takes(cost or Decimal(0)):
+                raise exceeded(total, cost)
+
     def estimate(self, given: Mapping[str, Any]) -> float | None:
         """The expected cost of a call that starts compute; None if no price is known."""
         quote = self.budget.price(given)

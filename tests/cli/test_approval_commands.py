@@ -59,6 +59,14 @@ def asked(live):
     return live("approvals", "list", "--json").json["approvals"]
 
 
+def test_nobody_is_asked_about_a_call_over_its_budget(flow, live, server):
+    """A call that a limit of the run refuses ends the run with the limit, before a question is stored."""
+    ran = flow(flags=("--max-predictions", "0"))
+
+    assert (5, "limit_reached") == (ran.status, ran.json["code"])
+    assert ([], []) == (asked(live), server.requests)
+
+
 def test_a_run_ends_with_status_6_until_its_call_is_approved(flow, live, server):
     """A run that waits for approval ends with status 6. After the approval the same command sends the call once."""
     first = flow()

@@ -39,7 +39,18 @@ class Clock:
 def session(server, tmp_path):
     opened = []
 
-    def make(prompter=None, *, caps=None, prices=PRICES, clock=None, budgets=(), origin=None, told=None, **options):
+    def make(
+        prompter=None,
+        *,
+        caps=None,
+        prices=PRICES,
+        clock=None,
+        budgets=(),
+        origin=None,
+        told=None,
+        write="allow",
+        **options,
+    ):
         persistent = None
         if budgets:
             ledger = Ledger(str(tmp_path / "ledger.sqlite"))
@@ -48,7 +59,7 @@ def session(server, tmp_path):
             )
         made = Session(
             lambda _: Client(token="r8_token", base_url=server.url),
-            policy_of(config.load({}, write="allow")),
+            policy_of(config.load({}, write=write)),
             prompter,
             budget=Budget(caps, prices, clock or time.monotonic),
             persistent=persistent,
@@ -420,3 +431,56 @@ def test_a_delayed_create_is_considered(tmp_path):
     pool.shutdown()
     made.close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"caps": Caps(cost=0.9)},
+        {"caps": Caps(predictions=0)},
+        {"caps": Caps(writes=0)},
+        {"caps": Caps(calls=0)},
+        {"caps": Caps(seconds_of_compute=0)},
+        {"budgets": [Allowance(name="daily", period="day", cost=0.9)]},
+        {"budgets": [Allowance(name="daily", period="day", predictions=0)]},
+    ],
+)
+def test_nobody_is_asked_about_a_call_without_room(server, session, limits):
+    """A call that a cap or a budget refuses in any case ends with the limit, not with a question."""
+    prompter = Scripted(["once"])
+    made = session(prompter, write="ask", **limits)
+    given = {**IMAGES, "input": {"prompt": "x", "num_outputs": 4}}
+
+    with pytest.raises(LimitError):
+        made.call("create_prediction", given)
+    assert ([], [], 0) == (prompter.asked, server.requests, made.budget.spent()["calls"])
+    assert [("ask", "limit_reached")] == [(entry.decision, entry.code) for entry in made.log]
+
+
+def test_a_question_reserves_nothing(server, session):
+    """A call with room is asked about, and its refusal leaves the budgets as they were."""
+    server.default = Answer(201, b'{"id": "a", "status": "starting"}')
+    prompter = Scripted(["no", "once"])
+    made = session(prompter, write="ask", caps=Caps(cost=0.25, predictions=1), budgets=[DAY])
+    with pytest.raises(PermissionDeniedError):
+        made.call("delete_file", {"file_id": "f"})
+    given = {**IMAGES, "input": {"prompt": "x", "num_outputs": 1}}
+
+    assert "a" == made.call("create_prediction", given).data["id"]
+    assert 2 == len(prompter.asked)
+    with pytest.raises(LimitError):
+        made.call("create_prediction", given)
+    assert 2 == len(prompter.asked)
+
+
+def test_running_jobs_do_not_prevent_a_question(server, session):
+    """The cost of running jobs is an estimate, so a call that may get room is asked about."""
+    server.default = Answer(201, b'{"id": "a", "status": "starting"}')
+    prompter = Scripted(["once", "no"])
+    made = session(prompter, write="ask", caps=Caps(cost=0.3))
+    given = {**IMAGES, "input": {"prompt": "x", "num_outputs": 1}}
+    made.call("create_prediction", given)
+    with pytest.raises(PermissionDeniedError):
+        made.call("create_prediction", given)
+
+    assert 2 == len(prompter.asked)
