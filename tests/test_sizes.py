@@ -37,7 +37,7 @@ def lua_functions(path):
             yield first.strip(), number - began + 1
 
 
-def test_no_room_holds_more_than_its_share():
+def test_no_room_is_larger_than_its_share():
     """No room has more than 15 % of the package's code; a larger room must be split."""
     sizes = Counter()
     for path in PYTHON:

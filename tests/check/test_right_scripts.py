@@ -23,13 +23,13 @@ def errors(source, **world):
 
 
 @pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
-def test_no_false_alarm(path):
+def test_correct_scripts_give_no_errors(path):
     """Dynamic code and everything that LuaJIT accepts give no error."""
     assert [] == errors(f"{path.read_text().rstrip()}\nreplicate.get_account()")
 
 
 @pytest.mark.parametrize("path", CONDITIONAL, ids=lambda path: path.stem)
-def test_what_depends_on_the_run_is_a_warning(path):
+def test_a_save_that_depends_on_arguments_is_a_warning(path):
     """If the script's arguments decide whether a file is saved, a missing directory gives only a warning."""
     assert [] == errors(path.read_text(), readable=(), writable=())
 

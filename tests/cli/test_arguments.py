@@ -68,7 +68,7 @@ def test_the_parameters_type_decides_how_text_is_read():
     assert {"webhook_events_filter": ["logs"]} == arguments("create_prediction", "--webhook_events_filter", '["logs"]')
 
 
-def test_fields_within_an_object():
+def test_a_dotted_name_sets_a_field():
     """A dotted name sets a field of an object. The field's value is untyped, and the spelling of the name is kept."""
     assert {"input": {"text": "a", "n": 3, "a-b": {"c": True}}} == arguments(
         "create_prediction", "--input", '{"text": "x"}', "--input.text", "a", "--input.n=3", "--input.a-b.c", "true"

@@ -165,7 +165,7 @@ def test_imported_prices_apply_to_a_cost_limit(server, run, kosmo, tmp_path):
     assert not server.requests
 
 
-def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
+def test_the_cost_of_a_run_is_shown(server, run, live, own, tmp_path):
     """The envelope, the audit log, the report and the list of runs show the cost: three images were reserved, two were
     billed."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
@@ -184,7 +184,7 @@ def test_what_a_run_and_its_calls_cost(server, run, live, own, tmp_path):
     assert "0.006" in live("runs").out
 
 
-def test_what_one_call_costs(server, live, own):
+def test_the_cost_of_one_call_is_shown(server, live, own):
     """The envelope has the cost of the call; an unknown price is not shown as zero."""
     own('[replicate.prices]\n"owner/images" = { image_output_count = 0.003 }\n')
     answered(server, 1)

@@ -236,7 +236,7 @@ def test_a_signal_that_is_sent_twice(holding, started):
     assert "prediction p1 may still run; cancel it: kosmo" in err
 
 
-def test_an_ignored_signal_stays_ignored(holding, started):
+def test_an_ignored_signal_has_no_effect(holding, started):
     """SIGHUP is ignored if nohup started the program."""
     server = holding()
     ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731

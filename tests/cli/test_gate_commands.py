@@ -61,7 +61,7 @@ def test_rules_apply_to_commands_and_scripts(server, configured):
 @pytest.mark.parametrize("verdict", ["deny", "ask"])
 @pytest.mark.parametrize("access", ["read", "write"])
 def test_the_hint_names_the_rule_that_decides(configured, config_file, tmp_path, verdict, access):
-    """A flag cannot allow what a rule forbids, so the hint names the rule, its file and --force, and these work."""
+    """If a rule forbids a call, no flag but --force allows it, so the hint names the rule, its file and --force."""
     config_file(f'[[replicate.rules]]\nverdict = "{verdict}"\nfunctions = ["list_files", "delete_file"]\n')
     function, given = ("list_files", "{}") if access == "read" else ("delete_file", '{"file_id": "f"}')
     script = f"replicate.{function} {'{}' if access == 'read' else '{ file_id = [[f]] }'}"
@@ -82,7 +82,7 @@ def test_the_hint_names_the_rule_that_decides(configured, config_file, tmp_path,
     ],
 )
 def test_the_hint_names_the_setting_that_decides(configured, config_file, flags, text, hint):
-    """A verdict of the configuration can be changed there, and one of a flag by the flag."""
+    """The hint names the configuration if that decided, and the flag if a flag decided."""
     config_file(text)
     ran = configured("integrations:call", "replicate.delete_file", '{"file_id": "f"}', "--json", *flags)
 
@@ -90,9 +90,8 @@ def test_the_hint_names_the_setting_that_decides(configured, config_file, flags,
 
 
 def test_the_hint_names_the_projects_file(configured, config_file, tmp_path):
-    """What an untrusted project tightens is changed in its file; the numbers of its rules count those that are
-    ignored.
-    """
+    """If an untrusted project's file forbids a call, the hint names that file; the rule's number also counts the rules
+    that are ignored."""
     config_file('[replicate.permissions]\nwrite = "allow"')
     project = tmp_path / ".kosmo" / "config.toml"
     project.parent.mkdir()
@@ -107,7 +106,7 @@ def test_the_hint_names_the_projects_file(configured, config_file, tmp_path):
 
 
 def test_a_secret_needs_a_rule_with_its_name(configured):
-    """No flag gives a script the signing key, and the hint shows the rule that does."""
+    """No flag lets a script read the signing key, and the hint shows a rule that does."""
     ran = configured("lua", "--json", "-e", "replicate.get_default_webhook_secret {}", "--read", "allow")
 
     assert (

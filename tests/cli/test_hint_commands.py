@@ -155,8 +155,9 @@ def test_a_refusal_for_a_known_reason(one):
 STRANGE = "a $(id) `id`;'\"b"
 
 
-def test_commands_with_strange_names(kosmo, tmp_path):
-    """Names of files are words of the command that is printed, not commands in it."""
+def test_file_names_are_quoted_in_printed_commands(kosmo, tmp_path):
+    """A file name with special characters is one word of a printed command, so that a shell does not run parts of the
+    name."""
     journal, script = tmp_path / STRANGE, tmp_path / f"{STRANGE}.lua"
     script.write_text("return 1")
     argv = ("lua", "--emulate", str(script), "--journal", str(journal))
@@ -168,8 +169,8 @@ def test_commands_with_strange_names(kosmo, tmp_path):
     assert [str(journal)] == shlex.split(hint.rpartition("; or ")[0])
 
 
-def test_accounts_with_strange_names():
-    """The flag for an account is one word."""
+def test_account_names_are_quoted_in_printed_commands():
+    """An account name with special characters is one word of a printed command."""
     assert ["--account", STRANGE] == shlex.split(account_flag(STRANGE))
 
 

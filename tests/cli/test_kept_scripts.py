@@ -167,7 +167,7 @@ def test_values_are_converted_by_type():
             found.values({"n": 1, "i": 1, "b": True, "l": [], **wrong}, "s")
 
 
-def test_the_skill_is_of_this_version(tmp_path, capfd):
+def test_the_skill_reports_its_version(tmp_path, capfd):
     """The skill is installed where agents look for skills, and `kosmo skill --check` reports whether the installed
     skill is out of date."""
     assert 0 == main(["skill"])

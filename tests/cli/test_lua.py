@@ -28,7 +28,7 @@ def script(tmp_path):
 
 
 @pytest.mark.parametrize("command", ["lua", "integrations:lua"])
-def test_where_a_script_comes_from(kosmo, script, command):
+def test_each_source_of_a_script(kosmo, script, command):
     """A script can come from a file, --eval or standard input, with or without -."""
     assert (0, "1\n", "") == kosmo(command, script("return 1")).seen
     assert (0, "2\n", "") == kosmo(command, "--eval", "return 2").seen
@@ -36,7 +36,7 @@ def test_where_a_script_comes_from(kosmo, script, command):
     assert (0, "4\n", "") == kosmo(command, "-", stdin=b"return 4").seen
 
 
-def test_what_a_script_shows(kosmo):
+def test_the_output_of_a_script(kosmo):
     """Printed text comes first, then the returned values: text unchanged, data as JSON. Logs are written to standard
     error."""
     ran = kosmo("lua", "-e", "print('a', 1) log('note') return 'text', { x = { 1, json.null } }, nil")
@@ -295,7 +295,7 @@ def test_faults_reach_a_script(kosmo):
     assert [False, "rate_limited"] == limited.json["results"]
 
 
-def test_the_help_of_the_prompt_is_its_own(kosmo):
+def test_the_help_of_the_prompt_lists_only_its_options(kosmo):
     """The prompt's help lists only options that the prompt accepts."""
     shown = kosmo("repl", "--help").out
 

@@ -223,7 +223,7 @@ def test_outputs_in_a_report(api, run, tmp_path):
     assert "data:image/png;base64," in (tmp_path / "out.html").read_text()
 
 
-def test_a_list_that_was_being_saved_keeps_its_names(api, run, tmp_path):
+def test_an_interrupted_save_of_a_list_keeps_the_names(api, run, tmp_path):
     """If a run is killed after it saved the first of two files, the resumed run replaces only its own file."""
     source = PAINT + "return #download(images, 'out/')"
     (tmp_path / "out" / "2-out-1.png").write_bytes(b"paid")

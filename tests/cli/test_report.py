@@ -288,7 +288,7 @@ def test_a_full_disk_keeps_the_result(kosmo):
     assert "error: --report: cannot write '/dev/full': No space left on device" in ran.err
 
 
-def test_what_was_printed_is_in_the_report(kosmo, tmp_path):
+def test_printed_text_is_in_the_report(kosmo, tmp_path):
     """The page contains the output and logs, also of a failed run, escaped and without a token."""
     source = 'print("<b>first</b>", "r8_abcdefghijklmnop") log("logged") error("last")'
     kosmo("lua", "--emulate", "--report", "run.html", "-e", source)

@@ -144,7 +144,7 @@ def test_variables_with_secrets_of_the_program_are_refused(kosmo, name):
     assert "marked" not in ran.seen[2]
 
 
-def test_the_exit_status_is_the_scripts(kosmo):
+def test_a_script_chooses_the_exit_status(kosmo):
     """The run ends with the exit status that the script chooses, without a message; with --json the envelope has an
     error with its own code."""
     assert (7, "a", "") == kosmo(*READ, "-e", "write('a') exit(7) print('b')").seen

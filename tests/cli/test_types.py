@@ -79,7 +79,7 @@ def test_every_global_of_a_script_is_declared():
     assert STANDARD <= found
 
 
-def test_existing_settings_stay(kosmo, tmp_path):
+def test_existing_settings_are_kept(kosmo, tmp_path):
     """Existing editor settings are kept; a message shows what to add."""
     (tmp_path / ".luarc.json").write_text("{}")
     ran = kosmo("integrations:types", "--json")
@@ -100,7 +100,7 @@ def test_named_accounts(kosmo, tmp_path):
     assert ["default", '["our-team"]', "work"] == fields
 
 
-def test_settings_hold_no_name_twice():
+def test_no_setting_is_a_value_and_a_table():
     """No setting is both a value and a table, since some servers split names at dots."""
     names = settings("types")["runtime.builtin"]
 
@@ -168,7 +168,7 @@ def test_a_models_own_types(kosmo, tmp_path):
         assert 2 == text.count(f"function workflows.{name}(ref, input, options) end")
 
 
-def test_the_types_of_models_stay(kosmo, tmp_path):
+def test_the_types_of_models_are_kept(kosmo, tmp_path):
     """The types of models are kept when the other stubs are written again."""
     kosmo("integrations:types", "--emulate", "--model", HELLO)
     kosmo("integrations:types")
@@ -231,7 +231,7 @@ def test_text_of_a_schema_cannot_leave_its_comment():
     assert all(line[:2] in ("--", "lo", "fu", "") for line in text.split("\n"))
 
 
-def test_classes_of_versions_and_odd_names():
+def test_the_class_names_of_versions():
     """Each version of a model has its own classes, whose names consist of letters, digits and underscores."""
     assert "replicate.models.9a.x_y_z.11111111.Input" in stubs_of(schema(), f"9a/x-y.z:{'1' * 64}")
 

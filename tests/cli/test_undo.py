@@ -35,7 +35,7 @@ def ran(kosmo, emulator):
     return go
 
 
-def test_what_a_run_created_is_undone(ran):
+def test_created_objects_are_undone(ran):
     """Objects are undone newest first. Objects that the run itself removed are skipped, and those that cannot be undone
     are named."""
     listed = ran("runs", "undo", "x", "--dry-run")

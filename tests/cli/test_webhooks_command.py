@@ -106,7 +106,7 @@ def test_a_secret_in_a_file(kosmo, arguments, tmp_path):
     assert 0 == kosmo("webhooks:verify", *arguments, "--secret-file", "secret", stdin=BODY).status
 
 
-def test_the_accounts_own_secret(live, server, arguments):
+def test_the_secret_is_requested_from_the_account(live, server, arguments):
     """Without a given secret, the secret is requested from the API with the account's token."""
     server.default = Answer(body=json.dumps({"key": SECRET}).encode())
     ran = live("webhooks:verify", *arguments, stdin=BODY)

@@ -216,7 +216,7 @@ def test_guessing_is_slowed_down(served, visitor, secrets):
     assert 0 < int(late.headers["retry-after"]) <= 13
 
 
-def test_a_login_needs_its_own_page(served, visitor, secrets):
+def test_a_login_requires_the_console_form(served, visitor, secrets):
     """A login form from another site or without its cookie does not sign in."""
     console = served("--secret-file", secrets)
     one = visitor(console)

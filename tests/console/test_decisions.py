@@ -44,7 +44,7 @@ def decide(visitor, identifier, verdict, reason="", **more):
     return visitor.post(f"/approvals/{identifier}", {**fields, "verdict": verdict, "reason": reason, **more})
 
 
-def test_what_a_question_shows(sign_in, submitted, asking):
+def test_a_question_shows_the_call_and_its_reason(sign_in, submitted, asking):
     """A question shows the call, the reason, the cost, the run, the account and the expiry time."""
     run = submitted("/flows/covers.lua")
     identifier = asking(run, arguments='{"input":{"prompt":"<b>dusk</b>"}}', why="rule 3: ask")

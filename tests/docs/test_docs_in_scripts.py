@@ -57,7 +57,7 @@ def test_every_page_that_is_listed_can_be_read(run):
     assert {"read", "write", "helper", "page"} == {kind for _, kind, _ in lines}
 
 
-def test_a_helper_comes_with_its_options(run):
+def test_the_page_of_a_helper_has_its_options(run):
     """A helper's page has the classes that its declaration names, with inherited fields."""
     (text,) = run('return docs.read("run")')
 

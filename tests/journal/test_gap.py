@@ -146,7 +146,7 @@ def test_the_clock_is_set_back(emulated, cut_off):
     assert 1 == len(emulated.made)
 
 
-def test_an_attempt_stays_open_if_the_search_did_not_happen(tmp_path):
+def test_a_failed_search_is_repeated(tmp_path):
     """If the search for a write fails, for example because the gate refuses the search, the next run searches again."""
     path, head = str(tmp_path / "x.journal"), Head(script="flow.lua", source=b"")
     create = catalogue.find("create_prediction")

@@ -127,9 +127,9 @@ def test_matches_are_those_of_re(match_all, pattern, text, flags):
 
 @settings(max_examples=100, deadline=None)
 @given(patterns.filter(lambda pattern: pattern.loops_empty), texts, flags)
-def test_matches_start_where_those_of_re_do(match_all, pattern, text, flags):
-    """The first match starts at the same position as in `re`, even if a loop repeats a part that can be empty. Its end
-    may differ, since a backtracking engine ends the loop at the first empty match."""
+def test_loops_of_empty_parts_match_at_the_same_start(match_all, pattern, text, flags):
+    """If a loop repeats a part that can be empty, the first match starts where that of `re` does. Its end may differ,
+    since a backtracking engine ends the loop at the first empty match."""
     first = compiled(pattern.text, flags).search(text)
 
     expected = first and len(text[: first.start()].encode()) + 1

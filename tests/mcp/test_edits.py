@@ -33,7 +33,7 @@ SHORT = {"a": 1}
         ('{"s": {"n": {"a": 1}} /* as it is */}', '{"s": {"n": {"a": 1}} /* as it is */}'),
     ],
 )
-def test_an_entry_is_set_and_the_rest_stays(before, after):
+def test_an_entry_is_set_and_the_rest_is_unchanged(before, after):
     """Setting an entry leaves all other bytes unchanged."""
     assert after == jsonc.with_entry(before, "s", "n", SHORT)
     assert after == jsonc.with_entry(after, "s", "n", SHORT)
@@ -54,7 +54,7 @@ def test_an_entry_is_set_and_the_rest_stays(before, after):
         ("", ""),
     ],
 )
-def test_an_entry_is_removed_and_the_rest_stays(before, after):
+def test_an_entry_is_removed_and_the_rest_is_unchanged(before, after):
     """An entry is removed with its comma, and with its line if the line would be empty."""
     assert after == jsonc.without_entry(before, "s", "n")
 

@@ -163,7 +163,7 @@ def test_a_client_without_project_files_is_reported(capfd):
     assert "Claude Desktop has no configuration file for a project" in capfd.readouterr().err
 
 
-def test_other_entries_stay(tmp_path):
+def test_other_entries_are_kept(tmp_path):
     """Other servers, settings and comments are kept in their order."""
     home = tmp_path / "home"
     (home / ".claude.json").write_text('{"z": [1, {}], "mcpServers": {"other": {"command": "x"}}, "a": null}')

@@ -51,7 +51,7 @@ def test_both_names_of_a_tool_are_known():
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_no_schema_holds_what_some_models_refuse(dialect):
+def test_no_schema_contains_keywords_that_models_refuse(dialect):
     """No client's schemas contain `not`, lookaround, `format: uri`, defaults or content encodings."""
     for tool in definitions("short", dialect):
         for part in parts(tool["inputSchema"]):

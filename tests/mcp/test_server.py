@@ -172,7 +172,7 @@ def test_a_long_result_is_cut_between_characters(connected, server):
         (("--write", "allow", "--tools", "*_prediction"), "", {"create_prediction"}),
     ],
 )  # fmt: skip
-def test_what_is_denied_is_neither_listed_nor_callable(connected, configured, server, flags, config, listed):
+def test_denied_writes_are_neither_listed_nor_callable(connected, configured, server, flags, config, listed):
     """A write that is always denied has no tool, and a configured denial cannot be changed with a flag."""
     configured(config)
     writes = {"create_prediction": CREATE[1], "delete_file": {"file_id": "f"}}
@@ -515,9 +515,9 @@ def test_open_calls_are_answered_after_the_end_of_input(wire, server):
     ],
     ids=["deep, id first", "deep, id last", "cut", "control character"],
 )
-def test_a_line_that_cannot_be_read_is_answered_by_its_id(wire, written):
-    """A line that is not valid JSON is answered with its id, since the client waits for it, wherever the id is in the
-    line."""
+def test_a_line_that_cannot_be_read_is_answered_with_its_id(wire, written):
+    """A line that is not valid JSON is answered with the id that it contains, since the client waits for an answer with
+    that id."""
     with wire() as line:
         line.send(written.encode())
         answer = line.receive()
@@ -683,7 +683,7 @@ def test_a_script_cannot_erase_the_record(connected, server, environment):
 @pytest.mark.parametrize(
     "odd", [r'"\ud83d"', "[" * 300 + "]" * 300, "9" * 5000], ids=["half a pair", "300 levels", "5,000 digits"]
 )
-def test_a_request_that_cannot_be_read_is_answered_by_its_id(wire, odd):
+def test_a_request_that_cannot_be_read_is_answered_with_its_id(wire, odd):
     """A request with unusable arguments is answered with its id, since its client would otherwise wait until a
     timeout."""
     with wire() as server:
@@ -713,7 +713,7 @@ ENVELOPE = {
 }
 
 
-def test_each_request_of_2026_carries_its_envelope(wire):
+def test_invalid_requests_of_protocol_2026(wire):
     """In protocol version 2026-07-28, the error for a request names the missing part or unsupported version; there is
     no ping."""
     other = {**ENVELOPE, "io.modelcontextprotocol/protocolVersion": "2031-01-01"}
@@ -776,7 +776,7 @@ def test_an_id_is_used_once_at_a_time(wire, server):
     assert 1 == answers[1]["result"]["structuredContent"]["result"]
 
 
-def test_functions_of_the_users_own_are_tools(connected, tmp_path):
+def test_functions_of_the_user_are_tools(connected, tmp_path):
     """Each function of the user has a tool with a schema and a documentation page, and can be called by scripts."""
     (tmp_path / "mine.py").write_text('def notify(text: str):\n    "Tell the operator."\n    return text.upper()\n')
 
@@ -831,7 +831,7 @@ def test_kept_scripts_are_found_and_are_tools(connected, tmp_path):
 @pytest.mark.parametrize(
     ("modes", "can_ask"), [({}, True), ({"form": {}}, True), ({"form": {}, "url": {}}, True), ({"url": {}}, False)]
 )
-def test_a_client_is_asked_if_it_shows_forms(modes, can_ask):
+def test_clients_with_forms_are_asked(modes, can_ask):
     """An empty elicitation capability means forms, as in protocol versions before modes."""
     assert can_ask == can_elicit({"elicitation": modes})
     assert not can_elicit({})
