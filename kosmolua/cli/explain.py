@@ -12,6 +12,7 @@ from kosmolua.cli import output
 from kosmolua.cli.options import Options
 from kosmolua.errors import PermissionDeniedError
 from kosmolua.gate import needs, policy
+from kosmolua.gate.described import describe
 from kosmolua.gate.policy import Call, Decision, Policy
 from kosmolua.replicate import catalogue
 from kosmolua.replicate.catalogue import Operation
@@ -28,6 +29,7 @@ def explain(options: Options, name: str, source: bytes) -> int:
         "success": True,
         "script": name,
         "declares": declared.to_dict(),
+        "arguments": describe(source, name).usage,
         "functions": [function for function in functions if function["declared"]],
         "files": _files(name, source),
     }
@@ -70,7 +72,8 @@ def _why(decision: Decision, options: Options) -> str:
 
 
 def _shown(data: dict[str, Any], declared: needs.Needs) -> str:
-    declares = [f"  {name}: {', '.join(v) if isinstance(v, list) else v}" for name, v in data["declares"].items()]
+    found = {**data["declares"], **({"arguments": data["arguments"]} if data["arguments"] else {})}
+    declares = [f"  {name}: {', '.join(v) if isinstance(v, list) else v}" for name, v in found.items()]
     nothing = "  nothing: it may call everything that the policy allows"
     rows = [(item["function"], item["verdict"], item["rule"]) for item in data["functions"]]
     parts = [

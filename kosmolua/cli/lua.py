@@ -72,6 +72,11 @@ def run(command: str, argv: list[str], named: dict[str, object] | None = None) -
             from kosmolua.cli.explain import explain
 
             return explain(options, name, text)
+        if named is None and b"--@" in text:
+            from kosmolua.gate.described import by_name
+
+            found = by_name(text, script_args, name)
+            script = script if found is None else Text(name, text, [], found)
         if parsed.isolation != "none":
             # The child starts while this process imports other modules.
             child = Child(limits, parsed.isolation, cache=paths.cache_directory(os.environ))

@@ -14,6 +14,7 @@ from kosmolua.cli import output
 from kosmolua.cli.submit import valid_source
 from kosmolua.cli.worker import WORKER_NEEDED, add_database, opened
 from kosmolua.errors import UsageError
+from kosmolua.gate import described
 from kosmolua.settings import approvers, cron
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -134,6 +135,7 @@ def _new_schedule(command: str, parsed: argparse.Namespace, args: list[str]) -> 
             f"invalid name {name[:120]!r}: expected up to 100 letters, digits, '.', '_' or '-'",
             hint=f"for example: kosmo {command} add nightly '0 3 * * *' flow.lua",
         )
+    described.by_name(text, args, script)
     head = Head(script=script, source=text, args=args, account=parsed.account)
     caps = options_.caps(parsed)
     return NewSchedule(

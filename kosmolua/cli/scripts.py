@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
-from shlex import quote
-from typing import Any
 
 from kosmolua.cli import options as options_
 from kosmolua.cli import output
@@ -61,7 +60,7 @@ def _add(parsed: argparse.Namespace) -> int:
     if parsed.json:
         output.show_json({"success": True, "name": name, "path": path, "describe": found.summary})
     else:
-        print(safe(f"kept {name} in {path}; run it: kosmo scripts run {name}"))
+        print(safe(f"kept {name} in {path}; run it: {' '.join(['kosmo scripts run', name, *found.required])}"))
         if not found.summary:
             print("kosmo: describe it in its first line: --@ describe: TEXT", file=sys.stderr)
     return 0
@@ -100,31 +99,29 @@ def _show(parsed: argparse.Namespace) -> int:
 def _run(command: str, argv: list[str]) -> int:
     """Run a kept script: ``run NAME key=value… [-- flags of lua]``."""
     from kosmolua.cli import lua
-    from kosmolua.gate.described import describe
+    from kosmolua.gate.described import describe, pairs
 
     at = argv.index("--") if "--" in argv else len(argv)
     own, flags = argv[:at], argv[at + 1 :]
     if not own or own[0].startswith("-"):
         _parser(command).parse_args(["run", *own])
-        raise UsageError("scripts run: missing script name", hint="list them: kosmo scripts list")
-    name, given = own[0], _given(own[0], own[1:])
-    text = library.read(os.environ, name)
-    values = describe(text, f"{name}.lua").values(given, f"{name}.lua")
+        raise UsageError("scripts run: missing the name of a script", hint="list them: kosmo scripts list")
+    name = own[0]
+    _check_words(name, own[1:])
+    found = describe(library.read(os.environ, name), f"{name}.lua")
+    values = found.values(pairs(own[1:], f"{name}.lua", found), f"{name}.lua")
     return lua.run("integrations:lua", [*flags, library.path_of(os.environ, name)], named=values)
 
 
-def _given(script: str, words: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            how = f"put flags of kosmo lua after --: kosmo scripts run {script} -- {quote(word[:100])}"
-            raise UsageError(
-                f"scripts run: expected key=value, got {word[:100]!r}",
-                hint=how if word.startswith("-") else f"see its arguments: kosmo scripts show {script}",
-            )
-        found[name] = value
-    return found
+def _check_words(script: str, words: list[str]) -> None:
+    """Options of kosmo lua come after ``--``."""
+    at = next((at for at, word in enumerate(words) if word.startswith("-")), None)
+    if at is not None:
+        command = shlex.join(["kosmo", "scripts", "run", script, *words[:at], "--", *words[at:]])
+        raise UsageError(
+            f"scripts run: expected NAME=VALUE, got {words[at][:100]!r}",
+            hint=f"give options of kosmo lua after --: {command}",
+        )
 
 
 def _named(parsed: argparse.Namespace, what: str) -> str:

@@ -13,6 +13,7 @@ from kosmolua.cli import options as options_
 from kosmolua.cli import output
 from kosmolua.cli.worker import WORKER_NEEDED, add_database, opened
 from kosmolua.errors import PermissionDeniedError, UsageError
+from kosmolua.gate import described
 from kosmolua.host import source
 from kosmolua.settings import ages, approvers, config
 
@@ -24,6 +25,7 @@ def run(command: str, argv: list[str]) -> int:
     argv, args = (argv[: argv.index("--")], argv[argv.index("--") + 1 :]) if "--" in argv else (argv, [])
     parsed = _parser(command).parse_args(argv)
     name, text = _source(parsed)
+    described.by_name(text, args, name)
     from kosmolua.journal.records import Head
 
     head = Head(script=name, source=text, args=args, account=parsed.account)

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -57,15 +57,51 @@ class Description(Struct, frozen=True):
             if name not in known:
                 from kosmolua.replicate.structs import suggestion
 
-                raise ArgumentError(
-                    f"{script}: unknown argument `{name[:100]}`{suggestion(name, [*known])}", hint=_hint(script)
-                )
+                message = f"{script}: unknown argument `{name[:100]}`{suggestion(name, [*known])}"
+                raise ArgumentError(message, hint=self.hint)
         found = {each.name: each.default for each in self.arguments if each.default is not None}
-        found |= {name: _value(known[name], value, script) for name, value in given.items() if value is not None}
+        for name, value in given.items():
+            if value is not None:
+                found[name] = _value(known[name], value, script, self.hint)
         missing = [f"`{each.name}`" for each in self.arguments if each.required and each.name not in found]
         if missing:
-            raise ArgumentError(f"{script}: missing {', '.join(missing)}", hint=_hint(script))
+            raise ArgumentError(f"{script}: missing {', '.join(missing)}", hint=self.hint)
         return found
+
+    @property
+    def required(self) -> list[str]:
+        """The arguments without a default, as words of a command line: ``prompt=STRING``."""
+        return [f"{each.name}={each.type.upper()}" for each in self.arguments if each.required]
+
+    @property
+    def usage(self) -> str:
+        """The arguments as words of a command line: ``prompt=STRING [scale=INTEGER]``."""
+        words = [(f"{each.name}={each.type.upper()}", each.required) for each in self.arguments]
+        return " ".join(word if required else f"[{word}]" for word, required in words)
+
+    @property
+    def hint(self) -> str:
+        return f"give its arguments as {self.usage}" if self.arguments else "leave it out: the script takes none"
+
+
+def by_name(source: bytes, words: Sequence[str], script: str) -> dict[str, Any] | None:
+    """The arguments of a script from words such as ``prompt=a fox``, or None if its header declares no arguments.
+
+    Raises a `UsageError` or an `ArgumentError`.
+    """
+    found = describe(source, script)
+    return found.values(pairs(words, script, found), script) if found.arguments else None
+
+
+def pairs(words: Sequence[str], script: str, found: Description) -> dict[str, str]:
+    """The values of words such as ``prompt=a fox``, by name. Raises a `UsageError`."""
+    given = dict[str, str]()
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise UsageError(f"{script}: expected NAME=VALUE, got {word[:100]!r}", hint=found.hint)
+        given[name] = value
+    return given
 
 
 def describe(source: bytes, script: str) -> Description:
@@ -97,7 +133,7 @@ def _argument(text: str, where: str) -> Argument:
         )
     default = found["default"]
     bare = Argument(name=found["name"], type=found["type"], about=found["about"].strip())  # type: ignore[arg-type]
-    value = None if default is None else _value(bare, default.strip('"'), where)
+    value = None if default is None else _value(bare, default.strip('"'), where, f"correct the default of {bare.name}")
     return Argument(
         name=bare.name,
         type=bare.type,
@@ -114,14 +150,14 @@ def _property(argument: Argument) -> dict[str, Any]:
     return {**kind, **({"description": about} if about else {})}
 
 
-def _value(argument: Argument, given: Any, script: str) -> Any:
+def _value(argument: Argument, given: Any, script: str, hint: str) -> Any:
     """A value of the argument's type, from data or from text."""
     converted = _converted(argument.type, given)
     if converted is None:
         raise ArgumentError(
             f"{script}: expected {'an' if argument.type == 'integer' else 'a'} {argument.type}, got {given!r} - at "
             f"`{argument.name}`"[:300],
-            hint=_hint(script),
+            hint=hint,
         )
     return converted
 
@@ -147,7 +183,3 @@ def _number(kind: Type, given: Any) -> int | float | None:
     if number.is_integer():
         return int(given) if isinstance(given, str) and given.lstrip("+-").isdecimal() else int(number)
     return number if kind == "number" else None
-
-
-def _hint(script: str) -> str:
-    return f"see its arguments: kosmo scripts show {script.removesuffix('.lua')}"

@@ -16,6 +16,7 @@ from msgspec import Struct
 from kosmolua.errors import KosmoError, ScriptError
 from kosmolua.gate.approval import Asking
 from kosmolua.gate.budget import Caps
+from kosmolua.gate.described import by_name
 from kosmolua.host.host import Host
 from kosmolua.journal.journal import Journal
 from kosmolua.journal.records import Facts, Head, Lookup
@@ -197,7 +198,7 @@ class Segments:
             output = self._outputs[claimed.id] = _Prints(self._database, claimed, earlier.printed)
             script = self._host.script(
                 claimed.head.source,
-                claimed.head.args if claimed.named is None else claimed.named,
+                _arguments(claimed),
                 name=claimed.head.script,
                 output=output,
                 journal=journal,
@@ -439,3 +440,10 @@ def _wait_of(waiting: Waiting, claimed: Claimed) -> tuple[str, str | None, str, 
     asked = msgspec.msgpack.decode(waiting.arguments, type=_Awaited)
     left = None if asked.deadline is None else asked.deadline - time.time()
     return asked.kind, asked.id, asked.account or claimed.head.account, left
+
+
+def _arguments(claimed: Claimed) -> dict[str, Any] | list[str]:
+    """The arguments, by name if a trigger gave them or the script's header declares some."""
+    head = claimed.head
+    named = by_name(head.source, head.args, head.script) if claimed.named is None else claimed.named
+    return head.args if named is None else named

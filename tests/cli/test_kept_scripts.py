@@ -44,6 +44,42 @@ def test_a_script_is_kept_listed_shown_and_run(capfd):
     assert ["a fox", 2, True, "emulator"] == json.loads(capfd.readouterr().out)["results"]
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["prompt=a fox = a dog"], ["a fox = a dog", 2, None, "emulator"]),
+        (["prompt=a fox", "count=3", "large=no"], ["a fox", 3, False, "emulator"]),
+        ([], "draw-it.lua: missing `prompt`"),
+        (["a fox"], "draw-it.lua: expected NAME=VALUE, got 'a fox'"),
+        (["promt=x"], "draw-it.lua: unknown argument `promt`; did you mean `prompt`?; missing `prompt`"),
+        (["prompt=x", "count=many"], "draw-it.lua: expected an integer, got 'many' - at `count`"),
+    ],
+)
+def test_a_file_takes_the_arguments_that_it_declares(capfd, words, expected):
+    """`kosmo lua FILE` reads the arguments that the header declares as `scripts run` does."""
+    status = main(["lua", "--emulate", "--json", "draw-it.lua", *words])
+    envelope = json.loads(capfd.readouterr().out)
+
+    assert ((0, expected) if isinstance(expected, list) else (2, [])) == (status, envelope["results"])
+    if isinstance(expected, str):
+        assert envelope["error"] in expected
+        assert "give its arguments as prompt=STRING [count=INTEGER] [large=BOOLEAN]" == envelope["meta"]["hint"]
+
+
+def test_explain_lists_the_declared_arguments(capfd):
+    """`lua --explain` shows which arguments a script takes."""
+    assert 0 == main(["lua", "--explain", "--emulate", "draw-it.lua"])
+    assert "arguments: prompt=STRING [count=INTEGER] [large=BOOLEAN]" in capfd.readouterr().out
+
+
+def test_options_of_lua_keep_the_arguments_in_the_hint(capfd):
+    """The hint is the whole command, with the options after --."""
+    main(["scripts", "add", "draw-it.lua"])
+    assert "run it: kosmo scripts run draw_it prompt=STRING" in capfd.readouterr().out
+    assert 2 == main(["scripts", "run", "draw_it", "prompt=a fox", "--write", "allow"])
+    assert "kosmo scripts run draw_it 'prompt=a fox' -- --write allow" in capfd.readouterr().err
+
+
 def test_arguments_have_a_json_schema(capfd):
     """The arguments of a script are described in JSON Schema."""
     main(["scripts", "add", "draw-it.lua", "--json"])
@@ -110,7 +146,7 @@ def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
         (["run", "draw"], 2, "draw.lua: missing `prompt`"),
         (["run", "draw", "prompt=a", "cuont=1"], 2, "unknown argument `cuont`; did you mean `count`?"),
         (["run", "draw", "prompt=a", "count=two"], 2, "expected an integer, got 'two' - at `count`"),
-        (["run", "draw", "prompt"], 2, "expected key=value"),
+        (["run", "draw", "prompt"], 2, "expected NAME=VALUE"),
         (["run", "draw", "--emulate"], 2, "kosmo scripts run draw -- --emulate"),
         (["run", "drwa", "prompt=a"], 2, "unknown script 'drwa'; did you mean draw?"),
         (["run"], 2, "missing script name"),

@@ -49,6 +49,17 @@ def test_a_run_that_was_woken_does_not_wait_again(url, tmp_path):
         assert [(12,)] == fleet.database.rows("SELECT count(*) FROM starts WHERE ok")
 
 
+def test_declared_arguments_are_read_by_name(fleet):
+    """A submitted run reads the arguments that its script's header declares as `kosmo lua` does."""
+    fleet.start()
+    (run,) = fleet.submit(
+        1, "--@ arg text string\n--@ arg times integer = 2\nreturn args.text, args.times", name="text=run"
+    )
+    fleet.finish()
+
+    assert ["run0", 2] == runs.find(fleet.database, run).results
+
+
 def test_a_worker_ends_at_sigterm(fleet):
     """SIGTERM ends the worker with status 0, and the next worker continues its runs at once."""
     worker = fleet.start(park_after=60)
