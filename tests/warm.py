@@ -69,12 +69,12 @@ def become(argv, directory, environment, out, err):
 
 
 if __name__ == "__main__":
-    import httpx  # noqa: F401 - for the runs
-    import keyring  # noqa: F401 - for the runs
+    import httpx  # noqa: F401 - used by the forked runs
+    import keyring  # noqa: F401 - used by the forked runs
 
-    from kosmolua.cli import lua  # noqa: F401 - for the runs
-    from kosmolua.host import sessions  # noqa: F401 - for the runs
-    from kosmolua.replicate import client  # noqa: F401 - for the runs
-    from kosmolua.runtime import run, tape  # noqa: F401 - for the runs
+    from kosmolua.cli import lua  # noqa: F401 - used by the forked runs
+    from kosmolua.host import sessions  # noqa: F401 - used by the forked runs
+    from kosmolua.replicate import client  # noqa: F401 - used by the forked runs
+    from kosmolua.runtime import run, tape  # noqa: F401 - used by the forked runs
 
     serve()

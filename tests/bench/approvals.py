@@ -17,7 +17,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "worker")]
-from fleet import Fleet  # noqa: E402 - found by the line above
+from fleet import Fleet  # noqa: E402 - after the change of sys.path
 from postgres import serving  # noqa: E402
 from waiting import wait_until  # noqa: E402
 

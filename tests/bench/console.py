@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE)]
-from postgres import serving  # noqa: E402 - found by the line above
+from postgres import serving  # noqa: E402 - after the change of sys.path
 from waiting import wait_until  # noqa: E402
 
 from kosmolua.worker.database import Database  # noqa: E402

@@ -20,7 +20,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "worker")]
-from fleet import Timed  # noqa: E402 - found by the line above
+from fleet import Timed  # noqa: E402 - after the change of sys.path
 from flows import HurryingClock  # noqa: E402
 from waiting import wait_until  # noqa: E402
 

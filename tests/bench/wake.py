@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent.parent / "worker")]
 
-import httpx  # noqa: E402 - the others are found by the line above
+import httpx  # noqa: E402 - after the change of sys.path
 from fleet import Fleet  # noqa: E402
 from postgres import serving  # noqa: E402
 from receiving import Receiving  # noqa: E402

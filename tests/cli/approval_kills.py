@@ -21,7 +21,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "worker")]
-from approvals_chaos import SCRIPT, Checking  # noqa: E402 - found by the line above
+from approvals_chaos import SCRIPT, Checking  # noqa: E402 - after the change of sys.path
 from flows import HurryingClock  # noqa: E402
 from surroundings import clean_environment  # noqa: E402
 

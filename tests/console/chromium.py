@@ -34,7 +34,7 @@ def browsing(directory):
 
     process = subprocess.Popen(
         command,
-        preexec_fn=as_expected,  # noqa: PLW1509 - it only names descriptors
+        preexec_fn=as_expected,  # noqa: PLW1509 - the function only duplicates descriptors
         close_fds=False,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -44,7 +44,7 @@ class Flow:
         lookup=QUICK,
         handler=None,
         bounds=None,
-        limits=Limits(cpu=5.0),  # noqa: B008 - never changed
+        limits=Limits(cpu=5.0),  # noqa: B008 - the default is never modified
     ):
         script = Script(
             source=source.encode(),

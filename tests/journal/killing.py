@@ -20,7 +20,7 @@ from pathlib import Path
 from kosmolua.emulator import Emulator, running
 
 sys.path[:0] = [str(Path(__file__).parent.parent)]
-from flows import HurryingClock  # noqa: E402 - found by the line above
+from flows import HurryingClock  # noqa: E402 - after the change of sys.path
 from waiting import let_pass  # noqa: E402
 from warm import Warm  # noqa: E402
 

@@ -29,7 +29,7 @@ import httpx
 
 HERE = Path(__file__).parent.parent
 sys.path[:0] = [str(HERE), str(HERE / "worker")]
-from approvals_chaos import SCRIPT, Checking  # noqa: E402 - found by the line above
+from approvals_chaos import SCRIPT, Checking  # noqa: E402 - after the change of sys.path
 from flows import HurryingClock  # noqa: E402
 from surroundings import clean_environment  # noqa: E402
 
@@ -45,7 +45,7 @@ HELLO = {"protocolVersion": VERSION, "capabilities": {}, "clientInfo": {"name": 
 KOSMO = [sys.executable, "-m", "kosmolua"]
 
 
-class Dead(Exception):  # noqa: N818 - it is expected, and not an error
+class Dead(Exception):  # noqa: N818 - an expected end, not an error
     """The server was killed before it answered."""
 
 
