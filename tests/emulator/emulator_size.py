@@ -1,7 +1,7 @@
 """Measure an emulator's cost: memory when idle and with 200 predictions at once, one list page, and public models.
 
 ``python tests/emulator/emulator_size.py [MODELS]`` prints the figures of docs/emulator.md. MODELS is the models.json of
-the npm package all-the-public-replicate-models. The tests hold smaller cases against the bounds.
+the npm package all-the-public-replicate-models. The tests check smaller cases against the limits.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Usage: ``python tests/emulator/official_tests.py SOURCE PYTHON [pytest options]``. SOURCE is a checkout of
 replicate-python 1.0.7, PYTHON an interpreter with replicate 1.0.7, pytest, pytest-asyncio, pytest-recording and respx.
-Tests that fake the server's answers are left out: they send nothing to the emulator. The models that the tests name
-are added with the versions that they name.
+Tests that fake the server's answers are excluded, because they send nothing to the emulator. The emulator gets the
+models and versions that the tests name.
 """
 
 from __future__ import annotations

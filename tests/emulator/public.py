@@ -1,9 +1,9 @@
 """Run every public model from a file of model documents in the emulator, outside CI.
 
 Usage: ``python tests/emulator/public.py PATH [owner/name …]``. PATH is the models.json of the npm package
-``all-the-public-replicate-models``, or a list of documents like it. For each model, or those named: its document is
-served unchanged; the input of its default example is accepted and gives the example's output, with files of the same
-kinds; another input gives an output that fits its schema.
+``all-the-public-replicate-models``, or a list of such documents. For each model, or for the named ones, the script
+checks that the document is served unchanged, that the default example's input is accepted and gives the example's
+output with files of the same kinds, and that another input gives an output that matches the schema.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Usage: ``python tests/emulator/public_clients.py PATH PYTHON NODE_MODULES [NUMBER [CLIENT …]]``. PATH is the models.json
 of the npm package ``all-the-public-replicate-models``, PYTHON an interpreter with replicate, NODE_MODULES a folder that
-holds node_modules/replicate. The input of each model's default example has to give the example's output, with a file
-for each of its files.
+contains node_modules/replicate. The input of each model's default example must give the example's output, with one
+file for each file in the example.
 """
 
 from __future__ import annotations

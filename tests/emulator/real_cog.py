@@ -1,7 +1,7 @@
 """Real cog servers behind the emulator: eleven predictors, trainings, and the answers expected from the API.
 
 ``python tests/emulator/real_cog.py [VERSION or PREDICTOR …]`` checks them all with cog 0.9.26, 0.16.12 and 0.23.1 from
-PyPI, outside CI; the tests use one version. KOSMOLUA_COGS names a folder that holds a virtual environment for each.
+PyPI, outside CI; the tests use one version. KOSMOLUA_COGS names a folder with a virtual environment for each version.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The official clients run their documented flows against the emulator as a server.
 
-They live in environments of their own: KOSMOLUA_OFFICIAL_PYTHON names an interpreter that has `replicate`,
-KOSMOLUA_OFFICIAL_NODE_MODULES a folder that holds node_modules/replicate.
+The clients have their own environments: KOSMOLUA_OFFICIAL_PYTHON names an interpreter that has `replicate`, and
+KOSMOLUA_OFFICIAL_NODE_MODULES a folder that contains node_modules/replicate.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
     python tests/host/fuzz_answers.py [--answers N] [--seed N]
 
-Whatever a server says, a call gives data or a `KosmoError` with a code that is not a bug's, a script continues, and its
-result, its report and the results of tools can be made. A finding is anything else, an answer that takes the host 2 s
-of CPU, or a peak of 400 MB of memory.
+Whatever a server answers, a call returns data or raises a `KosmoError` whose code does not mean a bug, the script
+continues, and its result, its report and tool results can be made. Anything else is a finding, and so is an answer that
+takes the host 2 s of CPU time, or a peak of 400 MB of memory.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -2,9 +2,9 @@
 
     python tests/host/host_cpu.py
 
-Each attempt is made once, and then again and again until the script has used up its 0.1 s. A row has the CPU of the
-script, of the host for one attempt and for all, and how the run ended; the limit is 1 s. `test_host_cpu.py` holds a
-quick part of it in CI.
+Each attempt is made once, and then repeatedly until the script has used up its 0.1 s. A row has the CPU time of the
+script, that of the host for one attempt and for all, and the end of the run; the limit is 1 s. `test_host_cpu.py` runs
+a quick part of this in CI.
 """
 
 import argparse

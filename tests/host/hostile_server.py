@@ -1,6 +1,6 @@
 """A loopback server whose answers are invalid: wrong types, depths, sizes, dates, URLs, encodings and lengths.
 
-It runs in a process of its own, so that what the host computes and holds is counted apart.
+The server runs in its own process, so that the host's CPU time and memory are measured separately.
 """
 
 import gzip

@@ -1,10 +1,10 @@
-"""All public models, as Replicate's own npm package all-the-public-replicate-models 1.352.0 has them: inputs that
-succeeded pass the check, stubs are Lua that loads, pages can be printed, and examples are commands.
+"""Check all public models in Replicate's npm package all-the-public-replicate-models 1.352.0: successful inputs pass
+the check, stubs can be loaded as Lua, pages can be printed, and examples are commands.
 
     npm pack all-the-public-replicate-models@1.352.0 && tar xzf all-the-public-replicate-models-*.tgz
     python tests/models/public.py package/models.json [owner/name …]
 
-Names print the pages of these models. Exits with 1 if a figure is not as expected.
+With names, prints the pages of these models. Exits with 1 if a figure is not as expected.
 """
 
 import json

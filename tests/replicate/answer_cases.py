@@ -1,7 +1,7 @@
 # ruff: noqa: E501 - one case a line where it fits
 """Answers of servers as in the public test suites of HTTP parsers, with our own data.
 
-Each case names its suites. ``peers`` says what they do, if that differs.
+Each case names its suites. ``peers`` says what the suites' parsers do if they differ.
 """
 
 from dataclasses import dataclass, field

@@ -2,8 +2,8 @@
 
     python tests/runtime/fuzz_frames.py [--frames N] [--seed N]
 
-Whatever a child says, the host carries out a typed call, prints, answers, ends the run, or refuses with a
-`KosmoError`; anything else, and any answer later than a second, is a finding.
+Whatever a child sends, the host executes a typed call, prints, answers, ends the run, or refuses with a `KosmoError`;
+anything else is a finding, and so is an answer after more than a second.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -2,7 +2,7 @@
 
     python tests/runtime/soak.py [--runs N] [--prepared] [--isolation standard|strict|none]
 
-With ``--prepared`` each child is forked from a process that is kept ready; ``none`` is what both are measured against.
+With ``--prepared`` each child is forked from a prepared process. Isolation ``none`` is the baseline for both.
 """
 
 # ruff: noqa: T201 - figures are printed

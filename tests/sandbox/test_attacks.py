@@ -1,9 +1,9 @@
 """Each attack script in the corpus is refused exactly as expected, through the real command line.
 
-``attacks/<chapter>/<name>.lua`` is the attempt. Comments ``-- flags:`` at its top go to the command line after those
-below. ``<name>.expect`` next to it has a line for each expectation: ``exit`` and ``code``; words of ``error``,
-``output`` or ``stderr``, written as a terminal may see them; ``results`` as JSON; ``outcomes`` of the calls, in order
-of their names; words that are ``absent`` from all that is shown.
+``attacks/<chapter>/<name>.lua`` is the attack. Flags in comments ``-- flags:`` at its top are appended to the command
+line below. ``<name>.expect`` next to it has a line for each expectation: ``exit`` and ``code``; words in ``error``,
+``output`` or ``stderr``, as escaped for a terminal; ``results`` as JSON; ``outcomes`` of the calls, sorted by name;
+words that are ``absent`` from everything shown.
 """
 
 import json

@@ -2,9 +2,9 @@
 
     python tests/worker/approvals_chaos.py [--rounds N] [--seed N]
 
-A round is a run of three calls that need approval, two of them at once, each approved or denied at random. Ten rounds
-run at the same time, while each of their workers is killed at a step, or during a decision. Afterwards each call that
-was approved was sent once, no other was sent, and none before its approval.
+A round is a run with three calls that need approval, two of them at once, each approved or denied at random. Ten rounds
+run at the same time, while each of their workers is killed at a step or during a decision. At the end each approved
+call was sent once and after its approval, and no other call was sent.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -2,10 +2,10 @@
 
     python tests/worker/chaos.py [--rounds N] [--seed N] [--lease SECONDS] [--speed N] [--hours N]
 
-Each round has three workers, three runs of three predictions, and up to three events. Afterwards there is exactly one
-prediction for each place of each run. On a machine with much other work a longer lease is needed, or workers die since
-they get no processor; a run that has lost too many of them is resumed, as an operator would do. An hour of the emulator
-takes 3600 / SPEED seconds: after that it has removed what interrupted creates are found by.
+Each round has three workers, three runs of three predictions, and up to three events. At the end there is exactly one
+prediction for each place in each run. A busy machine needs a longer lease; otherwise workers die because they get no
+CPU time. A run that has lost too many workers is resumed, as an operator would do. An hour of the emulator takes
+3600 / SPEED seconds; after that it has deleted the data with which interrupted creates are found.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -2,9 +2,9 @@
 
     sudo python tests/worker/namespaces.py [--rounds N] [--seed N]
 
-Each worker reaches the database and the API by links of their own. Only that to the database is cut, so that a worker
-that has lost its lease could still send. The link is taken down, or only what the database answers is lost. Afterwards
-there is exactly one prediction for each place of each run.
+Each worker has one link to the database and one to the API. Only the link to the database is cut, so a worker that has
+lost its lease could still send. Either the link is taken down, or only the database's answers are lost. At the end
+there is exactly one prediction for each place in each run.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -1,8 +1,8 @@
-"""A worker as a process, which a test can have killed or stopped at a step:
+"""Run a worker as a process that can be killed or suspended at a step:
 
     python tests/worker/serve.py URL API OPTIONS [STEP:SIGNAL FILE]
 
-The first process that reaches the step creates the file, and takes the signal.
+The first process that reaches the step creates the file and gets the signal.
 """
 
 import faulthandler

@@ -3,8 +3,8 @@ ends.
 
     python tests/workflows/chaos.py [--operations N] [--seed N]
 
-An operation is a run, a stream or a download of something of its own. Each has to end, well or with an error that says
-how it stands; no input may have made two predictions; what a stream tells and what a download saves is whole.
+An operation is a run, a stream or a download with a unique input or file. Each has to succeed, or end with an error
+that describes its state. No input may create two predictions, and streams and downloads must be complete.
 """
 
 # ruff: noqa: T201 - figures are printed

@@ -1,4 +1,4 @@
-// The Vercel AI SDK as its documentation shows it: pictures of a model and of a version, and of a picture.
+// Vercel AI SDK calls as its documentation shows them: pictures from a model, from a version, and from a picture.
 import assert from "node:assert";
 import { createRequire } from "node:module";
 import { join } from "node:path";

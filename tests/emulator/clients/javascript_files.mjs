@@ -1,4 +1,4 @@
-// Run a model with Replicate's JavaScript client and read its file.
+// Run a model with Replicate's JavaScript client and read the output file.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 

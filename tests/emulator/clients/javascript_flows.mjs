@@ -1,5 +1,5 @@
 // The documented flows of the official JavaScript client. First argument: the server's URL, ending in /v1;
-// second: the folder that holds node_modules/replicate.
+// second: the folder that contains node_modules/replicate.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Run models with the official JavaScript client. Usage: node javascript_models.mjs FILE URL FOLDER, as python_models.py.
+// Run models with the official JavaScript client. Usage: node javascript_models.mjs FILE URL FOLDER, like python_models.py.
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";

@@ -1,4 +1,4 @@
-// Let fetch of a program use HTTPS_PROXY: NODE_USE_ENV_PROXY=1 does this from Node.js 24 on.
+// Make fetch use HTTPS_PROXY; from Node.js 24 on, NODE_USE_ENV_PROXY=1 does this.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 

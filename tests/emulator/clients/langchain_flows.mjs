@@ -1,4 +1,4 @@
-// LangChain for JavaScript as its documentation shows it: text and streams of a version.
+// LangChain calls in JavaScript as its documentation shows them: text and streams from a version.
 import assert from "node:assert";
 import { createRequire } from "node:module";
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 """Run models with the official Python client. Usage: ``python_models.py FILE``, a JSON list of [reference, input].
 
-Prints a line of JSON for each: its output, with "file" in place of each file object, or its error.
+Prints one JSON line for each run: its output, with "file" in place of each file object, or its error.
 """
 
 from __future__ import annotations

@@ -1,2 +1,2 @@
--- An error that a script invents does not count as one of the gate.
+-- An error that a script makes up does not count as an error from the gate.
 error({ message = 'fooled', code = 'success', status = 200 })

@@ -1,4 +1,4 @@
--- Returns one value on the first read, and another on the next.
+-- A proxy table returns one value on the first read, and another on the next.
 local looks = 0
 local proxy = setmetatable({}, { __index = function()
   looks = looks + 1

@@ -1,5 +1,5 @@
 -- flags: --cpu-limit 5
--- The memory that is left must suffice to report the limit.
+-- The remaining memory must be enough to report the limit.
 local t = {}
 pcall(function()
   while true do t[#t + 1] = ('x'):rep(100) .. #t end

@@ -1,3 +1,3 @@
--- The main chunk's coroutine would be the scheduler's.
+-- The main chunk runs in the scheduler's coroutine, which a script must not get.
 local co = coroutine.running()
 return coroutine.resume(co)

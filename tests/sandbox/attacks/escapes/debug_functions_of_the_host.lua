@@ -1,4 +1,4 @@
--- Frames below the script, and of host functions that it calls, have no name, file or function.
+-- Frames below the script, and frames of host functions that the script calls, have no name, file or function.
 local found = {}
 local function look()
   for level = 0, 40 do

@@ -1,2 +1,2 @@
--- The environment of a host's function would be the real one.
+-- The environment of a host function would be the unrestricted one.
 getfenv(print).os.execute('true')

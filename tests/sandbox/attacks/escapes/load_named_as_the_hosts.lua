@@ -1,2 +1,2 @@
--- A chunk named like a part of the host is reported as the script's.
+-- A chunk with the name of a host module is reported as the script's.
 load('error("from a chunk")', '=bridge.lua')()

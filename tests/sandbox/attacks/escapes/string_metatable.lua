@@ -1,2 +1,2 @@
--- A method put there would run in the host's own code.
+-- A method in the metatable of strings would run inside host code.
 getmetatable('').__index = function() return 'mine' end

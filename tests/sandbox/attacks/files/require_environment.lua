@@ -1,3 +1,3 @@
--- A module is a script's own: it finds no more than the script does.
+-- A module belongs to the script, and has access to no more than the script.
 -- flags: --allow-read .
 error(require('open.escape'))

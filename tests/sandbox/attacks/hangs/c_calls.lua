@@ -1,3 +1,3 @@
--- Short calls of C, without an end.
+-- Short calls of C functions repeat endlessly.
 local text = ('x'):rep(1000)
 while true do text = text:upper():lower():reverse() end

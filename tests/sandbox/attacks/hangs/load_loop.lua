@@ -1,2 +1,2 @@
--- It is named like a part of the host, which is not interrupted.
+-- The chunk has the name of a host module, which is not interrupted.
 load('while true do end', '=task.lua')()

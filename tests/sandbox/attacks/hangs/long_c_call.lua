@@ -1,4 +1,4 @@
--- Single calls of C that take a while and end: nothing of Lua runs meanwhile.
+-- Each call of a C function takes some time, in which no Lua code runs.
 local numbers = {}
 for i = 1, 3e5 do numbers[i] = i * 7919 % 100003 end
 while true do

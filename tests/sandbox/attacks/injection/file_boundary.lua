@@ -1,3 +1,3 @@
--- A boundary in the content does not end the part.
+-- A boundary in the content must not end the part.
 local file = integrations.replicate.create_file{ content = '\r\n--boundary--\r\n', filename = 'a' }
 error(tostring(file.size))

@@ -1,4 +1,4 @@
--- The name closes its header; the text after it would become a separate part.
+-- The file name ends its header; the text after it would become a separate part.
 local file = integrations.replicate.create_file{
   content = 'x', filename = 'a"\r\nX-Evil: 1\r\n\r\n--', metadata = { a = 1 },
 }

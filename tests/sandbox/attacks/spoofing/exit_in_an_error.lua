@@ -1,2 +1,2 @@
--- The run reads the text of an error while it ends.
+-- The run converts the error to text while ending.
 error(setmetatable({}, { __tostring = function() exit(9) end }))

@@ -1,2 +1,2 @@
--- A script claims a bug of the host.
+-- A script pretends that the host has a bug.
 error({ message = 'x', code = 'internal_error', detail = 'a\nb' })

@@ -1,2 +1,2 @@
--- Only the host can report this end.
+-- Only the host can report an interruption.
 error({ message = 'x', code = 'interrupted' })

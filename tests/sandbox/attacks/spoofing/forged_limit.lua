@@ -1,2 +1,2 @@
--- A script claims that a limit ended it.
+-- A script pretends that a limit ended the run.
 error({ message = 'x', code = 'limit_reached' })
