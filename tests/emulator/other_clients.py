@@ -1,7 +1,7 @@
 """Frameworks that use Replicate run their documented flows against the emulator, unchanged.
 
-``python tests/emulator/other_clients.py [NAME …]`` runs them all, outside CI: each framework gets an environment on first
-use, unless its variable in `CLIENTS` names one. Frameworks that cannot set the API's address use a proxy.
+``python tests/emulator/other_clients.py [NAME …]`` runs all flows, outside CI: each framework gets an environment on
+first use, unless its variable in `CLIENTS` names one. Frameworks that cannot set the API's address use a proxy.
 """
 
 from __future__ import annotations

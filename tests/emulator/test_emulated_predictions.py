@@ -198,7 +198,7 @@ def test_data_is_removed_after_an_hour(api, world, clock):
     "reference", ["replicate/hello-world", "nobody/nothing", "0" * 64, "other/model:{hello}", "latest", "{hello}:x"]
 )
 def test_versions_that_cannot_be_run(reference, api, world):
-    """A community model by name, an unknown version, and a version of another model give the API's 422."""
+    """A community model by name, an unknown version, and a version of another model each give the API's 422."""
     body = {"version": reference.format(hello=world.hello_version), "input": {"text": "x"}}
     answer = api.post("/predictions", json=body)
 

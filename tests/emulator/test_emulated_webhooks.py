@@ -153,7 +153,7 @@ def feed(api, emulator, clock):
     return make
 
 
-def test_text_comes_twice_a_second(feed, clock):
+def test_text_is_sent_at_most_twice_a_second(feed, clock):
     """Output and logs are sent at most every half second, first at the start, and are complete at the end."""
     made = feed(LLAMA, {"prompt": "x", "seed": 1, "min_tokens": 200, "max_tokens": 200})
     began, events = made.job.start, []

@@ -142,7 +142,7 @@ def echoing():
             heads.append((self.path, dict(self.headers)))
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             token = self.headers.get("Authorization", "").partition(" ")[2]
-            other = f"http://localhost:{self.server.server_port}"  # another origin than 127.0.0.1
+            other = f"http://localhost:{self.server.server_port}"  # a different origin from 127.0.0.1
             output = [f"{other}/file/{token}.txt"]
             document = {
                 "id": "p",

@@ -127,7 +127,7 @@ def test_a_call_without_its_model_is_treated_strictly(verdict, version):
     assert (verdict == "deny") == ("does not determine its model" in found.rule)
 
 
-def test_a_flag_that_tightens_is_a_ceiling():
+def test_no_rule_allows_what_a_flag_forbids():
     """No rule allows what --write deny forbids; but --write allow yields to a rule."""
     rule = {"verdict": "allow", "functions": "create_prediction"}
 

@@ -67,7 +67,7 @@ def test_a_prediction_from_start_to_end(told):
     told("get_prediction", prediction("succeeded", **ended))
     assert Summary(0, {"succeeded": 1}, None, 3.5, []) == told.progress.summary()
     (job,) = told.progress.jobs
-    assert (NOW, NOW + 1, NOW + 5) == (job.created, job.started, job.ended)  # by this machine's clock
+    assert (NOW, NOW + 1, NOW + 5) == (job.created, job.started, job.ended)  # measured by this machine's clock
     assert "a fox" == job.output
 
 

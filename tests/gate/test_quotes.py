@@ -13,7 +13,7 @@ HARDWARE = {
     "cpu": 0.0001,
     "gpu-t4": 0.000225,
     "gpu-a40-large": 0.000725,
-}  # as https://replicate.com/docs/billing has them
+}  # prices from https://replicate.com/docs/billing
 BILLED = json.loads((Path(__file__).parent / "billed.json").read_text())
 ROW = pytest.mark.parametrize("row", BILLED, ids=[f"{number}-{row['model']}" for number, row in enumerate(BILLED)])
 

@@ -275,7 +275,7 @@ def test_a_name_of_another_type(road, function):
         road().call(function, {})
 
 
-def test_an_interrupt_is_recorded_as_one(road, server):
+def test_an_interrupt_is_recorded_as_an_interrupt(road, server):
     """Ctrl-C is not a failure of the call, and is recorded as an interrupt."""
     session, arguments = failing(road, server, "send", KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):

@@ -88,7 +88,7 @@ def test_the_order_of_the_checks(server, session):
     assert [] == server.requests
 
 
-def test_force_is_logged_as_such(session):
+def test_force_is_logged(session):
     """The entry shows that --force bypassed the policy."""
     made = session(write="deny", force=True)
     made.call(*CREATE)

@@ -177,14 +177,14 @@ def fetched(pieces, tmp_path, now=time.monotonic):
 
 
 @pytest.mark.parametrize("piece", [b"x", b"x" * 1000])
-def test_a_download_of_a_little_per_attempt(tmp_path, piece):
+def test_a_download_of_a_few_bytes_per_attempt(tmp_path, piece):
     """A download ends with an error if each attempt brings only a few bytes."""
     attempts, _ = fetched([piece], tmp_path)
 
     assert attempts == ATTEMPTS + 1
 
 
-def test_a_download_that_trickles(tmp_path):
+def test_a_slow_download(tmp_path):
     """A download with too few bytes per second ends, also within one attempt."""
     ticks = iter(range(0, 10_000_000, 40))
     _, error = fetched([b"x"] * 100, tmp_path, lambda: next(ticks))

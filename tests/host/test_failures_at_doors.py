@@ -176,7 +176,7 @@ def _small_files():
 
 @pytest.mark.parametrize("flag", [[], ["--journal", "run.journal"], ["--record", "run.cass"], ["--report", "run.html"]])
 def test_a_full_disk(server, kosmo, flag):
-    """The run ends with an error that names the file, or continues if nothing depends on it."""
+    """The run ends with an error that names the file, or continues if nothing depends on the file."""
     server.default = Answer(200, b'{"username": "%b"}' % (b"u" * 3000))
     source = "for _ = 1, 20 do integrations.replicate.get_account{} end return 'done'"
     ran = kosmo("lua", "--json", *flag, "-e", source, preexec_fn=_small_files)

@@ -233,7 +233,7 @@ def test_a_command(api, tmp_path, step, argv):
     assert ISSUES_URL in ran.stdout + ran.stderr
 
 
-# Interfaces that keep working
+# Interfaces that continue to work
 # ------------------------------------------------------------------------------------------------
 
 
@@ -382,7 +382,7 @@ def test_an_input_at_a_terminal(api, tmp_path):
 @pytest.mark.parametrize(
     ("step", "shown"),
     [
-        ("repl/shell.py:Shell.status", ""),  # redrawn by the next key
+        ("repl/shell.py:Shell.status", ""),  # the next key redraws it
         ("repl/line.py:Line._enter", BUG),
         ("repl/shell.py:Shell.is_complete", BUG),
         ("repl/completion.py:complete", ""),

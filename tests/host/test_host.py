@@ -104,7 +104,7 @@ def test_the_error_is_in_the_result(isolation):
         result.raise_for_error()
 
 
-def test_a_file_finds_modules_next_to_it(tmp_path):
+def test_a_script_loads_modules_next_to_it(tmp_path):
     """A script can load modules next to it if that directory is open; a missing module file is reported."""
     (tmp_path / "flow.lua").write_text("return require('words').hello, args[1]")
     (tmp_path / "words.lua").write_text("return { hello = 'hello' }")

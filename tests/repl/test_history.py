@@ -78,7 +78,7 @@ def test_invalid_text_is_not_stored(path):
 
 
 def test_a_damaged_line_is_skipped(path):
-    """A partial line, as left by a full disk, does not affect others."""
+    """A partial line, as left by a full disk, does not affect other lines."""
     History(path).add("x")
     with open(path, "ab") as file:
         file.write(b'"half\n\xff\n"y"\n')

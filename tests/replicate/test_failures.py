@@ -32,7 +32,7 @@ def client(server, clock):
 
 
 def request_length(client, name, arguments):
-    """The number of bytes of the request."""
+    """The length of the request in bytes."""
     operation = resolve(name)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(5)

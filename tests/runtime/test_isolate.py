@@ -88,7 +88,7 @@ def test_nothing_is_left_over(host):
     assert before == (open_descriptors(), children())
 
 
-def test_a_crash_is_reported_as_one(host):
+def test_a_crash_is_reported_as_a_crash(host):
     """If a signal kills the child, the error says that the script crashed the interpreter, not that there is a bug."""
     child = Child(Limits())
 

@@ -201,7 +201,7 @@ def test_accounts_without_the_default_one(home):
         ({"HOME": "/h", "KOSMO_CONFIG_DIR": "/k"}, "/k"),
     ],
 )
-def test_where_configuration_is(environment, expected):
+def test_the_place_of_the_configuration(environment, expected):
     """The location follows the XDG specification: a relative directory is ignored."""
     assert expected == paths.config_directory(environment)
 

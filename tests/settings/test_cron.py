@@ -132,7 +132,7 @@ def test_a_year_of_slots(zone, text):
         ("1" * 5000 + " 3 * * *", "expected five fields"),
     ],
 )
-def test_mistakes(text, said):
+def test_invalid_schedules(text, said):
     """The error names the field, says what was found and expected, and gives an example."""
     with pytest.raises(UsageError) as caught:
         cron.parse(text)

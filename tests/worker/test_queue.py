@@ -48,7 +48,7 @@ def test_jobs_are_executed_once(database, begun):
     assert sorted(wanted) == sorted(done)
 
 
-def test_an_announcement_is_enough(database, begun):
+def test_a_ring_starts_a_job_without_a_poll(database, begun):
     """A ring for each new job starts the job, without a poll of the queue in between."""
     done = []
     queue = begun(done.append)

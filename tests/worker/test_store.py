@@ -87,7 +87,7 @@ def test_the_last_failure_is_retried(store):
     store.intend(asked("create"), "o/m", b"essence", ("boot", 1.0))
     answered(store, "create", "unsure", b"\xc0", seen=first)
     store.end(1, "failed")
-    with_run = store.begin_run  # the end belongs to the last run
+    with_run = store.begin_run  # the end must belong to the last run
     store.forget_last_error()
     loaded = store.load()
     with_run("d1")

@@ -76,7 +76,7 @@ def test_the_end_of_a_prediction_wakes_its_run(fleet, receiving):
 
     assert ["succeeded"] == runs.find(fleet.database, run).results
     assert {"stored": 1} == receiving.counted
-    assert reads(fleet) - before < 3  # a run that is woken by a poll takes three
+    assert reads(fleet) - before < 3  # a run that is woken by a poll needs three
 
 
 def test_the_webhook_of_a_script_is_unchanged(fleet, receiving):

@@ -33,7 +33,7 @@ def test_an_equal_prediction_is_reused(flow):
 
 
 def test_another_input_is_another_prediction(flow):
-    """Another input, or no cache, runs the model."""
+    """With another input, or without a cache, the model runs."""
     flow(f'{HELLO} run("replicate/hello-world", {{ text = "Bob" }}, {{ cache = "1h" }})')
     flow('run("replicate/hello-world", { text = "Ada" })')
 
