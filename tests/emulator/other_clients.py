@@ -1,7 +1,8 @@
 """Frameworks that use Replicate run their documented flows against the emulator, unchanged.
 
 ``python tests/emulator/other_clients.py [NAME …]`` runs all flows, outside CI: each framework gets an environment on
-first use, unless its variable in `CLIENTS` names one. Frameworks that cannot set the API's address use a proxy.
+first use, unless its variable in `CLIENTS` names one. Frameworks that cannot set the API's address use
+the emulator as a proxy.
 """
 
 from __future__ import annotations

@@ -174,7 +174,7 @@ def commanded(*arguments):
 
 
 def test_the_commands(tmp_path, official_python, official_javascript):
-    """The first line has all that programs need, and the official clients run unchanged through emulator and recorder."""
+    """The first line has all that programs need; the official clients run unchanged through emulator and recorder."""
     undici = from_npm("undici@6.29.1", variable="KOSMOLUA_UNDICI")
     tape = tmp_path / "tape.jsonl"
     with commanded("emulator:serve", "--speed", "20") as real:

@@ -70,7 +70,7 @@ def test_a_number_matches_every_spelling(rule, given):
 
 @pytest.mark.parametrize("given", [5, "5", "4.5", "44", "4 4", "four", "", "nan", "1e999", [4], {"n": 4}, "4" * 5000])
 def test_other_values_do_not_match_a_number(given):
-    """Values that are not numbers do not match a number."""
+    """A value that the API does not read as the number does not match."""
     assert "allow" == verdict(ruled(about(4)), "create_prediction", {"version": VERSION, "input": {"n": given}})
 
 
