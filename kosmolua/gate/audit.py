@@ -171,7 +171,7 @@ class Audit:
     def _is_current(self, file: int) -> bool:
         try:
             return os.path.samestat(os.fstat(file), os.stat(self._path))
-        except FileNotFoundError:  # another program deleted it
+        except FileNotFoundError:  # another program deleted the file
             return False
 
 
@@ -250,7 +250,7 @@ class Count:
         if not self._new:
             return None
         entry: dict[str, Any] = {**msgspec.to_builtins(self._entry), "at": self._first}
-        entry.pop("run", None)  # the head of the line has it
+        entry.pop("run", None)  # the head of the line has the run
         if self._new > 1 or self._by_outcome:
             entry |= {"count": self._new, "last": self._last}
         if self._outcomes:

@@ -28,7 +28,7 @@ _SUBJECTS = (  # arguments that identify what is run or changed
     *("model_owner", "model_name", "deployment_owner", "deployment_name", "model", "version", "version_id"),
     *("name", "hardware", "min_instances"),
 )
-_LONGEST_CREATE = 60.0  # maximum seconds by which the API delays the answer to a create to include the result
+_LONGEST_CREATE = 60.0  # maximum seconds for which the API delays the answer to a create in order to include the result
 _MOST_SCHEMAS = 256  # schemas whose defaults a run remembers
 _MOST_DEFAULT = 4_000  # characters of a default
 _NAMES = {  # what a cap limits, singular and plural

@@ -95,7 +95,9 @@ class Custom:
         if not isinstance(found, int):
             name = self.operation.name
             raise ArgumentError(
-                f"{name}: expected plain data, got a file", function=name, hint="pass its text: file(path):read()"
+                f"{name}: expected plain data, got a file",
+                function=name,
+                hint="pass the text of the file: file(path):read()",
             )
         return found
 
@@ -273,7 +275,7 @@ def _type_of(name: str, call: Callable[..., Any]) -> type[Struct]:
         if each.kind not in {each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY}:
             raise OptionError(
                 f"functions[{name!r}]: parameter {each.name} cannot be passed by name",
-                hint="name each argument; do not use *args, **kwargs or /",
+                hint="use named parameters only: no *args, no **kwargs and no /",
             )
     fields: list[Any] = [
         (each.name, hints.get(each.name, Any))

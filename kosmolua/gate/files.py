@@ -1,7 +1,7 @@
 """The directories that a script may read from or write to. By default there are none.
 
-A path is resolved first and then walked without following links, so that swapping a directory meanwhile cannot lead
-outside. The opened file is then checked against the reserved files.
+A path is resolved first and then walked without following links, so that a directory that is swapped meanwhile cannot
+lead outside. The opened file is then checked against the reserved files.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_PATH = 4096  # characters; no system opens a longer one, and resolving it is
 _PIECE = 256 * 1024  # bytes to read at once
 MAX_NAMES = 10_000  # names to try until one is free
 _WALK = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for its other end
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK  # opening a pipe does not wait for another process
 
 
 Mode = Literal["new", "free", "replace"]

@@ -45,7 +45,7 @@ class Job(Struct, eq=False):
         return self.seconds if self.seconds is not None else now - self.began
 
     def cost(self, now: float) -> Decimal | None:
-        """What it cost, or the amount reserved for it; None if no price is known."""
+        """What the job cost, or the amount reserved for it; None if no price is known."""
         if self.paid is not None or self.quote is None:
             return self.paid
         return self.quote.expected(self.seconds if self.seconds is not None else max(self.expected, now - self.began))

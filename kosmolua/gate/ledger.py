@@ -134,7 +134,7 @@ class Ledger:
         self._clock = clock
         self._lock = threading.Lock()
         self._file: sqlite3.Connection | None = None
-        self._owner = 0  # the process that opened it: SQLite connections do not survive a fork
+        self._owner = 0  # the process that opened the file: SQLite connections do not survive a fork
 
     def reserve(self, budgets: Sequence[Allowance], amount: Decimal | None, charge: Charge) -> Reservation:
         """Reserve a charge in all of these budgets, or in none if one has no room. ``amount`` is None for an unknown

@@ -155,7 +155,7 @@ def _any(name: str, globs: tuple[str, ...]) -> bool:
 def _undeclared(function: str, line: str, what: str) -> PermissionDeniedError:
     return PermissionDeniedError(
         f"{function}: the script's header `{MARK} {line}` does not include {what}",
-        hint="the script's author can add it to the header; --force cannot",
+        hint="ask the script's author to add it to the header; --force does not bypass the header",
     )
 
 

@@ -70,7 +70,7 @@ class Parts:
         if self._unnamed:
             with suppress(OSError):  # the file system has no unnamed files
                 file = os.open(".", os.O_WRONLY | _UNNAMED | os.O_CLOEXEC, 0o666, dir_fd=directory)
-                if os.path.exists(f"/proc/self/fd/{file}"):  # needed to link it
+                if os.path.exists(f"/proc/self/fd/{file}"):  # needed to link the file
                     return os.fdopen(file, "wb")
                 os.close(file)
         with self._lock:

@@ -308,7 +308,7 @@ def _paired(arguments: Mapping[str, Any], kind: str) -> Fact:
 
 
 def _as_text(value: Any) -> str:
-    """As JSON; 1.0 and 1 give the same text."""
+    """The value as JSON; 1.0 and 1 give the same text."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return msgspec.json.encode(value, enc_hook=repr).decode()

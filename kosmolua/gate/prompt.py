@@ -85,7 +85,7 @@ class Nobody:
 
 
 class Scripted:
-    """For tests: answers from a list, then "no". ``asked`` collects the questions."""
+    """A prompter for tests: answers from a list, then "no". ``asked`` collects the questions."""
 
     def __init__(self, answers: Iterable[Answer] = ()) -> None:
         self.asked: list[Question] = []

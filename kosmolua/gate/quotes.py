@@ -22,7 +22,7 @@ _COUNTS = ("num_outputs", "num_images", "number_of_images", "number_of_outputs",
 _VIDEOS = ("num_outputs", "num_videos", "number_of_videos")
 _SECONDS = ("duration", "duration_seconds", "seconds", "video_length", "audio_length", "length_seconds", "music_length")
 _RATES = ("fps", "frames_per_second", "frame_rate")
-# By metric: the inputs that limit its amount; the first one given counts.
+# By metric: the inputs that limit the amount of the metric; the first input that is given counts.
 _INPUTS = {
     "image_output_count": (*_COUNTS, "max_images"),
     "video_output_count": _VIDEOS,
@@ -35,7 +35,7 @@ _INPUTS = {
 }
 _ONE = frozenset({"image_output_count", "video_output_count", "audio_output_count", "generic_output_count"})
 _TEXTS = ("text", "prompt", "input", "script", "lyrics", "ssml", "gen_text", "text_input")
-# By modifier: the inputs that choose it.
+# By modifier: the inputs that choose the modifier.
 _CHOICES = {
     "model_variant": ("model_variant", "variant"),
     "motion_mode": ("motion_mode",),

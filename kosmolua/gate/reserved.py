@@ -1,4 +1,4 @@
-"""The files that a script may never use, whatever its directories: kosmolua's own, those of the run, and the kernel's.
+"""The files that a script may never use, whatever its directories: files of kosmolua, of the run and of the kernel.
 
 The opened file is checked: its file system, its device and inode, and those of every directory above it. So links, bind
 mounts, ``..`` and other spellings of a name cannot bypass the check.
@@ -113,7 +113,7 @@ class Reserved:
         return {identity: what for identity, what in found if identity}
 
     def _known(self, *, deep: bool) -> dict[Identity, str]:
-        """The reserved directories and their entries; with ``deep``, also those of subdirectories."""
+        """The reserved directories and their entries; with ``deep``, also the entries of subdirectories."""
         known: dict[Identity, str] = {}
         for path, what in self._all_directories:
             here = _identity_at(path)

@@ -395,7 +395,7 @@ class Session:
             self._audit.abandon()
 
     def close(self) -> None:
-        with ExitStack() as closing:  # all are closed, even if one fails
+        with ExitStack() as closing:  # everything is closed, even if one step fails
             if self._audit:
                 closing.callback(self._audit.close)
             closing.callback(self.spending.close)

@@ -317,7 +317,7 @@ def exceeded(total: Total, cost: Decimal | None) -> LimitError:
     raised = f"kosmo budget set {quote(budget.name)} {'--predictions' if full else '--cost'} N"
     return LimitError(
         f"{described(total)} has no room for this call: {standing_of(total)}{wanted}; {renewal(total)}",
-        hint=f"wait until then, or raise it: {raised}; this call was not sent",
+        hint=f"wait until the budget renews, or raise it: {raised}; this call was not sent",
         detail={"limit": "budget", "budget": budget.name, "renews": total.renews},
     )
 

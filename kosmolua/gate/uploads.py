@@ -17,7 +17,7 @@ from kosmolua.replicate.structs import FileContent, LocalFile
 MAX_INLINE = 256 * 1000  # bytes; https://replicate.com/docs/topics/predictions/input-files
 
 
-MAX_FILES, MAX_BYTES = 100, 256 * 1024 * 1024  # in the arguments of one call
+MAX_FILES, MAX_BYTES = 100, 256 * 1024 * 1024  # maximum number and bytes of the files in one call's arguments
 
 
 class FileLimit:

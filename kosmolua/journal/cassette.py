@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import shlex
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from shlex import quote
@@ -77,12 +76,12 @@ def write(journal: str, file: str, reveals: Callable[[str], bool]) -> None:
     except (JournalError, *NO_DATA) as error:
         raise UsageError(
             f"cannot write the cassette {file}: invalid data in the journal {journal}: {error}",
-            hint=f"see each of its calls: kosmo runs show {shlex.quote(journal)}",
+            hint=f"see each of its calls: kosmo runs show {quote(journal)}",
         ) from None
     if reveals(text.decode()):
         raise UsageError(
             f"cannot write the cassette {file}: it would contain an API token",
-            hint="find where the script prints or passes it: kosmo runs export shows every call in a journal",
+            hint=f"find where the script prints or passes the token: kosmo runs export {quote(journal)}",
         )
     temporary = f"{file}.{os.urandom(4).hex()}.part"
     try:
@@ -242,7 +241,7 @@ class Cassette:
         return JournalError(
             f"the script differs from {self.path} at task {call.task}, request {call.request}\n"
             f"  the cassette: {was}\n  the script:   {now}",
-            hint="has the script or its input changed? Record it again: kosmo lua --record FILE",
+            hint="if the script or its input changed, record it again: kosmo lua --record FILE",
         )
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.catalogue import Operation
 
 AGAIN = frozenset({"host.require"})  # never recorded, so that a resumed run asks again: a module may have been fixed
-_WHOLE = frozenset({"host.interrupt"})  # read again: its answer counts the answers of an input
+_WHOLE = frozenset({"host.interrupt"})  # its argument is always kept: the number of answers of an input
 _END = 1 << 62  # beyond the number of any row
 
 

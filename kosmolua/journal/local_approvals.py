@@ -56,7 +56,7 @@ SELECT id, run, script, journal, task, request, function, account, access, argum
   CASE WHEN decision IS NULL AND expires_at <= :now THEN 'expired' ELSE decision END,
   decided_by, acting, decided_at, reason, used_at, approvers, own FROM approvals
 """
-# Columns that files of earlier versions lack. ``narrowed`` is what narrowed the approvers of the run when it asked.
+# Columns that files of earlier versions lack. ``narrowed`` is the list that narrowed the approvers when the run asked.
 _ADDED = {"approvers": "TEXT", "own": "INTEGER", "narrowed": "TEXT"}
 _ASKED = (
     "id, run, script, journal, task, request, function, account, access, arguments, digest, estimate, why, rule, "

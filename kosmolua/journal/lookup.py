@@ -150,7 +150,7 @@ def _candidates(
     """Possible results of this call, newest first: objects that the same request made, and objects that cannot be told
     apart from them.
     """
-    found: dict[tuple[bool, str], list[dict[str, Any]]] = {}  # ordered by whether it was made too late, and by likeness
+    found: dict[tuple[bool, str], list[dict[str, Any]]] = {}  # by whether the object was made too late, and by likeness
     dated = catalogue.BY_NAME[name].parameter("created_after")
     asked = {"created_after": window.since.strftime("%Y-%m-%dT%H:%M:%S.%fZ")} if dated else {}
     for item in listed(read, base_url, name, asked):

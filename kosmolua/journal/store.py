@@ -12,14 +12,14 @@ from kosmolua.journal.records import CallStart, Counts, Facts, Head, Line, Loade
 class Store(Protocol):
     """The storage of one journal. Everything but `hold` and `close` is called inside ``with hold():``.
 
-    Rows are added and marked as cut, never removed: what was spent stays spent.
+    Rows are added and marked as cut, never removed, since money that was spent remains spent.
     """
 
     def hold(self, what: str = "") -> AbstractContextManager[object]:
         """Exclusive use by this thread. A failure is raised as a `JournalError` that ends with ``what``."""
 
     def prepare(self, head: Head) -> Facts:
-        """The facts of the run. A new journal gets those of ``head``."""
+        """The facts of the run. A new journal gets the facts in ``head``."""
 
     def facts(self) -> Facts:
         """The facts of the run."""

@@ -50,7 +50,7 @@ class Object(Protocol):
 
 class Converter:
     """Converts one input, and collects the ``changes``. ``fits`` says whether a value matches a shape as it is, and
-    ``take`` counts a step. A value that matches nothing after a conversion stays as it is.
+    ``take`` counts a step. A value that matches nothing even after a conversion is unchanged.
     """
 
     def __init__(self, fits: Fits, take: Callable[[], None]) -> None:
@@ -130,7 +130,7 @@ def _means_nothing(shape: Shape) -> bool:
 
 
 def _converted(shape: Shape, value: Any) -> Any:
-    """The same value in a type of the schema; UNSET if it is not converted."""
+    """The value converted to a type in the schema; UNSET if no conversion applies."""
     kinds = shape.types
     match value:
         case bool():

@@ -13,7 +13,7 @@ _REPLACEMENT = b"\\ufffd"
 _BOM = b"\xef\xbb\xbf"
 _ENCODED, _LOST = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), b"\xef\xbf\xbd"
 _HIGH, _LOW = rb"\\u[dD][89abAB][0-9a-fA-F]{2}", rb"\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-# Escaped surrogates after an even number of backslashes. The second group is a pair; otherwise it is a lone surrogate.
+# Escaped surrogates after an even number of backslashes. If the second group matches, it is a pair.
 _SURROGATE = re.compile(rb"(?<!\\)((?:\\\\)*)(?:(%b%b)|%b|%b)" % (_HIGH, _LOW, _HIGH, _LOW))
 
 

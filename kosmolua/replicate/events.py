@@ -34,7 +34,7 @@ class Decoder:
         self._rest = bytearray()  # the start of an incomplete line
         self._begun = self._returned = False
         self._event, self._id = "", ""
-        self._data = bytearray()  # each of its lines with a line end
+        self._data = bytearray()  # the data lines of the event, each with a line end
 
     @property
     def held(self) -> int:

@@ -45,7 +45,7 @@ class InProcessAnswer:
         self.headers: dict[str, str] = {}
         self._body = application(environment, self._start)
         self._pieces = iter(self._body)
-        # An application may start its answer only with its first piece.
+        # An application may delay the start of its answer until the first piece.
         self._first = b"" if self.status else next(self._pieces, b"")
 
     def pieces(self) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from kosmolua.errors import UsageError
 MAX_INLINE = 16 * 1024 * 1024  # characters of a data URL
 _SCHEME = "data:"
 _MAX_ENCODED = 1_000_000  # percent-encoded bytes, each of which takes 0.2 us
-_MAX_HEAD = 1000  # characters of its MIME type and parameters
+_MAX_HEAD = 1000  # characters of the MIME type and parameters
 _PIECE = 1 << 16  # characters to decode at once: unquote_to_bytes takes 60 bytes for each percent sign
 _CUT = re.compile("%[^%]?$")
 
@@ -36,14 +36,16 @@ def content_of(url: str, *, function: str) -> tuple[str, bytes]:
     head, body = url[len(_SCHEME) : comma], url[comma + 1 :]
     kind, *options = head.split(";")
     if comma < 0:
-        raise UsageError(f"{function}: the data URL has no comma and so no content", hint="check that it is complete")
+        raise UsageError(
+            f"{function}: the data URL has no comma and so no content", hint="check that the URL is complete"
+        )
     content = _unquoted(body)
     if "base64" not in options:
         return kind, content
     try:
         return kind, base64.b64decode(content, validate=True)
     except binascii.Error:
-        raise UsageError(f"{function}: invalid Base64 in the data URL", hint="check that it is complete") from None
+        raise UsageError(f"{function}: invalid Base64 in the data URL", hint="check that the URL is complete") from None
 
 
 def _unquoted(text: str) -> bytes:

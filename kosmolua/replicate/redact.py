@@ -99,7 +99,7 @@ class Redactor:
         return 0
 
     def _may_be_encoded(self, body: bytes) -> bool:
-        # Searching for one character is several times as fast as for four.
+        # Searching for one character is several times as fast as searching for four.
         if len(body) > _MAX_ENCODED:
             return False
         return (b"\\" in body and b"\\u00" in body) or (b"%" in body and self._percent.search(body) is not None)
@@ -126,7 +126,7 @@ class Redactor:
 
 
 class Redactors:
-    """Removes several secrets. Its methods are those of a `Redactor`."""
+    """Removes several secrets. Has the same methods as a `Redactor`."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         self._each = [Redactor(secret) for secret in secrets]

@@ -25,7 +25,7 @@ _HERE = "#/components/schemas/"
 class Shape(Struct, frozen=True, kw_only=True, dict=True):
     """What a value may be. ``kinds`` are JSON's types, empty for any; ``either`` are alternatives.
 
-    ``format`` is "uri" for files, "password" for secrets; ``joined``: the strings of a list are one text. ``required``
+    ``format`` is "uri" for files, "password" for secrets; ``joined``: the strings in a list form one text. ``required``
     names members, and ``others`` is the shape of unnamed members; ``closed`` refuses them. ``prefix`` are the shapes of
     a list's first items, ``items`` is that of the rest. ``above`` and ``below`` are exclusive bounds.
     """

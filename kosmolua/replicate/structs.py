@@ -98,7 +98,7 @@ def _type(parameter: Parameter) -> Any:
             return dict[str, Any]
         case "array":
             return list[word]
-    return Any  # bytes: text counts as its UTF-8, which no msgspec type expresses
+    return Any  # bytes: text is accepted as UTF-8, which no msgspec type expresses
 
 
 @cache

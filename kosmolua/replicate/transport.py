@@ -111,7 +111,7 @@ class SocketTransport:
         while waiting:
             try:
                 connection = waiting.pop()
-            except IndexError:  # another thread took it
+            except IndexError:  # another thread took the connection
                 return None
             try:
                 if time.monotonic() - connection.since < IDLE_SECONDS and connection.is_quiet():

@@ -92,7 +92,7 @@ def transport_for(base_url: str, sending: Sending = nullcontext) -> Transport:
 
     try:
         return proxied(proxy, _context if base_url.startswith("https:") else None, sending)
-    except (ImportError, ValueError):  # ImportError: SOCKS needs one more package
+    except (ImportError, ValueError):  # ImportError: SOCKS needs another package
         raise ConfigurationError(
             "cannot use the proxy in the environment: expected an http or https URL, got one of "
             f"{proxy.partition(':')[0][:20]!a}",
@@ -101,7 +101,7 @@ def transport_for(base_url: str, sending: Sending = nullcontext) -> Transport:
 
 
 def _context() -> ssl.SSLContext:
-    """The certificates in the environment, else those of certifi, as in httpx."""
+    """The certificates that the environment names, else those that certifi ships, as in httpx."""
     from kosmolua.replicate import certificates
 
     return certificates.context(os.environ) or certificates.built_in()

@@ -40,8 +40,8 @@ class Reference(Struct, frozen=True):
 
 
 class Version(Struct, frozen=True, dict=True):
-    """A version and its unchanged ``openapi_schema``, None if the API has none. ``official`` is whether its model runs
-    without a version; None if unknown.
+    """A version and its unchanged ``openapi_schema``, None if the API has none. ``official`` says whether the model
+    runs without a version; None if unknown.
     """
 
     id: str

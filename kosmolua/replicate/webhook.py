@@ -79,7 +79,7 @@ def verify_webhook(
     if not isinstance(body, bytes | bytearray | memoryview):
         raise ArgumentError(
             f"verify_webhook: expected the body as bytes, as it was received, got {type(body).__name__}",
-            hint="take the raw body of the request, before anything decodes it",
+            hint="pass the raw body of the request, before anything decodes it",
         )
     key = _key(secret)
     pairs = _pairs(headers)

@@ -36,7 +36,7 @@ def places(name: str, path: str | None, directory: str) -> list[str]:
     if not all(parts) or len(parts) > _MAX_PARTS or not name.isprintable():
         raise ArgumentError(
             f"require: expected a module name such as util or lib.text, got {name[:100]!r}",
-            hint="names are paths from the script's directory, without .lua: lib.text is lib/text.lua",
+            hint="pass a path from the script's directory, with dots and without .lua: lib.text is lib/text.lua",
         )
     file = os.path.join(*parts)
     templates = [each.removeprefix("./") for each in (path or PATH).split(";") if "?" in each]

@@ -64,7 +64,7 @@ def models_in(answer: Any) -> Iterator[tuple[str, str]]:
     whole = mapping(answer)
     for part in (whole, *_list(whole.get("results")), *_list(whole.get("models"))):
         item = mapping(part)
-        inner = item.get("model")  # a search wraps its models, and a prediction names its own
+        inner = item.get("model")  # a search result wraps the model, and a prediction names it
         name, about = _named(mapping(inner) or item, inner)
         with suppress(KosmoError):
             if parse(name).name:

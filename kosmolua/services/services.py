@@ -50,7 +50,7 @@ _Url = Annotated[str, Meta(max_length=MAX_URL)]
 
 
 class Require(Arguments, frozen=True):
-    """``path`` is ``package.path``, if the script changed it."""
+    """``path`` is the script's ``package.path`` if the script changed that."""
 
     name: Name
     path: Annotated[str, Meta(max_length=4000)] | None = None

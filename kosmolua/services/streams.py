@@ -75,7 +75,7 @@ class Streams:
         with self._lock:
             found = self._open.get(number)
             if found and found.url == url:
-                found.since = math.inf  # a thread waits for it
+                found.since = math.inf  # a thread is reading from it
                 return found
         self.close(number)  # at a prompt, numbers restart with each journal
         return None
@@ -109,7 +109,7 @@ class Streams:
                 if not self._open:
                     self._janitor = None
             for connection in old:
-                with suppress(Exception):  # the others are closed as well
+                with suppress(Exception):  # the remaining ones are closed even so
                     connection.close()
             if self._janitor is None:
                 return

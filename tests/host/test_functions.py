@@ -395,5 +395,5 @@ def test_a_function_gets_no_file(tmp_path):
         error = host.run(source).error
 
     assert ("invalid_arguments", "custom.keep: expected plain data, got a file") == (error.code, error.message)
-    assert "pass its text: file(path):read()" == error.hint
+    assert "pass the text of the file: file(path):read()" == error.hint
     assert [] == kept
