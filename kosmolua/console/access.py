@@ -1,4 +1,4 @@
-"""Who may use the console: roles, secrets, sessions, and the rate of attempts to sign in."""
+"""Who may use the console: roles, secrets, sessions, and the rate of sign-in attempts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from kosmolua.replicate.token import quoted
 
 Role = Literal["read", "approve"]
 ROLES: tuple[Role, ...] = ("read", "approve")
-LEAST = 16  # characters of a secret
-LIFETIME = 12 * 3600.0  # seconds of a session
-IDLE = 2 * 3600.0  # seconds without a request after which it ends
+LEAST = 16  # the minimum characters of a secret
+LIFETIME = 12 * 3600.0  # seconds after which a session ends
+IDLE = 2 * 3600.0  # seconds without a request after which a session ends
 MAX_SESSIONS = 1_000
-BURST, REFILL = 5, 12.0  # attempts of an address at once, and seconds until one more
-BURST_OF_ALL, REFILL_OF_ALL = 60, 1.0  # of all addresses together
+BURST, REFILL = 5, 12.0  # sign-in attempts that one address may make at once, and seconds until another one
+BURST_OF_ALL, REFILL_OF_ALL = 60, 1.0  # the same for all addresses together
 _MAX_ADDRESSES = 10_000
 _MAX_FILE = 65_536
 
@@ -40,7 +40,9 @@ class Secret(Struct, frozen=True):
 
 
 class Visitor(Struct, frozen=True):
-    """Who sends the request. ``csrf`` is the token in each of their forms; ``session`` is empty if nobody signs in."""
+    """The sender of a request. ``csrf`` is the token in each of the visitor's forms; ``session`` is empty if the
+    console has no login.
+    """
 
     role: Role
     name: str
@@ -58,17 +60,19 @@ def made() -> list[Secret]:
 
 
 def read(path: str) -> list[Secret]:
-    """The secrets of a file: a role, optionally a name, and a secret on each line. Raises a `ConfigurationError`."""
+    """The secrets in a file, which has a role, optionally a name, and a secret on each line. Raises a
+    `ConfigurationError`.
+    """
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read(_MAX_FILE).decode()
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        why = error.strerror if isinstance(error, OSError) else "the file is not UTF-8 text"
         raise ConfigurationError(f"--secret-file: cannot read {quoted(path)}: {why}", hint=_HINT) from None
     if stat.S_IMODE(mode) & (stat.S_IROTH | stat.S_IWOTH):
         raise ConfigurationError(
-            f"--secret-file: all users can read or write {quoted(path)}", hint="keep it to yourself: chmod 600 FILE"
+            f"--secret-file: all users can read or write {quoted(path)}", hint="make it private: chmod 600 FILE"
         )
     found = [_secret(path, number, line.split()) for number, line in enumerate(text.splitlines(), 1) if _says(line)]
     if not found:
@@ -95,7 +99,7 @@ def _secret(path: str, number: int, words: Sequence[str]) -> Secret:
 
 
 def matching(known: Sequence[Secret], given: str) -> Secret | None:
-    """Find the secret that was given, in constant time."""
+    """The known secret that equals the given one, or None. The comparison takes constant time."""
     digest = hashlib.sha256(given.encode(errors="replace")).digest()
     found = None
     for each in known:
@@ -114,7 +118,9 @@ class _Session(Struct):
 
 
 class Sessions:
-    """Who has signed in, in memory: a restart ends all sessions. Thread-safe."""
+    """The sessions of visitors who have signed in. They are kept in memory, so a restart ends all of them.
+    Thread-safe.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -122,7 +128,7 @@ class Sessions:
         self._sessions: OrderedDict[str, _Session] = OrderedDict()
 
     def begin(self, secret: Secret) -> Visitor:
-        """Begin a session. If there are too many, the one unused for longest ends."""
+        """Begin a session. If there are too many, the least recently used one ends."""
         visitor = Visitor(secret.role, secret.name, secrets.token_urlsafe(24), secrets.token_urlsafe(32))
         now = self._clock()
         with self._lock:
@@ -150,16 +156,18 @@ class Sessions:
 
 
 class Attempts:
-    """How often an address, and all together, may try to sign in: a bucket of attempts that refills. Thread-safe."""
+    """Limits how often one address, and all addresses together, may try to sign in. Each has a bucket of attempts that
+    refills. Thread-safe.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._due: OrderedDict[str, float] = OrderedDict()  # when the bucket of an address is full again
+        self._due: OrderedDict[str, float] = OrderedDict()  # address -> when its bucket is full again
         self._due_of_all = 0.0
 
     def wait(self, address: str) -> float:
-        """Count an attempt. Returns the seconds until one is allowed, 0 if this one is."""
+        """Count an attempt. Returns 0 if it is allowed, otherwise the seconds until the next one is."""
         now, key = self._clock(), network_of(address)
         with self._lock:
             own, of_all = max(now, self._due.get(key, 0.0)) + REFILL, max(now, self._due_of_all) + REFILL_OF_ALL
@@ -174,7 +182,7 @@ class Attempts:
 
 
 def network_of(address: str) -> str:
-    """The address, or the /64 network of an IPv6 address, which one machine may have."""
+    """The address; for an IPv6 address, its /64 network, since one machine may have a whole /64."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The application: routes, sign-in, and the checks that each request passes before its view."""
+"""The ASGI application: routes, sign-in, and the checks that each request must pass before its view is called."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-# Sent with every answer, also those that the server gives itself.
+# Headers sent with every answer, including those that the server itself gives.
 HEADERS = [
     ("content-security-policy", _POLICY),
     ("x-content-type-options", "nosniff"),
@@ -125,7 +125,7 @@ class _Console:
                 return await inner(request)
             except Refusal as refusal:
                 return _refused(refusal.status, str(refusal), refusal.hint)
-            except UsageError as error:  # about the request
+            except UsageError as error:  # raised for an error of the request
                 return _refused(404 if error.message.startswith("no ") else 409, error.message, error.hint or "")
             except PermissionDeniedError as error:
                 return _refused(403, error.message, error.hint or "")
@@ -135,12 +135,12 @@ class _Console:
         return answer
 
     async def _sender(self, request: Request) -> tuple[Visitor, dict[str, str]]:
-        """Who sends a form of the console, and its fields."""
+        """The sender of a form of the console, and the form's fields."""
         requests.check_origin(request, self._settings.public_url)
         form = await requests.form_of(request)
         visitor = self._visitor(request)
         if visitor is None:
-            raise Refusal(403, "You are not signed in, or no longer.", "Sign in and send the form again.")
+            raise Refusal(403, "You are not signed in, or your session has ended.", "Sign in and send the form again.")
         requests.check_token(visitor, form)
         return visitor, form
 
@@ -159,7 +159,7 @@ class _Console:
     # Signing in -----------------------------------------------------------------------------------------------------
 
     def _to_login(self, request: Request) -> Response:
-        if request.headers.get("sec-fetch-site") == "cross-site":  # the browser kept the cookie back
+        if request.headers.get("sec-fetch-site") == "cross-site":  # the browser did not send the cookie
             return _html(login.again(VERSION))
         to = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return _redirect("/login" + ("" if to == "/" else f"?next={quote(to, safe='')}"))
@@ -177,7 +177,7 @@ class _Console:
         to = requests.local_path(form.get("next", ""))
         cookie = request.cookies.get(PRELOGIN, "")
         if not cookie or not hmac.compare_digest(form.get("csrf", "").encode(), self._signed(cookie).encode()):
-            return self._login_page(to, "The page was too old. Try again.", status=403)
+            return self._login_page(to, "The page has expired. Try again.", status=403)
         address = request.client.host if request.client else ""
         wait = self._attempts.wait(address)
         if wait > 0:
@@ -210,7 +210,7 @@ class _Console:
         return hmac.new(self._key, cookie.encode(errors="replace"), hashlib.sha256).hexdigest()
 
     def _set(self, answer: Response, name: str, value: str, path: str = "/") -> None:
-        """Set a cookie that lasts as long as the browser; the console ends sessions earlier."""
+        """Set a cookie that lasts until the browser is closed; the console may end the session earlier."""
         answer.set_cookie(name, value, path=path, secure=self._is_secure, httponly=True, samesite="strict")
 
 
@@ -228,11 +228,13 @@ def _refused(status: int, what: str, hint: str = "") -> Response:
 
 async def _missing(_: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    return _refused(status, "There is no such page." if status == 404 else "The request is not possible here.")  # noqa: PLR2004
+    return _refused(status, "There is no such page." if status == 404 else "This request is not possible.")  # noqa: PLR2004
 
 
 async def _failed(_: Request, __: Exception) -> Response:
-    return _refused(500, "The console could not make this page.", "The reason is on the standard error of kosmo serve.")
+    return _refused(
+        500, "The console could not create this page.", "See the standard error of kosmo serve for the reason."
+    )
 
 
 async def _static(request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""The frame of each page, and what pages share: times, tables, notices, forms and empty states."""
+"""The frame of each page, and the parts that pages share: times, tables, notices, forms and empty states."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PAGES = {
     "budgets": ("/budgets", "Budgets"),
     "workers": ("/workers", "Workers"),
 }
-REFRESH = 15  # seconds, without JavaScript
+REFRESH = 15  # seconds between refreshes without JavaScript
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -52,9 +52,8 @@ _PAGE = """<!doctype html>
 
 
 class Frame(Struct, frozen=True, kw_only=True):
-    """What a page needs to know besides its content. ``now`` is in Unix seconds, by the database's clock; ``pending``
-    counts the approvals that wait for somebody. ``version`` is that of the style sheet. A ``live`` page refreshes
-    itself.
+    """What a page needs besides its content. ``now`` is in Unix seconds, by the database's clock; ``pending`` counts
+    the open approvals. ``version`` identifies the style sheet. A ``live`` page refreshes itself.
     """
 
     title: str
@@ -123,7 +122,7 @@ def _who(frame: Frame) -> Html:
 
 
 def when(at: float, now: float) -> Html:
-    """A time relative to now, and as a clock shows it."""
+    """A time, both relative to now and as the time of day."""
     try:
         local = datetime.fromtimestamp(at).astimezone()
         exact = datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
@@ -145,7 +144,7 @@ def ago(seconds: float) -> str:
 
 
 def length(seconds: float, *, nearest: bool = False) -> str:
-    """A rough duration, in whole units that have passed, or rounded to the ``nearest``."""
+    """A rough duration, in one unit: rounded down, or rounded to the ``nearest`` whole number."""
     for unit, size, most in (("s", 1, _MINUTE), ("min", _MINUTE, _HOUR), ("h", _HOUR, 2 * _DAY), ("d", _DAY, 1e12)):
         if seconds < most:
             return f"{int((seconds + size / 2 * nearest) // size)} {unit}"
@@ -153,7 +152,7 @@ def length(seconds: float, *, nearest: bool = False) -> str:
 
 
 def money(cost: Decimal) -> str:
-    """An amount with at most four digits after the point."""
+    """An amount with at most four decimal places."""
     shown = round(cost, 4)
     return amount(shown) if shown or not cost else "below 0.0001"
 
@@ -166,7 +165,7 @@ def duration(seconds: float) -> str:
 
 
 def table(name: LiteralString, caption: str, heads: Sequence[str], rows: Iterable[Sequence[Value]]) -> Html:
-    """A table that narrow screens show as a list of cards. The first cell of a row names it."""
+    """A table, which narrow screens show as a list of cards. The first cell of each row is the row's header."""
     return fill(
         '<div class="wide"><table class="list {}" role="table">\n<caption class="hidden">{}</caption>\n'
         '<thead role="rowgroup"><tr role="row">{}</tr></thead>\n<tbody role="rowgroup">\n{}</tbody></table></div>\n',
@@ -186,13 +185,13 @@ def _row(heads: Sequence[str], cells: Sequence[Value]) -> Html:
 
 
 def empty(title: str, words: str, command: str = "") -> Html:
-    """What to do where there is nothing yet."""
+    """A notice for an empty list: what the user can do, with a command."""
     shown = fill('<pre class="command">{}</pre>\n', command) if command else None
     return fill('<div class="empty">\n<h2>{}</h2>\n<p>{}</p>\n{}</div>\n', title, words, shown)
 
 
 def facts(pairs: Iterable[tuple[str, Value]]) -> Html:
-    """Names with their values; those without a value are left out."""
+    """A list of names with their values; names without a value are omitted."""
     found = [
         fill("<div><dt>{}</dt><dd>{}</dd></div>\n", name, value) for name, value in pairs if value not in ("", None)
     ]
@@ -200,7 +199,7 @@ def facts(pairs: Iterable[tuple[str, Value]]) -> Html:
 
 
 def form(visitor: Visitor, action: str, content: Html, hidden: Mapping[str, str] | None = None) -> Html:
-    """A form that changes something: it carries the token of its visitor."""
+    """A form that changes something. It contains the visitor's token."""
     fields = {"csrf": visitor.csrf, **(hidden or {})}
     return fill(
         '<form method="post" action="{}">{}{}</form>',

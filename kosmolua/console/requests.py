@@ -1,4 +1,4 @@
-"""Checks of a request before a view gets it: its host, its origin, its form, and who sends it."""
+"""Checks a request before a view gets it: its host, its origin, its form and its sender."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from kosmolua.console.access import Visitor
 MAX_FORM = 16_384  # bytes
 MAX_FIELDS = 20
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-# What a proxy adds: without a login, requests of other machines would count as requests of this one.
+# Headers that a proxy adds. Without a login, requests from other machines would count as requests from this one.
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via", "cf-connecting-ip")
 
 
 class CheckedRequest(Struct, frozen=True):
-    """A request that was checked: its query, its form if it is a POST, its path, and who sends it."""
+    """A checked request: its sender, its path, its query, and for a POST its form."""
 
     visitor: Visitor
     path: str
@@ -30,7 +30,7 @@ class CheckedRequest(Struct, frozen=True):
 
 
 class Refusal(Exception):  # noqa: N818 - not only errors
-    """The request is refused with this status."""
+    """Raised to refuse a request with this status."""
 
     def __init__(self, status: int, what: str, hint: str = "") -> None:
         super().__init__(what)
@@ -39,7 +39,7 @@ class Refusal(Exception):  # noqa: N818 - not only errors
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address to listen on is reachable from this machine only."""
+    """Whether an address to listen on can be reached only from this machine."""
     if host == "localhost":
         return True
     try:
@@ -49,7 +49,7 @@ def is_loopback(host: str) -> bool:
 
 
 def name_of(host: str) -> str:
-    """The name of a Host header, without the port."""
+    """The name in a Host header, without the port."""
     try:
         return (urlsplit(f"//{host}").hostname or "").lower()
     except ValueError:
@@ -57,8 +57,8 @@ def name_of(host: str) -> str:
 
 
 def check_local(request: Request) -> None:
-    """Without a login: raise a `Refusal` for a request that another site or machine may have caused. A
-    page of another site can reach this address under a name of its own (DNS rebinding), but not under a loopback name.
+    """Raise a `Refusal` for a request that another site or machine may have caused. For a console without a login.
+    Another site's page can reach this address under the site's name (DNS rebinding), but not under a loopback name.
     """
     if name_of(request.headers.get("host", "")) not in LOOPBACK:
         raise Refusal(421, "This console answers to localhost only.", "Start it with a login: kosmo serve --login")
@@ -67,7 +67,7 @@ def check_local(request: Request) -> None:
 
 
 def check_origin(request: Request, public_url: str) -> None:
-    """Raise a `Refusal` for a form that a page of another site has sent."""
+    """Raise a `Refusal` for a form that another site's page has sent."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
     host = request.headers.get("host", "").lower()
     own = {f"http://{host}", f"https://{host}", public_url} - {""}
@@ -78,7 +78,7 @@ def check_origin(request: Request, public_url: str) -> None:
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form. Raises a `Refusal` for another type, or more than the bound."""
+    """The fields of a form. Raises a `Refusal` if the content type is wrong or the form is too long."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise Refusal(415, "Expected a form.")
@@ -101,6 +101,6 @@ def check_token(visitor: Visitor, form: Mapping[str, str]) -> None:
 
 
 def local_path(given: str) -> str:
-    """A path of this console to continue at; anything else is the start."""
+    """The given path if it is a path of this console, to redirect to; otherwise the path of the start page."""
     plain = given.startswith("/") and not given.startswith("//") and given.isascii() and given.isprintable()
     return given if plain and "\\" not in given and len(given) <= MAX_FORM // 16 else "/"

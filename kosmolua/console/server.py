@@ -1,4 +1,4 @@
-"""Serves the console with uvicorn, until a signal."""
+"""Serves the console with uvicorn until a signal arrives."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from kosmolua.console.views import Settings
     from kosmolua.worker.database import Database
 
-GRACE = 2  # seconds for open requests at the end
-MAX_REQUESTS = 200  # at once
+GRACE = 2  # seconds that open requests have to end when the server stops
+MAX_REQUESTS = 200  # the maximum number of concurrent requests
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _HSTS = ("strict-transport-security", "max-age=31536000")
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """The socket. Raises a `ConfigurationError` if the address cannot be used."""
+    """The listening socket. Raises a `ConfigurationError` if the address cannot be used."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
@@ -35,7 +35,7 @@ def listening(host: str, port: int) -> socket.socket:
 
 
 def serve(database: Database, settings: Settings, opened: socket.socket, ready: Callable[[], None]) -> int:
-    """Serve until a signal; return its number. ``ready`` is called before the first answer."""
+    """Serve until a signal arrives, and return its number. ``ready`` is called before the first answer."""
     return asyncio.run(_serve(database, settings, opened, ready))
 
 
@@ -49,7 +49,7 @@ def server_of(database: Database, settings: Settings) -> Server:
         server_header=False,
         lifespan="off",
         ws="none",
-        proxy_headers=is_public,  # of a proxy on this machine
+        proxy_headers=is_public,  # sent by a proxy on this machine
         limit_concurrency=MAX_REQUESTS,
         timeout_graceful_shutdown=GRACE,
     )

@@ -1,4 +1,4 @@
-"""The story of a run, from the rows of its journal: its calls and predictions, what it cost, and what it printed."""
+"""What a run's page shows, from the rows of the run's journal: calls, predictions, cost and printed text."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from kosmolua.replicate.prices import Prices
     from kosmolua.worker.database import Database
 
-MAX_CALLS = 300  # on a page
-MAX_JOBS = 60  # with inputs and outputs
-MAX_VALUE = 65_536  # bytes of arguments or an answer that is read
+MAX_CALLS = 300  # calls on a page
+MAX_JOBS = 60  # jobs on a page, with inputs and outputs
+MAX_VALUE = 65_536  # arguments and answers of more bytes are not read
 MAX_RESULTS = 262_144  # bytes
 MAX_QUESTIONS = 20
 MAX_PRINTS = 2_000
@@ -49,7 +49,7 @@ MAX_COSTED = 2_000  # calls whose cost is computed for a page
 
 
 def shown(database: Database, detail: Detail, prices: Prices, now: float) -> RunView:
-    """The run as its page shows it."""
+    """The run in the form that its page shows."""
     progress = followed(overview.api_calls(database, detail.id, MAX_CALLS, MAX_VALUE), detail.account, now)
     earlier = overview.count_of_calls(database, detail.id) - MAX_CALLS
     prints, skipped = ending(overview.printed(database, detail.id, MAX_PRINTS, MAX_PRINTED))
@@ -71,7 +71,7 @@ def shown(database: Database, detail: Detail, prices: Prices, now: float) -> Run
 
 
 def followed(calls: list[ApiCall], account: str, now: float) -> Progress:
-    """The calls and predictions, as a session would have seen them. Values that look secret are masked."""
+    """The calls and predictions, as a session would have recorded them. Values that look secret are masked."""
     moment = now
     progress = Progress(keep=True, clock=lambda: moment)
     for call in calls:
@@ -95,7 +95,9 @@ def followed(calls: list[ApiCall], account: str, now: float) -> Progress:
 
 
 def _plain(data: bytes | None) -> dict[str, Any]:
-    """A table of a journal, cleaned; empty for anything else, which other programs may have written."""
+    """Decode a table from a journal, without secrets and control characters. Empty if the data is not a table, since
+    other programs may have written it.
+    """
     try:
         found = cleaned(msgspec.msgpack.decode(data)) if data else None
     except (msgspec.MsgspecError, ValueError, RecursionError, TypeError):
@@ -126,7 +128,7 @@ def caps_of(detail: Detail) -> Caps:
 
 
 def results_of(detail: Detail) -> str | None:
-    """The results as text."""
+    """The returned values as text; None if there are none."""
     if detail.results_size is None:
         return None
     if detail.results is None:
@@ -140,7 +142,7 @@ def results_of(detail: Detail) -> str | None:
 
 
 def figures_of(database: Database, detail: Detail, prices: Prices, now: float) -> list[str]:
-    """What the run did and cost, in words."""
+    """What the run did and what it cost, in words."""
     if not 0 < detail.sent <= MAX_COSTED:
         return [f"{detail.sent} calls"] if detail.sent else []
     until = detail.ended if detail.ended is not None else now
@@ -150,12 +152,12 @@ def figures_of(database: Database, detail: Detail, prices: Prices, now: float) -
         with store.hold():
             spent(store, budget, now=until)
     except (KosmoError, msgspec.MsgspecError):
-        return [f"{detail.sent} calls", "cost not readable"]
+        return [f"{detail.sent} calls", "cost unreadable"]
     return list(figures(budget.spent(), budget.guessed()))
 
 
 def ending(prints: list[tuple[int, bytes]], most: int = MAX_PRINTED) -> tuple[list[tuple[int, str]], bool]:
-    """The end of what a run printed, up to that many bytes, and whether there is more before it."""
+    """The last ``most`` bytes of a run's output, and whether earlier output was omitted."""
     found: list[tuple[int, str]] = []
     room = most
     for stream, piece in reversed(prints):

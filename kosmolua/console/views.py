@@ -1,4 +1,4 @@
-"""What each page shows and each form does: from a checked request to HTML, or to the page to continue at."""
+"""The views: what each page shows and each form does. Each view turns a checked request into HTML or a redirect."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ SAID = {
     "pause": "The schedule is paused.",
     "resume": "The schedule continues with its next slot.",
     "run": "A run of the schedule was added.",
-    "unchanged": "Nothing was changed: the state of the run is different now.",
+    "unchanged": "Nothing was changed, since the state of the run has changed.",
 }
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """``tell`` gets who changed what, for the operator's log. Without ``secrets`` nobody signs in, and the visitor has
-    this ``name`` and may do everything. ``public_url`` is the address under which browsers reach the console, if not
-    this machine's.
+    """``tell`` gets a message about each change and who made it, for the operator's log. Without ``secrets`` there is
+    no login: the visitor has this ``name`` and may do everything. ``public_url`` is the URL under which browsers reach
+    the console, unless that is this machine's own address.
     """
 
     prices: Callable[[], Prices]
@@ -65,7 +65,7 @@ class Redirect(Struct, frozen=True):
 
 
 class Views:
-    """The views, each called in a thread of its own."""
+    """The views. Each call runs in a worker thread."""
 
     def __init__(self, database: Database, settings: Settings) -> None:
         self._database = database
@@ -136,13 +136,13 @@ class Views:
         return Redirect(f"/runs/{found}?said={'resumed' if resumed else 'unchanged'}")
 
     def decide(self, asked: CheckedRequest) -> Redirect:
-        """Approve or deny questions, all or none, as the visitor. Who may do so is in the configuration of this
-        machine, and of the worker that continues the run.
+        """Approve or deny either all of the questions or none, as the visitor. The configuration of this machine, and
+        of the worker that continues the run, says who may decide.
         """
         verdict, shown = VERDICTS.get(asked.form.get("verdict", "")), approvals.chosen(asked.form.get("questions", ""))
         found = [self._approval(each) for each in shown]
         if verdict is None or not found or any(each.digest != shown[each.id] for each in found):
-            raise Refusal(400, "Expected a decision about the arguments that were shown.", "Open the page again.")
+            raise Refusal(400, "Expected a decision about the arguments that the page showed.", "Open the page again.")
         visitor, settings = asked.visitor, self._settings.approvals()
         for each in found:
             rules_for(settings, each, own=False).check(visitor.name, each.submitted_by)

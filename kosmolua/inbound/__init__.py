@@ -1,4 +1,4 @@
-"""HTTP servers of this package: what strangers may send before an application sees a request.
+"""The HTTP server of this package, with limits on what strangers may send before an application sees a request.
 
-The console, the receiver of webhooks and the MCP server are applications on it.
+The console, the webhook receiver and the MCP server run on it.
 """

@@ -1,6 +1,7 @@
-"""uvicorn with bounds for what a client sends before an application sees it.
+"""uvicorn with limits on what a client may send before an application sees the request.
 
-Without them the head of a request may be as long as a client likes, all of it in memory, and may arrive as slowly.
+Without these limits, a client may send a head of any length, which is kept in memory, and may send it arbitrarily
+slowly.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-MAX_HEAD = 65_536  # bytes of the head of a request, and of what follows its body
-SECONDS = 30.0  # for a request to arrive
+MAX_HEAD = 65_536  # the maximum bytes of a request's head, and of the trailers after its body
+SECONDS = 30.0  # seconds in which a request must arrive
 _TOO_LONG = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain\r\ncontent-length: 17\r\n"
     b"connection: close\r\n\r\nheaders too long\n"
@@ -23,10 +24,10 @@ _TOO_LONG = (
 
 
 class Server(uvicorn.Server):
-    """A server whose signals are handled by whoever starts it."""
+    """A server that leaves signal handling to its caller."""
 
     def __init__(self, app: Any, *, seconds: float = SECONDS, **options: Any) -> None:
-        """A request has to arrive within ``seconds``; ``options`` are those of `uvicorn.Config`."""
+        """A request has to arrive within ``seconds``; ``options`` are the options of `uvicorn.Config`."""
         protocol: Any = partial(_Bounded, seconds=seconds)
         super().__init__(uvicorn.Config(app, http=protocol, access_log=False, log_level="warning", **options))
 
@@ -36,12 +37,12 @@ class Server(uvicorn.Server):
 
 
 class _Bounded(HttpToolsProtocol):
-    """Ends a connection whose request has a head that is too long, or does not arrive in time."""
+    """Ends a connection if the head of its request is too long, or if the request does not arrive in time."""
 
     def __init__(self, *args: Any, seconds: float, **named: Any) -> None:
         super().__init__(*args, **named)
         self._seconds = seconds
-        self._size = 0  # bytes since the last head or piece of a body was complete
+        self._size = 0  # bytes received since the last complete head or piece of a body
         self._due: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]

@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 
 class Picture(Struct, frozen=True):
-    """A picture of an output: its content as a data URL, or why it is missing."""
+    """A picture in an output: its content as a data URL, or the reason why it is missing."""
 
     source: str = ""
     missing: str = ""
 
 
 def badge(state: str, words: str = "") -> Html:
-    """A state, in words and a colour."""
+    """A run's or job's state, in words and a color."""
     return fill('<b class="state {}">{}</b>', state, words or state)
 
 
 def figures(spent: Mapping[str, float], guessed: Mapping[str, float]) -> Iterator[str]:
-    """What a run did and cost, in words, each with the part of it that is estimated."""
+    """What a run did and what it cost, in words; each figure says how much of it is estimated."""
     yield _count(spent["calls"], "call")
     yield _count(spent["predictions"], "prediction")
     seconds, cost = guessed.get("seconds_of_compute"), guessed.get("cost")
@@ -46,7 +46,9 @@ def _count(number: float, what: str) -> str:
 
 
 def jobs(found: Sequence[Job], more: int = 0, pictures: Mapping[str, Picture] | None = None) -> Html:
-    """The section of predictions and trainings; empty without any. ``more`` are not shown."""
+    """The section with the predictions and trainings; empty if there are none. ``more`` is the number of jobs that are
+    not shown.
+    """
     if not found:
         return Html()
     return fill(
@@ -89,7 +91,7 @@ def _times(job: Job) -> str:
 
 
 def _clock_of(seconds: float) -> str:
-    """The local time of day; empty for a time that is out of range."""
+    """The local time of day; empty if the time is out of range."""
     try:
         return f"{datetime.fromtimestamp(seconds).astimezone():%H:%M:%S}"
     except (ValueError, OverflowError, OSError):
@@ -117,7 +119,7 @@ def _file(url: str, picture: Picture | None) -> Html:
     name = "a data URL" if is_data else urlsplit(url).path.rpartition("/")[2] or url
     link = text(name) if is_data else fill('<a rel="noreferrer" href="{}">{}</a>', url, name)
     if picture and picture.source:
-        image = Html(picture.source)  # Base64 of a picture that was checked
+        image = Html(picture.source)  # the Base64 text of a checked picture
         return fill('<figure><img src="{}" alt="{}"><figcaption>{}</figcaption></figure>', image, name, link)
     why = fill(' <span class="note">not embedded: {}</span>', picture.missing) if picture else None
     return fill("<p>{}{}</p>", link, why)
@@ -129,8 +131,8 @@ _DECIDED = Html('<th scope="col">cost</th><th scope="col">decision</th>')
 
 
 def calls(found: Sequence[Call], began: float, more: str = "", *, decided: bool = True) -> Html:
-    """The section with the table of calls, with the gate's decisions if ``decided``. ``more`` is a remark about missing
-    calls.
+    """The section with the table of calls, with the gate's decisions if ``decided``. ``more`` is a remark about calls
+    that are not shown.
     """
     return fill(
         '<section aria-labelledby="calls">\n<h2 id="calls">Calls</h2>\n<div class="wide" tabindex="0" role="region" '
@@ -155,7 +157,7 @@ def _row(call: Call, began: float, *, decided: bool) -> Html:
 
 
 def _cost(entry: Entry) -> str:
-    """The cost of the call, or what was reserved for it."""
+    """The cost of the call, or the amount reserved for it."""
     if entry.cost is not None:
         return f"{entry.cost:g}"
     return "" if entry.estimate is None else f"about {entry.estimate:g}"

@@ -1,6 +1,6 @@
 """HTML from templates that escape every value, unless it is `Html` already.
 
-Templates are constants of this package. Values come from scripts, models and people, and may contain anything.
+Templates are constants of this package. The values come from scripts, models and people, and may contain anything.
 """
 
 from __future__ import annotations
@@ -31,21 +31,23 @@ Value = str | int | float | None | Iterable["Html"]
 
 
 def masked(text: str) -> str:
-    """The text without secrets, recognised by form or by the name before them."""
+    """The text with its secrets masked. Secrets are recognized by their form or by the name before them."""
     if "bearer" in text.lower():
         text = _BEARER.sub(rf"\1{HIDDEN}", text)
     return _NAMED.sub(rf"\1{HIDDEN}", _TOKEN.sub(r"\1…", without_user_info(text)))
 
 
 def text(value: str | float) -> Html:
-    """A value as text of a page or of a quoted attribute: masked, with control characters made visible, escaped."""
+    """A value as the text of a page or of a quoted attribute: secrets are masked, control characters are made visible,
+    and the text is escaped.
+    """
     if not isinstance(value, str):
         return Html(value)
     return Html(html.escape(safe(masked(value))))
 
 
 def exact(value: str) -> Html:
-    """A value of a form or a link, which comes back as it is: escaped only."""
+    """A value in a form or a link, which the browser sends back unchanged. It is only escaped."""
     return Html(html.escape(value))
 
 
@@ -60,12 +62,12 @@ def escaped(value: Value) -> Html:
 
 
 def fill(template: LiteralString, *values: Value, **named: Value) -> Html:
-    """The template with each value escaped. Lists of `Html` are joined, None is empty."""
+    """Fill a template, with each value escaped. Lists of `Html` are joined, and None becomes empty."""
     return Html(template.format(*map(escaped, values), **{name: escaped(value) for name, value in named.items()}))
 
 
 def join(parts: Iterable[Html]) -> Html:
-    """Markup, one after the other. Raises a TypeError for text that is not markup."""
+    """Concatenate markup. Raises a TypeError for text that is not markup."""
     found = list(parts)
     for part in found:
         if not isinstance(part, Html):

@@ -1,4 +1,4 @@
-"""The style sheet of the parts."""
+"""The style sheet for the parts of pages."""
 
 from __future__ import annotations
 

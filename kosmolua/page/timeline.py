@@ -1,4 +1,4 @@
-"""The timeline of a run: a lane with its calls, and a lane for each prediction and training.
+"""The timeline of a run: a lane with the run's calls, and a lane for each prediction and training.
 
 Bars are SVG: a strict Content-Security-Policy allows no style attributes.
 """
@@ -20,12 +20,12 @@ _MOST_TICKS = 7
 _LEGEND = Html(
     '<p class="legend"><i class="call"></i>a call <i class="wait"></i>starting <i class="work succeeded"></i>succeeded '
     '<i class="work failed"></i>failed <i class="work canceled"></i>canceled '
-    '<i class="work processing"></i>still runs</p>\n'
+    '<i class="work processing"></i>still running</p>\n'
 )
 
 
 class Scale:
-    """Places on the timeline, in percent."""
+    """Converts times to positions on the timeline, in percent."""
 
     def __init__(self, began: float, ended: float) -> None:
         self.began = began
@@ -50,7 +50,7 @@ class Scale:
 
 
 def timeline(calls: Sequence[Call], jobs: Sequence[Job], began: float, ended: float) -> Html:
-    """The section. ``began`` and ``ended`` are those of the run, in Unix seconds."""
+    """The section with the timeline. The run ``began`` and ``ended`` at these times in Unix seconds."""
     moments = [ended, *(job.ended for job in jobs if job.ended)]
     scale = Scale(min([began, *(job.created for job in jobs if job.own)]), max(moments))
     return fill(
@@ -69,7 +69,7 @@ def timeline(calls: Sequence[Call], jobs: Sequence[Job], began: float, ended: fl
 def _call(scale: Scale, call: Call) -> Html:
     entry = call.entry
     kind = "call" if entry.outcome in {"ok", "dry_run"} else "call bad"
-    sent = call.ended - entry.duration_ms / 1000  # before that it may have waited for a person
+    sent = call.ended - entry.duration_ms / 1000  # before that, the call may have waited for a person
     return scale.bar(kind, sent, call.ended, f"{entry.function}: {outcome(call)}, {entry.duration_ms:.0f} ms")
 
 
@@ -91,6 +91,6 @@ def outcome(call: Call) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time for people."""
+    """A length of time for display."""
     seconds = max(0.0, seconds)
     return f"{seconds:.2f} s" if seconds < MINUTE else clock(seconds)

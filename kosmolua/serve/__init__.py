@@ -1,4 +1,5 @@
-"""Servers that other machines call: webhooks of Replicate, triggers, and figures for monitoring (extra ``serve``).
+"""Servers that other machines call, for Replicate's webhooks, triggers, and metrics for monitoring (extra ``serve``).
 
-Nothing here runs a script. A request is bounded before it is read, and stored before it is answered.
+Nothing in this package runs a script. A request's size is checked before it is read, and it is stored before it is
+answered.
 """

@@ -1,4 +1,4 @@
-"""The application: its paths, what answers them, and the form of a refusal."""
+"""The ASGI application: its paths, their handlers, and the format of a refusal."""
 
 from __future__ import annotations
 
@@ -30,11 +30,14 @@ _HEADERS = {
     "x-content-type-options": "nosniff",
 }
 _ACCEPTED = 202
-DRAINED, DRAIN_SECONDS = 32 * 1024 * 1024, 5.0  # bytes of a refused body that are read, and for how long
+DRAINED, DRAIN_SECONDS = (
+    32 * 1024 * 1024,
+    5.0,
+)  # how many bytes of a refused request's body are read, and for how many seconds
 
 
 def app_of(receiver: Receiver, starter: Starter) -> Starlette:
-    """Webhooks of Replicate at ``/replicate/ACCOUNT``, triggers at ``/trigger/NAME``."""
+    """The application with Replicate's webhooks at ``/replicate/ACCOUNT`` and triggers at ``/trigger/NAME``."""
     slots = Slots()
 
     async def healthy(_: Request) -> dict[str, Any]:
@@ -77,14 +80,17 @@ def _json(
 
 
 class _Refused(Response):
-    """An answer to a request whose body may be unread. The rest is read for a while after the answer: if the connection
-    was closed at once, a sender that is still writing would see a reset instead.
+    """An answer to a request whose body may be unread. After the answer, the rest of the body is read for a while: if
+    the connection were closed at once, a sender that is still writing would get a connection reset instead of the
+    answer.
     """
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        if not any(name == b"expect" for name, _ in scope["headers"]):  # it waits for the answer before it sends
+        if not any(
+            name == b"expect" for name, _ in scope["headers"]
+        ):  # such a sender waits for the answer before it sends the body
             await _drain(receive)
         await send({"type": "http.response.body", "body": b""})
 

@@ -1,4 +1,4 @@
-"""Bounds of what strangers may send: how much, how often, and how many at once."""
+"""Limits on requests from strangers: how large, how often, and how many at once."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from ipaddress import IPv6Address, ip_address
 from msgspec import Struct
 from starlette.requests import ClientDisconnect, Request
 
-AT_ONCE, EACH = 64, 32  # requests that are worked on, and those of one address
-BODY_SECONDS = 10.0  # for a body to arrive
+AT_ONCE, EACH = 64, 32  # the maximum number of concurrent requests, in total and from one address
+BODY_SECONDS = 10.0  # seconds in which a body must arrive
 _MOST_KEYS = 10_000
 
 
 class Refusal(Exception):  # noqa: N818 - not only errors
-    """A request is refused with this status. ``retry`` is the number of seconds after which it may be sent again."""
+    """Raised to refuse a request with this status. ``retry`` is the number of seconds after which it may be sent
+    again.
+    """
 
     def __init__(self, status: int, what: str, retry: float | None = None) -> None:
         super().__init__(what)
@@ -28,20 +30,20 @@ class Refusal(Exception):  # noqa: N818 - not only errors
 
 
 class Rate(Struct, frozen=True):
-    """``burst`` at once, and one more after each ``seconds``."""
+    """``burst`` events at once, and another one after every ``seconds``."""
 
     burst: int
     seconds: float
 
 
 class Buckets:
-    """How often each key, such as an address, may do something. Thread-safe, and bounded in the number of keys."""
+    """Limits how often each key, such as an address, may do something. Thread-safe. The number of keys is limited."""
 
     def __init__(self, rate: Rate, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate = rate
         self._clock = clock
         self._lock = threading.Lock()
-        self._full: OrderedDict[str, float] = OrderedDict()  # when the bucket of a key is full again
+        self._full: OrderedDict[str, float] = OrderedDict()  # key -> when its bucket is full again
 
     def wait(self, key: str) -> float:
         """Seconds until the key is allowed again; 0 if it is allowed now."""
@@ -50,7 +52,7 @@ class Buckets:
             return self._left(self._full.get(key, now), now)
 
     def take(self, key: str) -> float:
-        """Count one if it is allowed. Returns the seconds until it is, 0 if it was counted."""
+        """Count one event if it is allowed. Returns 0 if it was counted, otherwise the seconds until one is allowed."""
         now = self._clock()
         with self._lock:
             full = max(now, self._full.get(key, now))
@@ -68,7 +70,9 @@ class Buckets:
 
 
 class Slots:
-    """A bound on the requests at once, of all and of one address; more are refused, not queued."""
+    """Limits the number of concurrent requests, in total and from one address. Further requests are refused, not
+    queued.
+    """
 
     def __init__(self, most: int = AT_ONCE, each: int = EACH) -> None:
         self._most = most
@@ -84,11 +88,11 @@ class Slots:
             yield
         finally:
             self._taken[address] -= 1
-            self._taken += Counter()  # forgets addresses without requests
+            self._taken += Counter()  # removes addresses without requests
 
 
 def address_of(request: Request) -> str:
-    """The sender's address; of an IPv6 address the /64 network, which one machine may have."""
+    """The sender's address; for an IPv6 address, its /64 network, since one machine may have a whole /64."""
     host = request.client.host if request.client else ""
     try:
         found = ip_address(host)
@@ -100,7 +104,7 @@ def address_of(request: Request) -> str:
 
 
 async def body_of(request: Request, most: int) -> bytes:
-    """The body of a request. Raises a `Refusal` if it is longer, or does not arrive in time."""
+    """The body of a request. Raises a `Refusal` if the body has more than ``most`` bytes or does not arrive in time."""
     length = request.headers.get("content-length", "0")
     pieces, size = list[bytes](), int(length) if length.isascii() and length.isdigit() and len(length) < 16 else 0  # noqa: PLR2004
     try:
@@ -115,7 +119,7 @@ async def body_of(request: Request, most: int) -> bytes:
     except TimeoutError:
         raise Refusal(408, f"the body did not arrive in {BODY_SECONDS:g} s") from None
     except ClientDisconnect:
-        raise Refusal(400, "the body is cut short") from None
+        raise Refusal(400, "the body is incomplete") from None
     if size > most:
         raise Refusal(413, f"the body is longer than {most} bytes")
     return b"".join(pieces)

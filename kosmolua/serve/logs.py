@@ -1,4 +1,4 @@
-"""The log of a worker as JSON, one object a line, each with the id of its run."""
+"""Writes a worker's log as JSON, one object per line, each with the id of its run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LOGGERS = ("kosmolua.calls", "kosmolua.worker")
 
 
 class JsonLines(logging.Formatter):
-    """Formats a record as one JSON object: ``at``, ``level``, ``logger``, ``message`` and the fields of kosmolua."""
+    """Formats a record as one JSON object with ``at``, ``level``, ``logger``, ``message`` and kosmolua's own fields."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, Any] = {
@@ -28,7 +28,7 @@ class JsonLines(logging.Formatter):
 
 
 def configure(stream: IO[str] | None = None) -> None:
-    """Write what the worker and its runs log to standard error, as JSON."""
+    """Write the log of the worker and its runs to standard error, as JSON."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     for name in LOGGERS:

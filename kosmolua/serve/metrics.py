@@ -1,4 +1,4 @@
-"""Figures for Prometheus: what the database holds, at each scrape, and what this process has done since it began."""
+"""Metrics for Prometheus: about the database's content at each scrape, and about this process since its start."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from kosmolua.gate.entry import Entry
 
 HOST = "127.0.0.1"
-CONNECTIONS = 32  # more are answered with 503
+CONNECTIONS = 32  # the maximum number of connections; further ones are answered with 503
 PATH = "/metrics"
-FRESH = 5.0  # seconds for which the figures of the database are cached
+FRESH = 5.0  # seconds for which the database's metrics are cached
 STATES = ("scheduled", "ready", "running", "waiting", "done", "failed", "canceled")
-_POLL = "wait"  # who made a read that looks whether a job has ended
-_UNIT = 1e9  # of the amounts in the ledger
+_POLL = "wait"  # the origin of a read that checks whether a job has ended
+_UNIT = 1e9  # the ledger stores amounts in units of one billionth
 _ONE = """
 SELECT (SELECT count(*) FROM procrastinate_jobs WHERE status = 'todo'),
   (SELECT count(*) FROM workers WHERE lease_until > clock_timestamp()),
@@ -38,7 +38,9 @@ _SPENT = "SELECT account, coalesce(sum(spent), 0)::float8 FROM charges GROUP BY 
 
 
 class Metrics:
-    """The figures of one process. Thread-safe. ``renewals`` are those of a worker's lease: done, and failed."""
+    """The metrics of one process. Thread-safe. ``renewals`` returns how often a worker's lease was renewed and how
+    often that failed.
+    """
 
     def __init__(self, database: Database, renewals: Callable[[], tuple[int, int]] | None = None) -> None:
         self.registry = CollectorRegistry()
@@ -56,7 +58,7 @@ class Metrics:
             self.registry.register(cast("Any", _Renewals(renewals)))
 
     def call(self, entry: Entry) -> None:
-        """Count a call that has ended."""
+        """Count a completed call."""
         self._calls.labels(entry.function, entry.code or entry.outcome).inc()
         if entry.by == _POLL:
             self._polls.inc()
@@ -66,7 +68,9 @@ class Metrics:
 
 
 def serve(metrics: Metrics, port: int) -> Callable[[], None]:
-    """Answer ``/metrics`` on loopback, in a thread. Returns what stops that. Raises a `ConfigurationError`."""
+    """Serve ``/metrics`` on loopback, in a thread. Returns a function that stops the server. Raises a
+    `ConfigurationError`.
+    """
     try:
         opened = socket.create_server((HOST, port))
     except (OSError, OverflowError) as error:
@@ -88,7 +92,7 @@ def serve(metrics: Metrics, port: int) -> Callable[[], None]:
 
 
 def app_of(registry: CollectorRegistry) -> Any:
-    """Answers the figures at one path, and 404 at all others."""
+    """An application that serves the metrics at one path, and answers 404 at all others."""
     figures = make_asgi_app(registry)
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -103,7 +107,9 @@ def app_of(registry: CollectorRegistry) -> Any:
 
 
 class _Stored:
-    """Figures of the database. They are read at most once in a while, however often they are requested."""
+    """Metrics about the database. They are read at most once every `FRESH` seconds, however often they are
+    requested.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -112,7 +118,7 @@ class _Stored:
         self._at = -FRESH
 
     def describe(self) -> list[Metric]:
-        """Nothing: the names are known once the database is read."""
+        """Return nothing, since the metrics' names are known only after the database has been read."""
         return []
 
     def collect(self) -> Iterator[Metric]:

@@ -1,4 +1,6 @@
-"""Receives Replicate's webhooks: verified with the account's signing secret, stored, and waking the runs that wait."""
+"""Receives Replicate's webhooks: verifies them with the account's signing secret, stores them, and wakes the runs that
+wait for their jobs.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,15 @@ from kosmolua.serve.bounds import Buckets, Rate, Refusal, address_of, body_of
 from kosmolua.worker import events
 from kosmolua.worker.database import Database
 
-MAX_BODY = 4 * 1024 * 1024  # bytes; a longer one is ignored, and the poller finds the end
-FORGERIES = Rate(20, 3.0)  # of one address
-RENEWAL = 60.0  # seconds between two requests for a signing secret
+MAX_BODY = 4 * 1024 * 1024  # bytes; a longer body is ignored, and polling finds the end of the job
+FORGERIES = Rate(20, 3.0)  # invalid webhooks from one address
+RENEWAL = 60.0  # minimum seconds between two requests for a signing secret
 _TRAINING = "/trainings/"
-_ID = re.compile(r"[!-~]{1,200}")  # what a notification of PostgreSQL holds
+_ID = re.compile(r"[!-~]{1,200}")  # the characters of an id that a PostgreSQL notification can hold
 
 
 class _Body(msgspec.Struct):
-    """The members of a prediction or training that are used."""
+    """The fields of a prediction or training that are used."""
 
     id: str
     status: str
@@ -35,8 +37,8 @@ class _Body(msgspec.Struct):
 
 
 class Secrets:
-    """The signing secrets of accounts. ``fetch`` asks the API for one, at most once a minute for each account: a forged
-    webhook must not cause requests. Thread-safe.
+    """The signing secrets of accounts. ``fetch`` requests a secret from the API, at most once a minute for each
+    account, so that forged webhooks do not cause many requests. Thread-safe.
     """
 
     def __init__(self, fetch: Callable[[str], str], clock: Callable[[], float] = time.monotonic) -> None:
@@ -47,8 +49,8 @@ class Secrets:
         self._asked: dict[str, float] = {}
 
     def of(self, account: str, *, newer: bool = False) -> str | None:
-        """The secret; with ``newer`` only one that was fetched just now, in case it has changed. None if the API
-        was asked too recently. Raises a `KosmoError`.
+        """The account's secret. With ``newer``, only a newly fetched one, in case the secret has changed. None if the
+        last request to the API was too recent. Raises a `KosmoError`.
         """
         with self._lock:
             if not newer and account in self._known:
@@ -98,7 +100,7 @@ class Receiver:
         return {"received": identifier, "outcome": outcome}
 
     def _verified(self, account: str, headers: list[tuple[str, str]], body: bytes) -> str:
-        """The id of a delivery. If the signature does not fit, the secret may have changed."""
+        """Verify a delivery and return its id. If the signature does not match, verify it again with a newer secret."""
         secret = self._secret(account)
         try:
             return verify_webhook(headers, body, secret, tolerance=TOLERANCE, now=self._clock())

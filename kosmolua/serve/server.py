@@ -1,4 +1,4 @@
-"""Serves an application on a socket until a signal."""
+"""Serves an application on a socket until a signal arrives."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from kosmolua.errors import ConfigurationError
 from kosmolua.inbound.server import Server
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-CONNECTIONS = 1000  # more are answered with 503
-KEPT_ALIVE = 5  # seconds of a connection without requests
+CONNECTIONS = 1000  # the maximum number of connections; further ones are answered with 503
+KEPT_ALIVE = 5  # seconds after which a connection without requests is closed
 PROXY = "127.0.0.1"
-GRACE = 5  # seconds for open requests at the end
+GRACE = 5  # seconds that open requests have to end when the server stops
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """The socket. Raises a `ConfigurationError` if the address cannot be used."""
+    """The listening socket. Raises a `ConfigurationError` if the address cannot be used."""
     try:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except (OSError, OverflowError) as error:
@@ -35,8 +35,8 @@ def url_of(opened: socket.socket) -> str:
 
 
 def serve(app: Any, opened: socket.socket, ready: Callable[[], None], proxy: str = PROXY) -> None:
-    """Serve until SIGINT, SIGTERM or SIGHUP. ``ready`` is called once it answers. A ``proxy`` with this address, or in
-    this network, may state the address that a request comes from.
+    """Serve until SIGINT, SIGTERM or SIGHUP. ``ready`` is called once the server answers. Only a ``proxy`` with this
+    address, or in this network, may say from which address a request comes.
     """
     asyncio.run(_serve(app, opened, ready, proxy))
 

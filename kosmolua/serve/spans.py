@@ -1,6 +1,7 @@
-"""Spans of OpenTelemetry for each call of a run. Only the API is used: who runs the worker chooses the SDK.
+"""OpenTelemetry spans for each call of a run. Only the OpenTelemetry API is used, so the operator of the worker chooses
+the SDK.
 
-All spans of a run have one trace, whichever worker makes them: its id is derived from that of the run.
+All spans of a run belong to one trace, whichever worker makes them: the trace id is derived from the run's id.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 
 def recorder(provider: TracerProvider | None = None) -> Callable[[Entry], None]:
-    """A function that makes a span of each call that has ended. Raises a `ConfigurationError` without the package."""
+    """A function that makes a span for each completed call. Raises a `ConfigurationError` if OpenTelemetry is not
+    installed.
+    """
     try:
         from opentelemetry import trace
     except ImportError:

@@ -1,4 +1,6 @@
-"""Starts runs by requests: ``POST /trigger/NAME`` with the trigger's secret, or signed with it."""
+"""Starts a run for each request ``POST /trigger/NAME`` that carries the trigger's secret or is signed with the
+secret.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from kosmolua.serve.bounds import Buckets, Rate, Refusal, address_of, body_of
 from kosmolua.worker import triggers
 from kosmolua.worker.database import Database
 
-MAX_BODY = 1024 * 1024  # bytes
-MAX_HEADERS, MAX_HEADER = 100, 8192  # headers that a script gets, and bytes of each
-ATTEMPTS = Rate(10, 6.0)  # with a wrong secret, of one address
+MAX_BODY = 1024 * 1024  # the maximum bytes of a request's body
+MAX_HEADERS, MAX_HEADER = 100, 8192  # the maximum number of headers that a script gets, and the maximum bytes of each
+ATTEMPTS = Rate(10, 6.0)  # requests with a wrong secret, from one address
 ATTEMPTS_OF_ALL = Rate(200, 0.1)
-RUNS = Rate(100, 0.02)  # of one trigger
+RUNS = Rate(100, 0.02)  # runs of one trigger
 DELIVERY = (ID, "x-github-delivery", "x-gitlab-event-uuid", "idempotency-key", "x-delivery-id")
 GITHUB = "x-hub-signature-256"
 _SECRET = re.compile(r"auth|cookie|secret|token|signature|passw|credential|api-?key|session|csrf|client-cert")
@@ -42,7 +44,7 @@ class Starter:
         self._runs = Buckets(RUNS)
 
     async def start(self, request: Request) -> dict[str, Any]:
-        """Start the run of a request and return the answer. Raises a `Refusal`."""
+        """Start a run for a request and return the answer to the request. Raises a `Refusal`."""
         name, address = request.path_params["name"], address_of(request)
         wait = max(self._attempts.wait(address), self._attempts_of_all.wait(""))
         if wait:
@@ -95,8 +97,8 @@ def _bearer(request: Request) -> str | None:
 
 
 def _signed(request: Request, body: bytes, secret: str | None) -> tuple[bool, str | None]:
-    """Whether it is signed like a Standard Webhook, recently, or as GitHub signs; and the id of its delivery, which is
-    the signed one if there is one.
+    """Whether the request has a valid signature, of GitHub or a recent one of Standard Webhooks; and the delivery's id,
+    which is the signed id if there is one.
     """
     key = secret or "whsec_AAAA"
     if SIGNATURE in request.headers:
@@ -112,7 +114,9 @@ def _signed(request: Request, body: bytes, secret: str | None) -> tuple[bool, st
 
 
 def _asked(request: Request, name: str, body: bytes, delivery: str | None, secret: str) -> triggers.Request:
-    """What the script gets: no headers that are secret by their name, and nothing that holds the trigger's secret."""
+    """What the script gets from a request, without headers whose names suggest a secret, and without the trigger's
+    secret.
+    """
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -126,7 +130,7 @@ def _asked(request: Request, name: str, body: bytes, delivery: str | None, secre
 
 
 def _delivery(request: Request) -> str | None:
-    """The id of the delivery; the sender uses it again for a retry."""
+    """The id of the delivery, which the sender repeats in a retry."""
     given = next((request.headers[header] for header in DELIVERY if request.headers.get(header)), None)
     return None if given is None else _checked(given)
 

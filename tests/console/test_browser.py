@@ -61,7 +61,7 @@ def test_from_the_login_to_a_decision(browser, served, submitted, asking, databa
     browser.fill("#secret", SECRET)
     browser.press("Enter", 13)
     wait_until(lambda: browser.run("document.title") == "covers.lua · kosmolua")
-    assert "Waits for approval" in browser.run("document.body.innerText")
+    assert "Waiting for approval" in browser.run("document.body.innerText")
 
     browser.open(console.url)
     assert ["covers.lua"] == browser.run("[...document.querySelectorAll('a.name')].map((each) => each.textContent)")

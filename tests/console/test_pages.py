@@ -212,7 +212,7 @@ def test_the_page_of_a_long_run_is_bounded(get, submitted, database):
     assert "and 50 earlier; list them: kosmo runs show" in page
     assert "(too long to show)" in page
     assert "to see them: kosmo runs show" in page
-    assert "Only the end is shown; to see all: kosmo runs logs" in page
+    assert "Only the last part is shown; to see everything: kosmo runs logs" in page
 
 
 def test_the_end_of_long_output_is_shown():
@@ -235,7 +235,7 @@ def test_damaged_rows(get, submitted, database):
 
     page = get(f"/runs/{run}")
     assert "(not readable)" in page
-    assert "cost not readable" in page
+    assert "cost unreadable" in page
 
 
 # Hostile data ----------------------------------------------------------------------------------------------------

@@ -1,1 +1,3 @@
-"""The pages of the console: each module makes the HTML of one page from values, without requests or a database."""
+"""The pages of the console: each module creates the HTML of one page from values, without access to requests or a
+database.
+"""

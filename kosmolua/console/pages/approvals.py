@@ -1,4 +1,4 @@
-"""Questions of runs that wait for a person, and what was decided."""
+"""The page with the open questions of runs, and with the decisions on earlier ones."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from kosmolua.journal.approvals import Approval, who
 from kosmolua.page.details import badge
 from kosmolua.page.markup import Html, fill, join
 
-LIMIT, DECIDED = 50, 50  # on the page
-LONGEST = 4_000  # characters of arguments
+LIMIT, DECIDED = 50, 50  # open and decided questions on the page
+LONGEST = 4_000  # the maximum characters of arguments
 REASON = 1_000  # characters
 _NAMES = 80
-_DIGITS = 12  # of a digest
+_DIGITS = 12  # hexadecimal digits shown of a digest
 _HEADS = ("Call", "Decision", "Decided", "Reason", "Run")
 _BUTTONS = """<label for="reason-{id}">Reason <span class="soft">(the script gets it if you deny)</span></label>
 <textarea id="reason-{id}" name="reason" rows="2" maxlength="{most}"></textarea>
@@ -32,7 +32,7 @@ def content(
         parts += [question(each, visitor, now) for each in waiting]
         parts.append(fill('<p class="note">and {} more</p>\n', more) if more > 0 else Html())
     else:
-        words = "A run asks when the policy of its worker says ask. It then waits here, without a process. Try it:"
+        words = "A run asks if the policy of its worker says ask. Its question then waits here. Try it:"
         parts.append(empty("Nothing to decide", words, "kosmo worker --write ask"))
     if decided:
         rows = [_decided(each, now) for each in decided]
@@ -51,7 +51,7 @@ def single(one: Approval, visitor: Visitor, now: float) -> list[Html]:
 
 
 def question(one: Approval, visitor: Visitor, now: float) -> Html:
-    """A question with everything that a decision is bound to, and the buttons to decide it."""
+    """A question with everything that its decision applies to, and the buttons for the decision."""
     cost = "unknown" if one.estimate is None else f"about {one.estimate:g}"
     shown = facts(
         [
@@ -78,7 +78,7 @@ def _status(one: Approval) -> Html:
 
 
 def _indented(arguments: str) -> str:
-    """JSON over several lines; other text, such as JSON that was cut, as it is."""
+    """JSON on several lines; other text, such as truncated JSON, is returned unchanged."""
     try:
         return msgspec.json.format(arguments, indent=2)
     except msgspec.MsgspecError:
@@ -89,7 +89,7 @@ def _form(one: Approval, visitor: Visitor) -> Html:
     if one.status != "open":
         return Html()
     if not visitor.may_approve:
-        return Html('<p class="note">Sign in with a secret for the role approve to decide it.</p>\n')
+        return Html('<p class="note">Sign in with a secret for the role approve to decide.</p>\n')
     buttons = fill(_BUTTONS, id=one.id, most=REASON, all=None)
     return form(visitor, f"/approvals/{one.id}", buttons, {"questions": f"{one.id}:{one.digest}"})
 
@@ -107,18 +107,18 @@ def _decided(one: Approval, now: float) -> tuple[Html | str | None, ...]:
 
 
 def section(found: Sequence[Approval], visitor: Visitor, now: float) -> Html:
-    """The open questions of one run; empty without any."""
+    """The section with the open questions of one run; empty if there are none."""
     if not found:
         return Html()
     return fill(
-        '<section aria-labelledby="questions">\n<h2 id="questions">Waits for approval</h2>\n{}{}</section>\n',
+        '<section aria-labelledby="questions">\n<h2 id="questions">Waiting for approval</h2>\n{}{}</section>\n',
         _together(found, visitor) if visitor.may_approve and len(found) > 1 else None,
         join(question(each, visitor, now) for each in found),
     )
 
 
 def _together(found: Sequence[Approval], visitor: Visitor) -> Html:
-    """A form that decides all questions that are shown, or none if one of them changed meanwhile."""
+    """A form that decides all of the shown questions, or none if one of them has changed."""
     every = f" all {len(found)}"
     buttons = fill(_BUTTONS, id="all", most=REASON, all=every)
     questions = ",".join(f"{each.id}:{each.digest}" for each in found)
@@ -129,6 +129,6 @@ def _together(found: Sequence[Approval], visitor: Visitor) -> Html:
 
 
 def chosen(text: str) -> dict[str, str]:
-    """The questions of a form, each with the digest that was shown."""
+    """The questions in a form: the id of each, with the digest that the page showed."""
     pairs = (each.partition(":") for each in text.split(","))
     return {identifier: digest for identifier, _, digest in pairs if identifier}

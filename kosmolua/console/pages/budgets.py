@@ -1,4 +1,4 @@
-"""Budgets of all runs, and what was spent by day and account."""
+"""The page with the budgets for all runs, and the spending by day and account."""
 
 from __future__ import annotations
 
@@ -16,19 +16,17 @@ _DAYS = ("Day (UTC)", "Account", "Spent", "Reserved", "Predictions", "Unknown pr
 
 def content(totals: Sequence[Total], days: Sequence[Spending], now: float) -> list[Html]:
     head = Html('<div class="head"><h1>Budgets</h1></div>\n')
-    note = Html('<p class="note">Those of the configuration of this machine; each worker follows its own.</p>\n')
+    note = Html('<p class="note">The budgets of this machine; each worker follows its own configuration.</p>\n')
     if totals:
-        shown = table("budgets", "Budgets of all runs", _BUDGETS, [_budget(total, now) for total in totals])
+        shown = table("budgets", "Budgets for all runs", _BUDGETS, [_budget(total, now) for total in totals])
     else:
-        shown = empty(
-            "No budgets", "Limit what all runs of a day may cost:", "kosmo budget set daily --cost 5 --per day"
-        )
+        shown = empty("No budgets", "Limit the daily cost of all runs:", "kosmo budget set daily --cost 5 --per day")
     return [head, note, shown, Html(f"<h2>Spending of the last {DAYS} days</h2>\n"), _spending(days)]
 
 
 def _spending(days: Sequence[Spending]) -> Html:
     if not days:
-        return Html('<p class="note">Nothing is charged yet. Charges are recorded once there is a budget.</p>\n')
+        return Html('<p class="note">Nothing has been charged yet. Charges are recorded once there is a budget.</p>\n')
     rows = [
         (
             each.day,

@@ -1,4 +1,4 @@
-"""The page to sign in, and pages that say why a request was refused."""
+"""The sign-in page, and pages that say why a request was refused."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOGIN = """<div class="card">
 <input id="secret" name="secret" type="password" required autocomplete="current-password" autofocus{invalid}>
 <button class="main">Sign in</button>
 </form>
-<p class="note">kosmo serve printed it when it started, or it is in the file of --secret-file.</p>
+<p class="note">kosmo serve printed the secret when it started, or it is in the file given as --secret-file.</p>
 </div>
 """
 
@@ -32,8 +32,8 @@ def login(version: str, csrf: str, to: str, wrong: str = "") -> Html:
 
 
 def again(version: str) -> Html:
-    """A page that opens the same address again. After a link on another site the browser sends no cookie; it does so
-    when this page continues.
+    """A page that opens the same address again. When a link on another site is followed, the browser sends no cookie,
+    but when this page reloads, it does.
     """
     return bare("One moment", version, Html('<meta http-equiv="refresh" content="0"><p><a href="">Continue</a></p>\n'))
 

@@ -1,4 +1,4 @@
-"""One run: its state, what may be done with it, its timeline, calls, outputs and cost, and what it printed."""
+"""The page of one run: its state, possible actions, timeline, calls, outputs, cost and printed text."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from kosmolua.page.timeline import timeline
 from kosmolua.services.progress import Call, Job
 
 CANCELS = ("running", "waiting", "ready", "scheduled")
-LONGEST = 2_000  # characters of the arguments
+LONGEST = 2_000  # the maximum characters of the arguments
 RESUMES = ("failed", "canceled")
 _MEANS = {
-    "scheduled": "It starts at the time it was given.",
-    "ready": "It waits for a worker with a free slot.",
-    "running": "A worker is running it.",
-    "waiting": "It waits without a process.",
-    "canceled": "It was canceled. The answers that it got are kept.",
-    "failed": "It ended with an error. The answers that it got are kept.",
+    "scheduled": "The run starts at its scheduled time.",
+    "ready": "The run is waiting for a worker with a free slot.",
+    "running": "A worker is executing the run.",
+    "waiting": "The run is waiting without a process.",
+    "canceled": "The run was canceled. The answers that it received are kept.",
+    "failed": "The run ended with an error. The answers that it received are kept.",
 }
 
 
 class RunView(Struct, frozen=True, kw_only=True):
-    """A run as the page shows it. Texts are cut; times are in Unix seconds."""
+    """A run as its page shows it. Long texts are truncated; times are in Unix seconds."""
 
     id: str
     key: str | None
@@ -50,12 +50,12 @@ class RunView(Struct, frozen=True, kw_only=True):
     caps: Caps
     calls: list[Call]
     jobs: list[Job]
-    more_jobs: int  # that are not shown
+    more_jobs: int  # the number of jobs that are not shown
     figures: list[str]
-    questions: list[Approval]  # the open ones
-    earlier: int  # API calls that are not shown
-    prints: list[tuple[int, str]]  # stream and text
-    skipped: bool  # whether it printed more before
+    questions: list[Approval]  # only the open questions
+    earlier: int  # the number of earlier API calls that are not shown
+    prints: list[tuple[int, str]]  # the stream and the text of each print
+    skipped: bool  # whether earlier prints are not shown
 
 
 def content(run: RunView, visitor: Visitor, now: float) -> list[Html]:
@@ -69,7 +69,7 @@ def content(run: RunView, visitor: Visitor, now: float) -> list[Html]:
         more = f"and {run.earlier} earlier; list them: kosmo runs show {run.id} --database" if run.earlier else ""
         parts.append(details.calls(run.calls, run.began, more, decided=False))
     elif run.state not in ("scheduled", "ready"):
-        parts.append(_section("calls", "Calls", Html('<p class="note">It has made no calls.</p>')))
+        parts.append(_section("calls", "Calls", Html('<p class="note">The run has made no calls.</p>')))
     parts.append(_printed(run))
     return parts
 
@@ -128,10 +128,10 @@ def _actions(run: RunView, visitor: Visitor) -> Html:
     if run.state in CANCELS:
         button = Html('<button class="danger">Cancel this run</button>')
         sent = form(visitor, f"/runs/{run.id}/cancel", button)
-        why = "The run ends. Predictions that it started continue, and are charged."
+        why = "Canceling ends the run. Predictions that it started continue and are charged."
         return fill('<details class="action" id="cancel"><summary>Cancel…</summary><p>{}</p>{}</details>\n', why, sent)
     button = Html('<button class="main">Resume</button>')
-    why = "It continues from its journal: calls that were already answered are not sent, or paid for, again."
+    why = "The run continues from its journal: calls that were already answered are not sent again or paid for again."
     sent = form(visitor, f"/runs/{run.id}/resume", button)
     return fill('<div class="action">{}<p class="note">{}</p></div>\n', sent, why)
 
@@ -140,7 +140,7 @@ def _printed(run: RunView) -> Html:
     if not run.prints:
         return Html()
     pieces = [fill('<span class="logged">{}</span>' if stream == 2 else "{}", piece) for stream, piece in run.prints]  # noqa: PLR2004
-    more = f"Only the end is shown; to see all: kosmo runs logs {run.id}" if run.skipped else ""
+    more = f"Only the last part is shown; to see everything: kosmo runs logs {run.id}" if run.skipped else ""
     note = fill('<p class="note">{}</p>', more) if more else Html()
     shown = fill('{}<pre tabindex="0" role="region" aria-label="Printed text">{}</pre>', note, pieces)
     return _section("printed", "Printed", shown)

@@ -1,4 +1,4 @@
-"""The list of runs: newest first, by state and by name."""
+"""The list of runs, newest first, filtered by state and name."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from kosmolua.page.markup import Html, exact, fill, join
 from kosmolua.worker.overview import LIVE, STATES, Listed, Row, RunFilter
 
 LIMIT = 50  # runs on a page
-NAMES, ERROR = 80, 120  # characters
+NAMES, ERROR = 80, 120  # the maximum characters of names and errors
 _HEADS = ("Run", "State", "Began", "Took", "Calls", "Cost", "Account")
 CHOICES = ("all", "live", *STATES)
 COMMAND = "kosmo submit flow.lua"
 
 
 def filter_of(query: Mapping[str, str]) -> RunFilter:
-    """Which runs a query asks for; what is invalid in it is ignored."""
+    """The filter for the runs that a query asks for; invalid parts of the query are ignored."""
     state = query.get("state", "")
     states = LIVE if state == "live" else (state,) if state in STATES else ()
     part = query.get("q", "").strip().replace("\0", "")[:NAMES]
@@ -92,7 +92,7 @@ def _cells(row: Row, now: float) -> list[Html]:
 
 
 def _about(row: Row, now: float) -> Html:
-    """What a state means for this run."""
+    """A remark about the run in its current state, such as what it waits for or its error."""
     words = [f"{row.waits} prediction{'s' * (row.waits != 1)}"] if row.waits else []
     if row.approvals:
         words.append(f"{row.approvals} approval{'s' * (row.approvals != 1)}")

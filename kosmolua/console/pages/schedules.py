@@ -1,4 +1,4 @@
-"""Schedules: what runs when, and the result of the last run."""
+"""The page with the schedules: what runs when, and the result of each schedule's last run."""
 
 from __future__ import annotations
 

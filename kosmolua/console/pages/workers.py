@@ -1,4 +1,4 @@
-"""The workers of the database."""
+"""The page with the workers that use the database."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _HEADS = ("Worker", "State", "Runs", "Lease", "Began", "Version")
 
 def content(found: Sequence[WorkerRow], now: float) -> list[Html]:
     head = Html(
-        '<div class="head"><h1>Workers</h1></div>\n<p class="note">Each executes runs in its slots. If '
-        "its lease ends without a renewal, other workers take over its runs.</p>\n"
+        '<div class="head"><h1>Workers</h1></div>\n<p class="note">Each worker executes runs in its slots. If '
+        "a worker's lease expires, other workers take over its runs.</p>\n"
     )
     if not found:
-        return [head, empty("No workers", "Runs wait until one starts:", "kosmo worker")]
+        return [head, empty("No workers", "Runs wait until a worker starts:", "kosmo worker")]
     rows = [
         (
             fill("<code>{}:{}</code>", each.host, each.pid),
