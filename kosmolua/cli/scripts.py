@@ -105,7 +105,7 @@ def _run(command: str, argv: list[str]) -> int:
     own, flags = argv[:at], argv[at + 1 :]
     if not own or own[0].startswith("-"):
         _parser(command).parse_args(["run", *own])
-        raise UsageError("scripts run: missing the name of a script", hint="list them: kosmo scripts list")
+        raise UsageError("scripts run: missing script name", hint="list them: kosmo scripts list")
     name = own[0]
     _check_words(name, own[1:])
     found = describe(library.read(os.environ, name), f"{name}.lua")
