@@ -13,7 +13,7 @@ import msgspec
 from kosmolua.cli import options, output
 from kosmolua.cli.worker import VARIABLE, add_database, opened
 from kosmolua.errors import ConfigurationError, UsageError
-from kosmolua.journal.approvals import Approval, Verdict, fields_of, rules_for, unknown, who
+from kosmolua.journal.approvals import Approval, Verdict, check_approver, fields_of, rules_for, unknown, who
 from kosmolua.settings import ages, approvers, config
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -42,6 +42,8 @@ class Place(Protocol):
 
     def find(self, identifier: str) -> Approval: ...
 
+    def reread(self, one: Approval) -> Approval: ...
+
     def decide(
         self, identifiers: Sequence[str], verdict: Verdict, by: str, acting: str | None, reason: str | None
     ) -> list[Approval]: ...
@@ -62,6 +64,10 @@ class _Local:
 
     def find(self, identifier: str) -> Approval:
         return self._file.find(identifier)
+
+    def reread(self, one: Approval) -> Approval:
+        """The run checks a decision when it is resumed, by the configuration of this user."""
+        return msgspec.structs.replace(one, own=None)
 
     def decide(
         self, identifiers: Sequence[str], verdict: Verdict, by: str, acting: str | None, reason: str | None
@@ -86,6 +92,11 @@ class _Submitted:
         from kosmolua.worker import approvals
 
         return approvals.find(self._database, identifier)
+
+    def reread(self, one: Approval) -> Approval:
+        from kosmolua.worker import approvals
+
+        return approvals.reread(self._database, one)
 
     def decide(
         self, identifiers: Sequence[str], verdict: Verdict, by: str, acting: str | None, reason: str | None
@@ -179,11 +190,10 @@ def _decide(places: list[Place], parsed: argparse.Namespace) -> int:
     by, acting = approvers.identity(settings, parsed.as_)
     found = [_find(places, identifier) for identifier in dict.fromkeys(parsed.ids)]
     for place, one in found:
-        rules = rules_for(settings, one, own=place.own)
         if parsed.action == "approve":
-            rules.check(by, one.submitted_by)
+            check_approver(settings, one, by, own=place.own, reread=place.reread)
         elif by != one.submitted_by:
-            rules.check(by, None)
+            rules_for(settings, one, own=place.own).check(by, None)
     to_save = [_rule_of(one) for _, one in found] if parsed.rule else []
     decided: list[Approval] = []
     for place in dict.fromkeys(place for place, _ in found):

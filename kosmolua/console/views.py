@@ -13,7 +13,7 @@ from kosmolua.console.access import Secret, Visitor
 from kosmolua.console.layout import Frame, basename, cut, page
 from kosmolua.console.pages import approvals, budgets, run, runs, schedules, workers
 from kosmolua.console.requests import CheckedRequest, Refusal
-from kosmolua.journal.approvals import Approval, Verdict, rules_for
+from kosmolua.journal.approvals import Approval, Verdict, check_approver
 from kosmolua.page.markup import Html
 from kosmolua.settings.approvers import ANYBODY, THROUGH
 from kosmolua.worker import approvals as database_approvals
@@ -145,7 +145,7 @@ class Views:
             raise Refusal(400, "Expected a decision about the arguments that the page showed.", "Open the page again.")
         visitor, settings = asked.visitor, self._settings.approvals()
         for each in found:
-            rules_for(settings, each, own=False).check(visitor.name, each.submitted_by)
+            check_approver(settings, each, visitor.name, own=False, reread=self._reread)
         reason = asked.form.get("reason", "").strip()[: approvals.REASON] or None
         acting = THROUGH if self._settings.secrets else ANYBODY
         database_approvals.decide(self._database, list(shown), verdict, visitor.name, acting=acting, reason=reason)
@@ -153,6 +153,9 @@ class Views:
             self._note(visitor, f"{verdict} {each.id}: {each.function} of run {each.run}")
         run_of = asked.place.get("run")
         return Redirect(f"/runs/{run_of}?said={verdict}" if run_of else f"/approvals?said={verdict}")
+
+    def _reread(self, one: Approval) -> Approval:
+        return database_approvals.reread(self._database, one)
 
     def schedule(self, asked: CheckedRequest) -> Redirect:
         """Pause or resume a schedule, or add a run of it now."""

@@ -94,6 +94,24 @@ def rules_for(settings: Approving, one: Approval, *, own: bool) -> Rules:
     return Rules(settings, () if one.approvers is None else (one.approvers,), own)
 
 
+def check_approver(
+    settings: Approving, one: Approval, by: str, *, own: bool, reread: Callable[[Approval], Approval]
+) -> None:
+    """Raise a `PermissionDeniedError` if this person may not approve. What was stored with the question may be older
+    than the configuration: if only that excludes the submitter, ``reread`` returns the question with what the current
+    configuration of the worker says.
+    """
+    stale = one.own is False and by == one.submitted_by and Rules(settings, own=own).submitters
+    if stale:
+        one = reread(one)
+    if stale and one.own is False:
+        raise PermissionDeniedError(
+            f"{by} may not decide this: by the configuration of its worker, submitters do not approve",
+            hint="ask somebody else, or set approvals.own = true in config.toml of the worker, and approve it again",
+        )
+    rules_for(settings, one, own=own).check(by, one.submitted_by)
+
+
 def who(one: Approval) -> str:
     """Who may decide this question, for people."""
     return approvers.who(one.approvers, one.submitted_by, submitters=one.own)

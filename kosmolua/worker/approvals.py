@@ -4,6 +4,7 @@ only decisions of people whom its own configuration allows.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,7 @@ SELECT a.id, a.run, r.script, r.state, a.task, a.request, a.function, a.account,
   a.approvers, a.own
 FROM approvals a JOIN runs r ON r.id = a.run
 """
+_PAUSE = 0.1  # seconds between checks whether a worker has looked at a question
 _OPEN = (
     "WHERE a.decision IS NULL AND a.expires_at > clock_timestamp() AND r.state NOT IN ('done', 'failed', 'canceled') "
 )
@@ -105,6 +107,21 @@ def decide(
         rows = connection.execute(_SHOWN + "WHERE a.id = ANY(%s)", (wanted,)).fetchall()
     decided = {row[0]: of_row(row) for row in rows}
     return [decided[identifier] for identifier in wanted]
+
+
+def reread(database: Database, one: Approval, seconds: float = 10.0) -> Approval:
+    """The question with what the current configuration of the worker says about who may decide it. For that the run is
+    woken; if no worker has looked at it in time, the question is as before.
+    """
+    with database.explained(), database.transaction(durable=True) as connection:
+        woken = wake(connection, [one.run])
+    until = time.monotonic() + seconds
+    while woken and time.monotonic() < until:
+        one = find(database, one.id)
+        if one.own or one.state == "waiting":
+            break
+        time.sleep(_PAUSE)
+    return one
 
 
 # Asking -----------------------------------------------------------------------------------------------------------

@@ -450,3 +450,17 @@ def test_the_open_questions_of_a_run_are_bounded(live, server):
 
     assert (5, "limit_reached") == (ran.status, ran.json["code"])
     assert (1000, []) == (len(live("approvals", "list", "--all", "--json").json["approvals"]), server.requests)
+
+
+def test_the_current_configuration_decides_who_approves(flow, live, configured, server):
+    """A question that was asked while the configuration forbade its user to approve can be approved once it does not,
+    and the run checks it again.
+    """
+    configured("own = false")
+    flow()
+    (one,) = asked(live)
+    configured("own = true")
+    approved = live("approvals", "approve", one["id"])
+
+    assert (False, 0, 0) == (one["own"], approved.status, flow().status)
+    assert 1 == len(server.requests)

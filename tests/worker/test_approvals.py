@@ -9,9 +9,11 @@ from fleet import Fleet
 from recording_server import RecordingServer
 from waiting import wait_until
 
-from kosmolua.errors import UsageError
+from kosmolua.errors import PermissionDeniedError, UsageError
+from kosmolua.journal.approvals import check_approver
 from kosmolua.journal.records import Head
 from kosmolua.settings import approvers
+from kosmolua.settings.config import Approving
 from kosmolua.worker import approvals, runs
 
 _ASK = """
@@ -255,6 +257,34 @@ def test_a_resumed_run_shows_the_current_approvers(fleet, tmp_path):
     wait_until(lambda: approvals.find(fleet.database, one.id).approvers == ["bo"])
 
     assert ["ana"] == one.approvers
+
+
+@pytest.mark.parametrize("own", ["true", "false"])
+def test_a_submitter_may_approve_once_the_worker_allows_it(fleet, tmp_path, own):
+    """The current configurations of the worker and of the person decide, not those of the time of the question. The
+    person's own cannot widen the worker's.
+    """
+    fleet.start(write="ask")
+    (run,) = fleet.submit(1, ONE, by="sam")
+    (one,) = open_ones(fleet, 1)
+    configure(tmp_path, f"own = {own}")
+
+    def check(settings):
+        check_approver(
+            settings, one, "sam", own=False, reread=lambda each: approvals.reread(fleet.database, each, 60.0)
+        )
+
+    with pytest.raises(PermissionDeniedError, match="whoever submitted a run does not approve it"):
+        check(Approving())
+    if own == "false":
+        with pytest.raises(PermissionDeniedError, match="by the configuration of its worker"):
+            check(Approving(own=True))
+        return
+    check(Approving(own=True))
+    approvals.decide(fleet.database, [one.id], "approved", "sam")
+    fleet.finish()
+
+    assert "done" == runs.find(fleet.database, run).state
 
 
 @pytest.mark.parametrize(
