@@ -1,1 +1,1 @@
-"""The prompt: reads, completes, evaluates and shows inputs; only `line` imports prompt-toolkit."""
+"""The prompt: reads, completes and evaluates inputs, and shows their results; only `line` imports prompt-toolkit."""

@@ -11,7 +11,7 @@ from kosmolua.gate.budget import Caps
 
 
 def changed_caps(caps: Caps, text: str) -> Caps:
-    """The caps with the changes in the text: ``NAME N`` or ``NAME none``. Raises a `UsageError`."""
+    """The caps, with the changes in the text applied: ``NAME N`` or ``NAME none``. Raises a `UsageError`."""
     words = text.replace("=", " ").split()
     names = Caps.__struct_fields__
     changed: dict[str, int | float | None] = {}
@@ -48,7 +48,7 @@ def spending(spent: Mapping[str, float], caps: Caps, guessed: Mapping[str, float
 
 
 def brief(spent: Mapping[str, float], guessed: Mapping[str, float]) -> list[str]:
-    """The amount spent, in short: known and guessed seconds of compute, and the cost."""
+    """A summary of the amount spent: known and guessed seconds of compute, and the cost."""
     seconds, cost = guessed.get("seconds_of_compute", 0.0), guessed.get("cost", 0.0)
     known = f"{spent['seconds_of_compute'] - seconds:.1f} s compute"
     words = [f"{known} + {seconds:.1f} s guessed" if seconds else known]

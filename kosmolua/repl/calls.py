@@ -1,4 +1,6 @@
-"""Calls made by inputs: the session, which commands such as `:policy` and `:emulate` reopen, and calls in flight."""
+"""Calls that inputs make. Keeps their session, which commands such as `:policy` and `:emulate` reopen, and the calls in
+flight.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,7 @@ class Hosts(Protocol):
 
 
 class Watching:
-    """Passes the session's calls on to the progress of the current input."""
+    """Adds the session's calls to the progress of the current input."""
 
     def __init__(self) -> None:
         self.begin()
@@ -60,7 +62,7 @@ class Watching:
 
 
 class Calls:
-    """Carries out the calls of inputs."""
+    """Carries out the calls that inputs make."""
 
     def __init__(self, options: Options, hosts: Hosts) -> None:
         self.options = options
@@ -80,7 +82,7 @@ class Calls:
         if not function.startswith(SERVICE):
             session = self.session()
             raised, session.raised = session.raised, None
-            if raised:  # failed after an earlier answer, without losing it
+            if raised:  # failed after an earlier answer, which was not lost
                 raise failure_of(raised, "after an earlier call")
         with self._tracked(function.removeprefix(SERVICE)):
             yield
@@ -91,7 +93,7 @@ class Calls:
     def _look(self, session: Session, answer: Any) -> None:
         try:
             self.seen(answer)
-        except Exception as error:  # noqa: BLE001 - raised by the next call: this one has its answer
+        except Exception as error:  # noqa: BLE001 - raised by the next call, since this one has its answer
             session.raised = error
 
     def lane(self, function: str) -> str:
@@ -107,7 +109,7 @@ class Calls:
             return self._session
 
     def begin(self) -> None:
-        """Begin a new input: forget the progress of the last one."""
+        """Begin a new input: discard the progress of the last one."""
         if self._watching:
             self._watching.begin()
 
@@ -119,7 +121,7 @@ class Calls:
 
     @property
     def opened(self) -> Session | None:
-        """The session; None before the first call."""
+        """The open session; None before the first call."""
         return self._session
 
     def longest_call(self) -> tuple[str, float] | None:
@@ -128,14 +130,14 @@ class Calls:
         return found and (found[0], time.monotonic() - found[1])
 
     def creating(self) -> list[str]:
-        """The functions of creates in flight."""
+        """The functions of the creations in flight."""
         from kosmolua.replicate import catalogue
 
         names = [name for name, _ in list(self._in_flight.values())]
         return [name for name in names if (operation := catalogue.find(name)) and operation.creates]
 
     def reopen(self, *, fresh: bool) -> None:
-        """Use the current options from the next call on. Keep budget and log unless ``fresh``."""
+        """Use the current options from the next call on. Keep the budget and the log unless ``fresh``."""
         before, self._session = self._session, None
         if before is None:
             return
@@ -152,7 +154,7 @@ class Calls:
         self._hosts.reserve(path, what)
 
     def keep(self, journal: str, answers: Iterable[tuple[str, Any]], tell: Callable[[str], None]) -> Callable[[], None]:
-        """Keep the outputs of predictions next to that journal, from now on. Returns a function that ends this."""
+        """From now on, keep copies of predictions' outputs next to that journal. Returns a function that ends this."""
         from kosmolua.journal.outputs import Outputs
         from kosmolua.services.keeping import Keeping
 

@@ -1,4 +1,4 @@
-"""The commands of the prompt: usage, help and action of each."""
+"""The commands of the prompt: the usage, help and action of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kosmolua.errors import JournalError, UsageError
 if TYPE_CHECKING:
     from kosmolua.repl.shell import Shell
 
-MAX_FILE = 8 * 1024 * 1024  # bytes of a Lua file
+MAX_FILE = 8 * 1024 * 1024  # the maximum bytes of a Lua file
 LOG_LINES = 20
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
@@ -29,7 +29,9 @@ class Command(NamedTuple):
 
 
 def parsed(line: str) -> tuple[Command, str]:
-    """The command of a line that begins with a colon, and its argument. Raises a `UsageError` for an unknown one."""
+    """The command in a line that begins with a colon, and its argument. Raises a `UsageError` for an unknown
+    command.
+    """
     name, _, rest = line.strip()[1:].partition(" ")
     if "\0" in rest:
         raise UsageError(f"argument of :{name[:20]} contains a NUL byte")
@@ -43,7 +45,7 @@ def parsed(line: str) -> tuple[Command, str]:
 
 
 def creates_in_flight(functions: Sequence[str]) -> str:
-    """Names creates that were sent and have no answer yet."""
+    """A phrase that names the creations that were sent and have no answer yet."""
     return f"{' and '.join(functions[:3])} {'are' if functions[1:] else 'is'} still in flight"
 
 
@@ -208,7 +210,7 @@ def _reset(shell: Shell, _: str) -> None:
 def _keys(shell: Shell, keys: str) -> None:
     if keys not in ("vi", "emacs") or not hasattr(shell.reader, "keys"):
         raise UsageError(f"expected :keys vi or :keys emacs, got {keys!r}")
-    setattr(shell.reader, "keys", keys)  # noqa: B010 - not an attribute of a plain reader
+    setattr(shell.reader, "keys", keys)  # noqa: B010 - a plain reader has no such attribute
 
 
 def _quit(shell: Shell, _: str) -> None:

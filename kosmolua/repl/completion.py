@@ -1,4 +1,4 @@
-"""Completion: a pure function of the text around the cursor and of the known names."""
+"""Completion, as a pure function of the text around the cursor and of the known names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kosmolua.replicate.versions import Version
 
 MAX_FILES = 200
-_TAKE_A_MODEL = ("run", "stream", "create")  # the first argument is a model, the second its input
+_TAKE_A_MODEL = ("run", "stream", "create")  # their first argument is a model, the second the model's input
 
 
 class Candidate(Struct, frozen=True):
@@ -33,8 +33,8 @@ class Candidate(Struct, frozen=True):
 
 
 class Argument(Struct, frozen=True):
-    """A field that a table may have. ``name`` is in Lua syntax, ``values`` lists the allowed values (``many``: of a
-    list's items), and ``default`` is None if there is no default.
+    """A field that a table may have. ``name`` is in Lua syntax. ``values`` lists the allowed values of the field, or of
+    its items if it is ``many``. ``default`` is None if there is no default.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Scope(Protocol):
     """The names that can be completed."""
 
     def names(self, *path: str) -> Sequence[tuple[str, str]]:
-        """Names and types of the value's fields, or of everything in scope without a path."""
+        """The names and types of the fields of the value at ``path``, or of everything in scope if there is no path."""
 
     def accounts(self) -> Sequence[str]:
         """The accounts of the provider."""
@@ -68,14 +68,14 @@ class Scope(Protocol):
         """The paths that begin with ``prefix``; directories end with a slash."""
 
     def models(self, word: str, account: str = "") -> Sequence[tuple[str, str]]:
-        """The known models that match the word, best first, with a description of each."""
+        """The known models that match the word, best match first, with a description of each."""
 
     def version(self, reference: str, account: str = "") -> Version | None:
         """The version of a model, if known."""
 
 
 def complete(before: str, after: str, scope: Scope) -> list[Candidate]:
-    """The candidates at the cursor, best first."""
+    """The candidates at the cursor, best match first."""
     if before.startswith("?"):
         return _starting(before[1:].lstrip(), _topics())
     if before.startswith(":"):
@@ -96,12 +96,12 @@ def complete(before: str, after: str, scope: Scope) -> list[Candidate]:
 
 
 def operation_of(path: Sequence[str]) -> Operation | None:
-    """The API operation that a path ends with."""
+    """The API operation that the last name of a path stands for, if any."""
     return find(path[-1]) if path and path[:-1] != ("docs",) else None
 
 
 def parameters_of(call: OpenCall, scope: Scope) -> Sequence[Argument]:
-    """The fields of a call's table: arguments of a function, options of a helper, or inputs of a model."""
+    """The fields that a call's table may have: a function's arguments, a helper's options, or a model's inputs."""
     operation = operation_of(call.path)
     if operation:
         return [_of_parameter(each) for each in operation.parameters]
@@ -170,7 +170,7 @@ def _of_option(option: Option) -> Argument:
 
 
 def _of_input(field: Input) -> Argument:
-    """An input of a model. Its text comes from the model's owner, so it is untrusted."""
+    """An input of a model as an argument. Its text comes from the model's owner, so it is untrusted."""
     from kosmolua.manual.reference import key, literal
     from kosmolua.replicate.ranges import bounds
     from kosmolua.replicate.shape import one_line
@@ -242,7 +242,7 @@ def _in_string(here: Context, scope: Scope) -> list[Candidate]:
 
 
 def _arguments(call: OpenCall, word: str, arguments: Sequence[Argument]) -> list[Candidate]:
-    """The arguments that are not given yet, required ones first."""
+    """The arguments that are not yet given, required ones first."""
     left = [argument for argument in arguments if argument.name not in call.given]
     left.sort(key=lambda argument: not argument.required)
     found = _starting(word, ((argument.name, about(argument)) for argument in left))
@@ -256,7 +256,7 @@ def about(argument: Argument) -> str:
 
 
 def _values(here: Context, arguments: Sequence[Argument]) -> list[Candidate]:
-    """The values of an argument, if they can be listed."""
+    """The allowed values of the argument being typed, if they can be listed."""
     from kosmolua.manual.reference import literal
 
     name = here.call.argument if here.call else None
@@ -274,7 +274,7 @@ def _fields(here: Context, scope: Scope) -> list[Candidate]:
     path = here.path or ()
     found = scope.names(*path)
     full = f"{PROVIDER}_"
-    if not here.word.startswith(full):  # full names only if typed: each function also has a short name
+    if not here.word.startswith(full):  # a function also has a short name
         found = [item for item in found if not item[0].startswith(full)]
     return _starting(here.word, ((name, _what(path, name, kind)) for name, kind in sorted(found)))
 
@@ -292,7 +292,9 @@ def _in_scope(word: str, scope: Scope) -> list[Candidate]:
 
 
 def files(prefix: str, directory: str = ".") -> list[str]:
-    """The paths in a directory that begin with ``prefix``; hidden ones only if the prefix begins with a dot."""
+    """The paths in a directory that begin with ``prefix``; hidden files only if the last part of the prefix begins with
+    a dot.
+    """
     head, name = os.path.split(prefix)
     try:
         with os.scandir(os.path.join(directory, os.path.expanduser(head))) as entries:

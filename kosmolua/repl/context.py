@@ -1,4 +1,4 @@
-"""The context of the cursor: the path being typed, the enclosing call, the open string."""
+"""The context of the cursor: the path being typed, the enclosing call, and the open string."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from kosmolua.repl.lexer import Token, tokens
 
 
 class OpenCall(Struct, frozen=True):
-    """A call being typed. ``path`` has its names, as in ``integrations.replicate.run``; ``leading`` has the strings
-    before its table; ``position`` counts the arguments before the table; ``given`` are the fields in the table that
-    have a value, ``argument`` the field whose value is being typed. ``table`` is False for other arguments.
+    """A call being typed. ``path`` has the names of the called function, as in ``integrations.replicate.run``;
+    ``leading`` has the string arguments before the argument at the cursor, and ``position`` counts all arguments before
+    it. If that argument is a ``table``, ``given`` are the fields in it that have a value, and ``argument`` is the field
+    whose value is being typed.
     """
 
     path: tuple[str, ...]
@@ -35,7 +36,9 @@ class Context(Struct, frozen=True):
 
 
 def context(before: str, after: str = "") -> Context:
-    """The context for the text before and after the cursor; the latter may name more arguments of an open table."""
+    """The context for the text before and after the cursor. The text after the cursor may contain further fields of an
+    open table.
+    """
     found = [token for token in tokens(before) if token.kind != "space"]
     last = found[-1] if found else None
     if last and last.kind == "comment" and last.open and last.end == len(before):
@@ -50,14 +53,14 @@ def context(before: str, after: str = "") -> Context:
 
 
 def _path_before(found: list[Token]) -> tuple[str, ...] | None:
-    """The dotted names before a final dot; () if there is no dot, None if it does not follow a name."""
+    """The dotted names before a final dot; () if there is no dot, None if the dot does not follow a name."""
     if not found or found[-1].text not in (".", ":"):
         return ()
     return _path(found[:-1]) or None
 
 
 def _path(found: list[Token]) -> tuple[str, ...]:
-    """The dotted names that the tokens end with."""
+    """The dotted names at the end of the tokens."""
     names: list[str] = []
     at = len(found) - 1
     while at >= 0 and found[at].kind == "name":
@@ -65,7 +68,7 @@ def _path(found: list[Token]) -> tuple[str, ...]:
         if at < 2 or found[at - 1].text not in (".", ":"):  # noqa: PLR2004 - a dot, and a name before it
             return tuple(names)
         at -= 2
-    return ()  # not only names, as in f().x
+    return ()  # not all parts are names, as in f().x
 
 
 def _call(found: list[Token], after: str) -> OpenCall | None:
@@ -112,7 +115,7 @@ _CLOSING = frozenset({")", "}", "]", "end", "until"})
 
 
 def _deeper(token: Token) -> int:
-    """1 if the token opens a bracket or block, -1 if it closes one, else 0."""
+    """1 if the token opens a bracket or block, -1 if it closes one, otherwise 0."""
     word = token.text if token.kind in ("operator", "keyword") else ""
     return (word in _OPENING) - (word in _CLOSING)
 
@@ -128,7 +131,7 @@ def _opener(found: list[Token]) -> int:
 
 
 def _leading(found: list[Token]) -> tuple[tuple[str, ...], int]:
-    """The strings among the arguments before the last one, and the number of these arguments."""
+    """The strings among the arguments before the last one, and the number of all arguments before the last one."""
     depth = commas = 0
     strings = []
     for token in found:
@@ -141,7 +144,7 @@ def _leading(found: list[Token]) -> tuple[tuple[str, ...], int]:
 
 
 def _given(inside: list[Token]) -> set[str]:
-    """The names before ``=`` in this table, without nested tables."""
+    """The names before ``=`` in this table, except in nested tables."""
     names, depth = set(), 0
     for at, token in enumerate(inside):
         depth += (token.text in "({[") - (token.text in ")}]") if token.kind == "operator" else 0

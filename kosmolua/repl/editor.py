@@ -24,7 +24,7 @@ def edit(path: str) -> None:
 
 
 def edited(text: str) -> str:
-    """The text after editing."""
+    """Let the user edit a text, and return the edited text."""
     with tempfile.TemporaryDirectory(prefix="kosmolua-") as directory:
         path = os.path.join(directory, "input.lua")
         with open(path, "w", encoding="utf-8") as file:

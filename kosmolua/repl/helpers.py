@@ -1,4 +1,4 @@
-"""The helpers of scripts and the tables of functions, with one sentence about each."""
+"""The helper functions for scripts and the tables of functions, each with a one-sentence description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The history file: one JSON string a line, oldest first, mode 600. Inputs with secrets are not stored."""
+"""The history file: one JSON string per line, oldest first, with mode 600. Inputs with secrets are not stored."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from kosmolua.errors import ConfigurationError
 from kosmolua.repl.incomplete import is_text
 
 MAX_ENTRIES = 5000
-MAX_LENGTH = 100_000  # characters of an entry
-MAX_BYTES = 16 * 1024 * 1024  # at the end of the file, that are read
-# Replicate's tokens and signing keys, configure commands, and fields or headers with a secret.
+MAX_LENGTH = 100_000  # the maximum characters of an entry
+MAX_BYTES = 16 * 1024 * 1024  # the maximum bytes that are read, from the end of the file
+# Matches Replicate's tokens and signing keys, configure commands, and fields or headers with a secret.
 _SECRET = re.compile(
     r"\br8_[A-Za-z0-9]|\bwhsec_|\bBearer\s+\S|configure\b"
     r"|(?:api_?key|api_?token|token|secret|password|authorization)[\"'\]]*\s*[=:]\s*[\[\"']",
@@ -73,7 +73,7 @@ def _opened(path: str, flag: int):  # type: ignore[no-untyped-def] # noqa: ANN20
 
 
 def _read(path: str) -> tuple[list[str], bool]:
-    """The last entries of the file, and whether there are bytes before them."""
+    """The last entries of the file, and whether the file has bytes before them."""
     try:
         with open(path, "rb") as file:
             start = max(0, file.seek(0, os.SEEK_END) - MAX_BYTES)

@@ -1,4 +1,4 @@
-"""Whether an input needs another line, and its indentation."""
+"""Decides whether an input needs another line, and how to indent that line."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ _CLOSES = frozenset({"end", "until", "else", "elseif", ")", "}", "]"})
 
 
 def wants_more(as_expression: str | None, as_chunk: str | None) -> bool:
-    """Whether more text could make the input valid, by the parser's messages for it as an expression and as a chunk:
-    None is valid already, and an error at the end of the text means that it is incomplete.
+    """Whether more text could make the input valid, judged by the parser's messages for it as an expression and as a
+    chunk. A message of None means that it is already valid; an error at the end of the text means that it is
+    incomplete.
     """
     if as_expression is None or as_chunk is None:
         return False
@@ -26,7 +27,9 @@ def indent(text: str) -> str:
 
 
 def straightened(text: str) -> str:
-    """The text with its last line moved out if it closes a block: an ``end`` below its ``if``."""
+    """The text, with the last line's indentation reduced if the line closes a block, so that an ``end`` is below its
+    ``if``.
+    """
     above, newline, line = text.rpartition("\n")
     words = [token.text for token in tokens(line) if token.kind != "space"]
     if not newline or not words or words[0] not in _CLOSES:
@@ -35,8 +38,10 @@ def straightened(text: str) -> str:
 
 
 def _depth(text: str) -> int:
-    """The number of open levels at the end. Several opened in one line, as in ``f(function()``, count once."""
-    levels: list[int] = []  # the line of each open level
+    """The number of open levels at the end of the text. Several levels that one line opens, as in ``f(function()``,
+    count as one.
+    """
+    levels: list[int] = []  # the number of the line that opened each level
     line = 0
     for token in tokens(text):
         if token.kind in ("keyword", "operator"):
@@ -49,7 +54,7 @@ def _depth(text: str) -> int:
 
 
 def matching(text: str, cursor: int) -> tuple[int, int] | None:
-    """The positions of a bracket pair with one bracket at the cursor or else before it."""
+    """The positions of a pair of brackets, one of which is at the cursor or, failing that, just before it."""
     pairs = {"(": ")", "{": "}", "[": "]"}
     found: dict[int, int] = {}
     opened: list[tuple[str, int]] = []

@@ -11,7 +11,7 @@ from kosmolua.repl.screen import Screen
 
 
 class Inline(Terminal):
-    """Asks a question between the lines of the prompt. An interrupt answers no."""
+    """Asks questions between the lines of the prompt. An interrupt answers no."""
 
     def __init__(self, screen: Screen) -> None:
         self._screen = screen
@@ -29,7 +29,7 @@ class Inline(Terminal):
             return super().ask(question)
 
     def interrupt(self) -> None:
-        """Answer no to the current question and later ones of this input. Callable from a signal handler."""
+        """Answer no to the current question and to later questions of this input. A signal handler may call this."""
         os.write(self._writing, b"!")
 
     def _line(self, terminal: IO[bytes], question: Question) -> str:

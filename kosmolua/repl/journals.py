@@ -1,4 +1,4 @@
-"""Journals of a session at the prompt: the arguments of `:journal`, the open file, and moving between files."""
+"""Journals of a session at the prompt: the arguments of `:journal`, the open file, and switching between files."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ OFF = "off"
 
 
 class JournalOptions(NamedTuple):
-    """Arguments of `:journal`. ``cut`` discards the rest of a diverging file; ``lookup`` is for interrupted calls;
-    ``fresh`` starts an empty file and keeps the old one under a name with its date.
+    """The arguments of `:journal`. ``cut`` discards the rest of a diverging journal; ``lookup`` says how to treat
+    interrupted calls; ``fresh`` starts a new file and keeps the old one under a name that includes its date.
     """
 
     file: str
@@ -39,7 +39,7 @@ class JournalOptions(NamedTuple):
 
 
 def parsed(text: str, settling: float) -> JournalOptions:
-    """The argument of `:journal`. Raises a `UsageError` for an invalid one."""
+    """Parse the argument of `:journal`. Raises a `UsageError` if it is invalid."""
     file, dashes, flags = text.partition(" --")
     words = _words(f"--{flags}") if dashes else []
     match words:
@@ -154,7 +154,9 @@ class PromptJournal:
         return f"{self.path}: {count}; new calls are sent and recorded"
 
     def charge(self, budget: Budget, after: int) -> None:
-        """Charge the budget for calls of earlier sessions after row ``after``. Closes the journal on failure."""
+        """Charge the budget for calls that earlier sessions recorded after row ``after``. Closes the journal on
+        failure.
+        """
         try:
             self._journal.restore(budget, after)
         except JournalError:
@@ -165,7 +167,7 @@ class PromptJournal:
         return self._journal.predictions()
 
     def close(self, error: KosmoError | None) -> int:
-        """Close the journal; ``error`` is that of the last input. Returns the number of the last row."""
+        """Close the journal; ``error`` is the error of the last input. Returns the number of the last row."""
         self._journal.end(error)
         try:
             return self._journal.newest()
@@ -182,7 +184,7 @@ class PromptJournal:
 
 
 class Journals:
-    """The journal that the inputs of a session use, if any."""
+    """Opens and closes the journals that a session's inputs use."""
 
     def __init__(
         self, interpreter: Interpreter, calls: Calls, screen: Screen, *, args: Sequence[str], settling: float
@@ -197,7 +199,7 @@ class Journals:
         self._counted: dict[str, int] = {}  # journal -> the last row charged to the budget
 
     def command(self, text: str) -> None:
-        """Carry out `:journal` with that argument."""
+        """Execute `:journal` with that argument."""
         if text == OFF:
             if self.current is None:
                 raise UsageError("no journal is open", hint="Open one: :journal FILE")
@@ -212,7 +214,7 @@ class Journals:
             self._screen.show("no journal is open; open one: :journal FILE")
 
     def use(self, chosen: JournalOptions) -> None:
-        """Record every call in that journal from the next input on. One that is open already continues."""
+        """Record every call in that journal from the next input on. If it is already open, it continues."""
         before, budget = self.current, self._calls.session().budget
         if before:
             self._check_quiet(before)
@@ -235,7 +237,7 @@ class Journals:
         self._show(opened)
 
     def leave_for_other_api(self) -> None:
-        """Close the journal: further calls go to another API."""
+        """Close the journal, since further calls go to another API."""
         if self.current:
             self._check_quiet(self.current)
             self._screen.show_error(
@@ -244,7 +246,7 @@ class Journals:
             self._detach(self.current, self.ended)
 
     def forget_counts(self) -> None:
-        """Forget which rows were charged: the budget is reset."""
+        """Forget which rows were charged, since the budget is reset."""
         self._counted.clear()
 
     def close(self) -> None:
@@ -255,7 +257,7 @@ class Journals:
             self.current.close(self.ended)
 
     def _show(self, journal: PromptJournal) -> None:
-        self._screen.show(safe(journal.summary(self._interpreter.upcoming)))  # a script chose the names in it
+        self._screen.show(safe(journal.summary(self._interpreter.upcoming)))  # a script chose the names in the message
 
     def _check_quiet(self, journal: PromptJournal) -> None:
         call = self._calls.longest_call()

@@ -1,4 +1,4 @@
-"""Splits Lua source into tokens, including incomplete source, as typed at a prompt."""
+"""Splits Lua source into tokens, even incomplete source as typed at a prompt."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Token(NamedTuple):
 
 
 def tokens(text: str) -> Iterator[Token]:
-    """All tokens, including spaces: their texts joined are the source."""
+    """All tokens, including spaces, so that their joined texts are the source."""
     for match in _pattern().finditer(text) if text else ():
         kind: Kind = match.lastgroup if match.lastgroup in _KINDS else _kind(match)  # type: ignore[assignment]
         if kind == "name" and match[0] in KEYWORDS:
@@ -77,5 +77,5 @@ _KINDS = frozenset({"space", "number", "name", "operator", "error"})
 
 
 def _kind(match: re.Match[str]) -> str:
-    """The kind of a comment or string: for these `lastgroup` may be the group of the bracket level."""
+    """The kind of a token. For comments and strings, `lastgroup` may be the group of the bracket level."""
     return "comment" if match["comment"] is not None else "string"

@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from kosmolua.repl.snapshot import Snapshot
     from kosmolua.terminal.query import Sixel
 
-SIGNATURE_LINES = 3  # maximum in the bottom toolbar
-MAX_DEFAULT = 24  # characters of a default value shown there
+SIGNATURE_LINES = 3  # the maximum number of signature lines in the bottom toolbar
+MAX_DEFAULT = 24  # the maximum characters of a default value in the toolbar
 Keys = Literal["emacs", "vi"]
 
 _STYLE = Style.from_dict(
@@ -60,8 +60,8 @@ _STYLE = Style.from_dict(
 
 
 class Line:
-    """Reads inputs. ``is_complete`` decides whether Enter runs the text; ``status`` returns the bottom line, shown
-    while no call is being typed; ``warm`` loads modules after the first prompt is shown.
+    """Reads inputs. ``is_complete`` decides whether Enter runs the text. ``status`` returns the bottom line, which is
+    shown while no call is being typed. ``warm`` loads modules after the first prompt has appeared.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class Line:
             style=_STYLE,
             editing_mode=EditingMode.VI if keys == "vi" else EditingMode.EMACS,
         )
-        self._left = ""  # the text of an input that was not read completely
+        self._left = ""  # the text of an input that was not completely read
         self._warm: Callable[[], None] | None = warm
         self._session.app.after_render += self._rendered
 
     def read(self, prompt: str) -> str:
-        """The next input. Raises EOFError at the end, KeyboardInterrupt on Ctrl-C."""
+        """The next input. Raises EOFError at the end of the input, and KeyboardInterrupt on Ctrl-C."""
         left, self._left = self._left, ""
         try:
             return self._session.prompt(
@@ -116,7 +116,7 @@ class Line:
             raise
 
     def _begin(self) -> None:
-        """Let `read` raise what fails while a key is processed; the toolkit would print a traceback."""
+        """Let `read` raise exceptions from the processing of keys; otherwise the toolkit would print a traceback."""
         asyncio.get_running_loop().set_exception_handler(self._failed)
 
     def _failed(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -125,7 +125,7 @@ class Line:
             app.exit(exception=error)
 
     def sixel(self) -> Sixel | None:
-        """The terminal's sixel support, or None. Queries the terminal; keys typed meanwhile are kept."""
+        """The terminal's sixel support, or None if it has none. Queries the terminal; keys typed meanwhile are kept."""
         from kosmolua.terminal import query
 
         answer = query.ask(os.environ)
@@ -161,7 +161,7 @@ class Line:
         return bindings
 
     def _enter(self, buffer: Buffer) -> None:
-        """Accept the selected completion, run a complete input, or begin another line."""
+        """Handle Enter: accept the selected completion, run a complete input, or begin another line."""
         state = buffer.complete_state
         if state and state.current_completion:
             buffer.complete_state = None
@@ -185,7 +185,7 @@ class Line:
             app.invalidate()
 
     def _changed(self) -> None:
-        """More names are known: update the completion. Callable from any thread."""
+        """Update the completion, since more names are known. Any thread may call this."""
         loop = self._session.app.loop
         if loop:
             with suppress(RuntimeError):  # the loop is closed between inputs
@@ -218,7 +218,7 @@ class Line:
 
 
 def _break(buffer: Buffer) -> None:
-    """Begin an indented line; a line that closes a block is moved out first."""
+    """Begin an indented line. If the current line closes a block, its indentation is reduced first."""
     before, after = buffer.document.text_before_cursor, buffer.document.text_after_cursor
     before = incomplete.straightened(before)
     text = f"{before}\n{incomplete.indent(before)}"
@@ -258,7 +258,7 @@ def _signature(found: Signature, columns: int) -> StyleAndTextTuples:
 
 
 def _rest(argument: Argument) -> str:
-    """The text after an argument's name: `*` if required, or a short default."""
+    """The text after an argument's name: `*` if the argument is required, or a short default value."""
     default = argument.default or ""
     return "*" if argument.required else f" = {default}" if 0 < len(default) <= MAX_DEFAULT else ""
 
@@ -268,7 +268,7 @@ class _Lexer(Lexer):
         text = document.text
         try:
             lines = list(split_lines(self._fragments(text)))
-        except Exception:  # noqa: BLE001 - colours are not worth an input
+        except Exception:  # noqa: BLE001 - an input is not lost because of its colors
             lines = list(split_lines([("", text)]))
         return lambda number: lines[number] if number < len(lines) else []
 
@@ -280,12 +280,12 @@ class _Lexer(Lexer):
 
 
 class _Brackets(Processor):
-    """Marks the pair of brackets at the cursor."""
+    """Highlights the pair of brackets at the cursor."""
 
     def apply_transformation(self, transformation_input: TransformationInput) -> Transformation:
         try:
             return self._marked(transformation_input)
-        except Exception:  # noqa: BLE001 - the mark is not worth an input
+        except Exception:  # noqa: BLE001 - an input is not lost because of the highlight
             return Transformation(transformation_input.fragments)
 
     def _marked(self, transformation_input: TransformationInput) -> Transformation:
@@ -323,7 +323,7 @@ class _Completer(Completer):
         return completion.complete(document.text_before_cursor, document.text_after_cursor, self._known())
 
 
-MAX_SHOWN = 200  # while typing; Tab shows all
+MAX_SHOWN = 200  # the maximum while typing; Tab shows all candidates
 
 
 class _History(ToolkitHistory):

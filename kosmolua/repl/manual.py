@@ -1,4 +1,4 @@
-"""Texts of `:help`, `?name` and `:log`."""
+"""The texts of `:help`, `?name` and `:log`."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def page(name: str, commands: Sequence[Command]) -> str:
     known = [operation.name for operation in OPERATIONS] + [*topics(), *HELPERS, *(each.name for each in commands)]
     near = nearest(short, known, most=3, least=0.5)
     suggestion = f"; did you mean {' or '.join(near)}?" if near else ""
-    hint = f"show the inputs of a model: kosmo model {quote(name)}" if "/" in name else "list the topics: :help"
+    hint = f"show the model's inputs: kosmo model {quote(name)}" if "/" in name else "list the topics: :help"
     raise UsageError(f"no page about {name!r}{suggestion}", hint=hint)
 
 

@@ -1,4 +1,4 @@
-"""Model names and inputs for completion. A look-up never blocks typing: it returns what is known, and a background
+"""Model names and inputs for completion. A lookup never blocks typing: it returns what is known, and a background
 thread requests the rest.
 """
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 PAUSE = 0.25  # seconds without another query before the last one is sent
 FILE = "models.json"
-_MIN_WORD = 2  # minimum characters for a search
+_MIN_WORD = 2  # the minimum characters for a search
 
 
 class _Query(NamedTuple):
-    version: bool  # else names
+    version: bool  # whether it is for a version; otherwise for names
     text: str
     account: str
     emulated: bool
 
 
 class Models:
-    """Remembers models from answers, and requests others: each once, after a pause, and only if the policy allows the
-    call without asking. Calls ``changed`` in the background thread when more is known.
+    """Stores models from answers, and requests others: each once, after a pause in typing, and only if the policy
+    allows the call without asking. Calls ``changed`` in the background thread when more models are known.
     """
 
     def __init__(self, calls: Calls, *, pause: float = PAUSE) -> None:
@@ -43,12 +43,12 @@ class Models:
         self._thread: threading.Thread | None = None
         self._query: _Query | None = None
         self._closed = False
-        self._names: dict[bool, Names] = {}  # one for the emulator, one for the API
+        self._names: dict[bool, Names] = {}  # one set of models for the emulator, one for the API
         self._versions: dict[_Query, Version | None] = {}
         self._found: dict[_Query, list[str]] = {}
 
     def names(self, word: str, account: str = "") -> Sequence[tuple[str, str]]:
-        """Models and deployments whose name or description matches, best first, with a description of each."""
+        """Models and deployments whose name or description matches, best match first, with a description of each."""
         query = _Query(False, word if len(word) >= _MIN_WORD else "", account, self._calls.options.emulate)
         with self._condition:
             if query not in self._found:
@@ -64,7 +64,7 @@ class Models:
             return self._versions.get(query)
 
     def note(self, answer: Any) -> None:
-        """Remember the models in an answer."""
+        """Store the models in an answer."""
         from kosmolua.services.names import models_in
 
         found = list(models_in(answer))
@@ -103,13 +103,13 @@ class Models:
         while query := self._next_query():
             try:
                 self._ask(query, self._calls.session())
-            except Exception:  # noqa: BLE001 - without an answer there is nothing to complete
+            except Exception:  # noqa: BLE001 - completion merely lacks this answer
                 self._store(query, None, [])
             if not self._closed:
                 self.changed()
 
     def _next_query(self) -> _Query | None:
-        """The last query, after a pause without another; None after `close`."""
+        """The last query, after a pause without another query; None after `close`."""
         with self._condition:
             seen = None
             while not self._closed and (seen is None or seen != self._query):

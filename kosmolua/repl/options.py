@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 class Options(Protocol):
-    """Account, permissions and API of calls; `:account`, `:policy` and `:emulate` change them."""
+    """The account, permissions and API that calls use; `:account`, `:policy` and `:emulate` change them."""
 
     account: str
     read: Verdict | None

@@ -1,4 +1,4 @@
-"""Shows images at the prompt: of a value or of a file."""
+"""Shows the images of a value or of a file at the prompt."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from kosmolua.repl.screen import Screen
     from kosmolua.terminal.query import Sixel
 
-MAX_IMAGES = 4  # of one value
-MAX_FILE = 8 * 1024 * 1024  # bytes
+MAX_IMAGES = 4  # the maximum number of images of one value
+MAX_FILE = 8 * 1024 * 1024  # the maximum bytes of an image
 
 
 class Pictures:
     """Draws on ``screen``. ``fetch(url, most)`` returns the bytes of an output; ``sixel`` queries the terminal's sixel
-    support, once.
+    support.
     """
 
     def __init__(

@@ -18,4 +18,4 @@ class Plain:
         return text
 
     def sixel(self) -> None:
-        """Not supported."""
+        """None, since sixel images need cursor control."""

@@ -1,4 +1,4 @@
-"""Renders values for people, from the previews that `lua/preview.lua` makes.
+"""Renders values for display, from the previews that `lua/preview.lua` makes.
 
 Predictions, trainings, models and pages have a short form with the main fields. `dump` shows a value in full.
 """
@@ -14,15 +14,15 @@ from kosmolua.terminal import pictures
 from kosmolua.terminal.safe import visible
 
 MAX_LINES = 60
-MAX_ROWS = 20  # of a page
-_SMALL = 24  # characters of an unnamed item that may share a line with others
-_MAX_TEXT = 2000  # characters of a string in a table
+MAX_ROWS = 20  # the maximum rows of a page of results
+_SMALL = 24  # the maximum characters of an unnamed item that shares a line with others
+_MAX_TEXT = 2000  # the maximum characters of a string in a table
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
 class Table(NamedTuple):
-    """A table of a preview: the number of its entries, and the first ones."""
+    """A table in a preview: the number of its entries, and its first entries."""
 
     is_list: bool
     total: int
@@ -54,7 +54,7 @@ class Other(NamedTuple):
 
 
 def value_of(preview: Any) -> Any:
-    """One value of a preview. An invalid value, which only the script process can cause, is shown as its repr."""
+    """Convert one value of a preview. An invalid value, which only a broken script process sends, becomes its repr."""
     match preview:
         case ["table", bool() as is_list, int() as count, list() as flat]:
             pairs = zip(flat[::2], flat[1::2], strict=False)
@@ -73,7 +73,7 @@ def text_of(data: bytes) -> str:
 
 
 def render(preview: Any, width: int = 80) -> str:
-    """A value in at most ``width`` columns, unless a single word is wider, and `MAX_LINES` lines."""
+    """A value as text of at most `MAX_LINES` lines and ``width`` columns, unless a single word is wider."""
     value = value_of(preview)
     short = _short(value, width)
     lines = (short if short is not None else _written(value, width, 0)).split("\n")
@@ -86,7 +86,7 @@ def render(preview: Any, width: int = 80) -> str:
 
 
 def _written(value: Any, width: int, indent: int, before: int = 0) -> str:
-    """The value in Lua syntax; ``before`` columns of its first line are in use."""
+    """The value in Lua syntax. On its first line, ``before`` columns are already in use."""
     if not isinstance(value, Table):
         return _scalar(value)
     room = width - indent - before
@@ -187,7 +187,7 @@ def _job(kind: str, job: Table, width: int) -> str:
 def _took(job: Table) -> str:
     metrics = job.get("metrics")
     seconds = metrics.get("predict_time") if isinstance(metrics, Table) else None
-    # a time sent by the API may be negative
+    # a duration from the API may be negative
     return f" in {seconds:.2f} s" if isinstance(seconds, int | float) and seconds >= 0 else ""
 
 
@@ -245,7 +245,7 @@ _FORMS: tuple[tuple[str, frozenset[str], _Form], ...] = (
 
 
 def images(preview: Any) -> list[str]:
-    """The URLs of images in a value, in order; of a job, only those of its output."""
+    """The URLs of images in a value, in order; if the value is a job, only those in its output."""
     value = value_of(preview)
     if isinstance(value, Table) and isinstance(value.get("status"), str) and value.get("output") is not None:
         value = value.get("output")

@@ -19,19 +19,21 @@ class Input(NamedTuple):
 
 
 class Part(NamedTuple):
-    """An input of a file, padded with blank lines to keep its line numbers; ``failed`` if it failed before `:save`."""
+    """An input in a file, padded with blank lines to keep its line numbers; ``failed`` says whether it had failed
+    before `:save`.
+    """
 
     text: str
     failed: bool = False
 
 
 def written(inputs: Iterable[Input]) -> str:
-    """The file content: a comment before each input; failed inputs as comments."""
+    """The content of a file with these inputs. Before each input is a comment; failed inputs are commented out."""
     return "".join(f"-- in[{each.number}]{' failed' * each.failed}\n{_body(each)}\n" for each in inputs)
 
 
 def parts(source: str) -> Sequence[Part]:
-    """The inputs of such a file; any other file is one input."""
+    """The inputs in a file that `:save` wrote; any other file is one input."""
     lines = source.split("\n")
     marks = [(at, mark[1] is not None) for at, line in enumerate(lines) if (mark := _MARK.fullmatch(line.rstrip()))]
     if not marks or marks[0][0]:

@@ -1,4 +1,4 @@
-"""Terminal output while an input runs: what it prints, and a progress line."""
+"""Terminal output while an input runs: the text that it prints, and a progress line."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kosmolua.repl.lexer import KEYWORDS, tokens
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.screen import SCREEN
 
-PATIENCE = 0.7  # seconds before the progress line appears
+PATIENCE = 0.7  # seconds after which the progress line appears
 _TURN = 0.1
 _MARKS = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 _CLEAR = "\r\x1b[K"
@@ -22,7 +22,7 @@ _WORDS = frozenset({"true", "false", "nil"})
 
 
 class Screen:
-    """Writes text immediately. ``plain`` means no colours and no progress line."""
+    """Writes text immediately. ``plain`` means no colors and no progress line."""
 
     def __init__(self, *, plain: bool) -> None:
         self.plain = plain
@@ -38,7 +38,7 @@ class Screen:
             self._put(sys.stderr if stream == 2 else sys.stdout, shown)  # noqa: PLR2004 - file descriptor
 
     def show(self, text: str) -> None:
-        """Write lines of the prompt."""
+        """Write lines from the prompt itself."""
         with SCREEN:
             self._wipe()
             self._put(sys.stdout, ("" if self._at_start else "\n") + text + "\n")
@@ -48,7 +48,7 @@ class Screen:
         self.show(self.painted(head, "error") + (f"\n{rest}" if rest else ""))
 
     def end_line(self) -> None:
-        """Move the cursor to the beginning of a line."""
+        """Move the cursor to the beginning of a line, unless it is there."""
         with SCREEN:
             self._wipe()
             if not self._at_start:
@@ -65,19 +65,19 @@ class Screen:
         return text if self.plain else f"\x1b[{_COLOURS[style]}m{text}\x1b[0m"
 
     def as_lua(self, text: str) -> str:
-        """Lua source with syntax colours."""
+        """Lua source with syntax colors."""
         if self.plain:
             return text
         return "".join(self._token(token.kind, token.text) for token in tokens(text))
 
     def _token(self, kind: str, text: str) -> str:
         if text in KEYWORDS and text not in _WORDS:
-            kind = "name"  # values contain no code: such a word is part of a text
+            kind = "name"  # values contain no code, so such a word is part of a text
         return self.painted(text, kind) if kind in _COLOURS and kind != "error" else text
 
     @contextmanager
     def progress(self, what: Callable[[], str]) -> Iterator[None]:
-        """Show what is running in a progress line, inside this context."""
+        """Inside this context, show what is running in a progress line."""
         if self.plain or not sys.stderr.isatty():
             yield
             return
@@ -94,7 +94,7 @@ class Screen:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """Hide the progress line during a question."""
+        """Inside this context, hide the progress line, since a question is asked."""
         self._quiet.set()
         with SCREEN:
             self._wipe()

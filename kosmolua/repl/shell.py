@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from kosmolua.runtime.interactive import Evaluation, Interpreter
     from kosmolua.terminal.query import Sixel
 
-_MOST_LEFT = 3  # maximum number of shown predictions that an interrupt left
+_MOST_LEFT = 3  # the maximum number of running predictions that are listed after an interrupt
 SLOW = 1.0  # seconds after which the duration of an input is shown
 FIRST = "in[1]> "
-MAX_FAILURES = 3  # failures to read an input, in a row
+MAX_FAILURES = 3  # the maximum number of consecutive failures to read an input
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_ASKED = re.compile(r"[A-Za-z_][\w.:]*\?\??")  # name?
-# Words of other prompts, which are commands here unless an input has given them a value.
+_ASKED = re.compile(r"[A-Za-z_][\w.:]*\?\??")  # matches name? and name??
+# Words that work at other prompts. Here they are commands, unless an input has assigned a value to them.
 _WORDS = {
     **dict.fromkeys(("help", "help()"), ":help"),
     **dict.fromkeys(("exit", "exit()", "quit", "quit()", "os.exit()"), ":quit"),
@@ -41,15 +41,15 @@ class Reader(Protocol):
     """The source of inputs."""
 
     def read(self, prompt: str) -> str:
-        """The next input. Raises EOFError at the end, KeyboardInterrupt on Ctrl-C."""
+        """The next input. Raises EOFError at the end of the input, and KeyboardInterrupt on Ctrl-C."""
 
     def sixel(self) -> Sixel | None:
-        """The terminal's sixel support, or None. Queries the terminal; keys typed meanwhile are kept."""
+        """The terminal's sixel support, or None if it has none. Queries the terminal; keys typed meanwhile are kept."""
 
 
 def run(shell: Callable[[], Shell], reader: Reader, prompt: str = FIRST) -> None:
     """Process inputs until the end of input or `:quit`. The shell may be created while the first input is typed."""
-    failures = 0  # in a row
+    failures = 0  # consecutive failures
     while True:
         try:
             text = reader.read(prompt)
@@ -84,7 +84,7 @@ class Shell:
         args: Sequence[str] = (),
         settling: float = 30.0,
     ) -> None:
-        from kosmolua.repl.journals import Journals  # loads SQLite: the prompt is visible by now
+        from kosmolua.repl.journals import Journals  # this loads SQLite, but the prompt is already visible
 
         self.interpreter = interpreter
         self.calls = calls
@@ -93,7 +93,7 @@ class Shell:
         self.journals = Journals(interpreter, calls, screen, args=args, settling=settling)
         self.pictures = Pictures(screen, self._fetched, self._sixel, self.width)
         self.reader: Reader | None = None
-        self.inputs: list[saved.Input] = []  # those that succeeded, and failed ones that are in the journal
+        self.inputs: list[saved.Input] = []  # inputs that succeeded, and failed inputs that are in the journal
         self.last: Any = None
         self.over = self.interrupted = False
         self._prompter = prompter
@@ -112,7 +112,7 @@ class Shell:
         return not incomplete.is_text(text) or not incomplete.wants_more(*self.interpreter.check(text))
 
     def enter(self, text: str, reader: Reader | None = None) -> None:
-        """Run a command or evaluate an input from that reader."""
+        """Run the command or evaluate the input that the reader has read."""
         self.reader = reader
         try:
             self._process(text)
@@ -162,7 +162,7 @@ class Shell:
         return found.error
 
     def _running_jobs(self) -> list[str]:
-        """The predictions and trainings that this session started and that nobody has seen end."""
+        """The predictions and trainings that this session started and that are not known to have ended."""
         return (
             [f"{kind} {identifier}" for kind, identifier, _ in self.calls.opened.budget.running()]
             if (self.calls.opened and not self.calls.options.dry_run)
@@ -170,7 +170,7 @@ class Shell:
         )
 
     def _left(self, before: Sequence[str]) -> str | None:
-        """What an interrupted input leaves at the API, and how to end it."""
+        """What an interrupted input leaves running at the API, and how to cancel it."""
         if self.calls.creating():
             return f"{commands.creates_in_flight(self.calls.creating())} and may cost; after the answer: :cancel"
         left = [job for job in self._running_jobs() if job not in before]
@@ -186,7 +186,7 @@ class Shell:
         return any(defined.search(each.text) for each in self.inputs)
 
     def _note(self, text: str, found: Evaluation) -> None:
-        """Remember the input for `:save`; with a journal also a failed one, since a replay needs it."""
+        """Store the input for `:save`. With a journal, a failed input is stored too, since a replay needs it."""
         error = found.error
         if found.recorded:
             self.journals.ended = error
@@ -196,7 +196,7 @@ class Shell:
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C ends only the input, inside this context."""
+        """Inside this context, Ctrl-C ends only the input."""
 
         def interrupt(*_: object) -> None:
             self.interrupted = True
@@ -270,7 +270,7 @@ class Shell:
             return self.calls.picture(url, most)
 
     def _sixel(self) -> Sixel | None:
-        """Queried through the reader, since the terminal answers on its input."""
+        """The terminal's sixel support, queried through the reader, since the terminal's answer arrives as input."""
         return self.reader.sixel() if self.reader else None
 
     def warm(self) -> None:
@@ -305,7 +305,7 @@ class Shell:
     # The bottom line ----------------------------------------------------------------------------------------------
 
     def status(self) -> str:
-        """The bottom line: account, permissions, API, running jobs and amount spent."""
+        """The bottom line: the account, permissions, API, running jobs and amount spent."""
         from kosmolua.repl.budget import brief
 
         options, session = self.calls.options, self.calls.session()
@@ -324,7 +324,7 @@ class Shell:
 
 
 def _fitting(parts: Sequence[str], width: int) -> str:
-    """The parts on one line; on a narrow terminal closer together, and without the last ones."""
+    """The parts on one line. On a narrow terminal they are closer together, and the last parts are omitted."""
     text = "  ·  ".join(parts)
     if len(text) <= width:
         return text

@@ -1,4 +1,4 @@
-"""Names for completion, cached between inputs: the state is queried once for each value."""
+"""Names for completion, cached between inputs: the Lua state is queried only once for each value."""
 
 from __future__ import annotations
 
