@@ -44,9 +44,7 @@ def held(path, data):
 
 
 def test_calls_that_differ_have_different_digests():
-    """Calls can differ in function, account, a field, a type, a file's path or content, or a table that looks like a
-    file.
-    """
+    """The calls differ in function, account, field, type, file path or content, or have a table like a file."""
     calls = [
         ("create_prediction", "a", {}),
         ("create_training", "a", {}),

@@ -1,4 +1,4 @@
-"""Budgets are reserved before a call is sent, released if nothing was created, and correct with many threads."""
+"""Amounts are reserved before a call is sent and released if nothing was created, also with many threads."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor

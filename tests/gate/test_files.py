@@ -168,9 +168,7 @@ def save(files, path, mode, source="", content=b"new"):
 
 
 def test_files_of_others_are_not_replaced(files, tree):
-    """An existing file of another program is an error before any download, unless overwriting is allowed; a run
-    replaces its own files.
-    """
+    """A file of another program stops the download, unless overwriting is allowed; a run replaces its own files."""
     (tree / "open" / "a.png").write_bytes(b"paid")
 
     with pytest.raises(UsageError, match="exists, and this run did not write it"):

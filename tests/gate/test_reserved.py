@@ -150,7 +150,7 @@ KERNEL = ["/proc/self/environ", "/proc/self/mem", "/proc/1/environ", "/proc/sys/
 
 @pytest.mark.parametrize("path", KERNEL)
 def test_the_kernels_file_systems(home, path):
-    """These file systems can be neither read nor written, because the process's environment has the token."""
+    """Files in /proc and similar file systems can be neither read nor written: the environment there has the token."""
     if not os.path.exists(path):
         pytest.fail(f"{path} is on every Linux")
     for files in (opened(home), Files([os.path.dirname(path)], [os.path.dirname(path)], str(home))):
@@ -158,7 +158,7 @@ def test_the_kernels_file_systems(home, path):
 
 
 def test_devices_fifos_and_sockets(home):
-    """They are refused without being opened, because opening can block or have effects."""
+    """Such special files are refused without being opened, because opening can block or have effects."""
     os.mkfifo(home / "own" / "fifo")
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(home / "own" / "socket"))

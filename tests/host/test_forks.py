@@ -155,7 +155,7 @@ def in_pool(name):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_multiprocessing(method, url):
-    """multiprocessing works with a module's host and with a host in each process."""
+    """`multiprocessing` works with a module's host and with a host in each process."""
     context = multiprocessing.get_context(method)
     with Host(token="r8_marked_token", url=url) as host:
         asks(host, "x", 2)

@@ -131,7 +131,7 @@ def test_unsupported_arguments_are_refused(host, value):
 
 
 def test_a_resumed_run_needs_the_same_named_arguments(host, tmp_path):
-    """Their order does not matter; other values belong to another run."""
+    """The order of the names does not matter; arguments with other values belong to another run."""
     given = {"prompt": "a fox", "sizes": [1, 2.5], "raw": b"\x00\xff", "deep": {"a": True, "b": 1}}
     path = str(tmp_path / "named.journal")
     source = """

@@ -307,7 +307,7 @@ def test_a_reset_state_continues_the_journal(prompt, server):
 
 
 def test_a_journal_started_mid_session(prompt, server):
-    """The next input is the journal's first; if the journal is closed and opened, it starts again with the first."""
+    """The next input is the journal's first; when it is closed and opened again, it restarts with the first."""
     session = prompt()
     session(create("before"), ":journal s.journal", create("a"))
     assert "s.journal is closed; calls are no longer recorded" in session(":journal off")

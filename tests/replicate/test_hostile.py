@@ -159,7 +159,7 @@ def test_an_invalid_proxy(monkeypatch, proxy):
 
 
 def test_an_unknown_host_is_not_retried(clock, fail):
-    """A retry would not help if the name is unknown. A missing network gives a different error of the resolver."""
+    """A retry would not help if the name is unknown. A missing network gives a different resolver error."""
     fail("get_account", "https://api.invalid")
 
     assert len(clock.slept) in {0, 4}

@@ -30,7 +30,7 @@ from kosmolua.runtime.run import Script, run
     ],
 )  # fmt: skip
 def test_load_compiles_text_as_stock_lua_does(lua, source, results):
-    """load accepts text or a reader function, with name, mode and environment."""
+    """`load` accepts text or a reader function, with name, mode and environment."""
     found = lua(source)
 
     assert results == [each.removeprefix("flow.lua:1: ") if isinstance(each, str) else each for each in found.results]
@@ -49,7 +49,7 @@ def test_an_error_in_a_loaded_chunk_names_its_line(lua):
     ["string", "table", "math", "os", "io", "coroutine", "bit", "package", "json", "regex", "docs", "replicate", "_G"],
 )
 def test_require_gives_the_libraries(lua, name):
-    """require returns the libraries in stock Lua's package.loaded, and this product's tables."""
+    """`require` returns the libraries in stock Lua's package.loaded, and this product's tables."""
     assert [True] == lua(f"return rawequal(require('{name}'), _G['{name}'])").results
 
 
@@ -97,7 +97,7 @@ def test_the_path_is_sent_if_the_script_changed_it(lua, host):
 
 @pytest.mark.parametrize(("code", "status"), [("", 0), ("0", 0), ("true", 0), ("3", 3), ("false", 1), ("255", 255)])
 def test_exit_ends_the_run(lua, host, code, status):
-    """exit ends the run at once, even inside pcall."""
+    """`exit` ends the run at once, even inside pcall."""
     for name in ("exit", "os.exit"):
         result = lua(f"print('a') pcall(function() {name}({code}) end) print('b')")
 
@@ -114,7 +114,7 @@ def test_exit_ends_a_run_from_a_task(lua):
 
 
 def test_exit_at_any_instruction_count(host):
-    """In a shared process limits are checked every 1,000 instructions; exit works at each distance to such a check."""
+    """In a shared process limits are checked every 1,000 instructions; `exit` works at each distance to a check."""
     for padding in range(1000):
         script = Script(source=f"for i = 1, {padding} do end exit(4)".encode(), name="flow.lua")
         error = run(script, host, host, limits=Limits(cpu=5.0), isolation="none").error
@@ -123,12 +123,12 @@ def test_exit_at_any_instruction_count(host):
 
 @pytest.mark.parametrize("code", ["-1", "256", "1.5", "'x'", "{}"])
 def test_exit_takes_a_status(lua, code):
-    """exit accepts a status from 0 to 255, or a boolean."""
+    """`exit` accepts a status from 0 to 255, or a boolean."""
     assert "exit: expected a status from 0 to 255, true or false, got" in lua(f"exit({code})").error.message
 
 
 def test_write_adds_nothing(lua, host):
-    """write adds neither newline nor tabs, and io.write and the streams behave the same."""
+    """`write` adds neither newline nor tabs, and io.write and the streams behave the same."""
     lua("write('a', 1, nil, true) io.write('b'):write('c') io.stdout:write('d\\n') io.stderr:write('e')")
 
     assert (b"a1niltruebcd\n", b"e") == (host.printed, host.logged)

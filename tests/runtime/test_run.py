@@ -36,7 +36,7 @@ def test_returned_values_are_in_order(lua):
 
 
 def test_output_is_in_order(lua, host):
-    """print joins values with tabs and ends the line; log is separate; dump shows tables."""
+    """`print` joins values with tabs and ends the line; `log` is separate; `dump` shows tables."""
     lua('print("a", 1, nil, true) log("to the log") dump({ 1, x = "y" }) print()')
 
     assert b'a\t1\tnil\ttrue\n{ 1, x = "y" }\n\n' == host.printed
@@ -283,7 +283,7 @@ def test_arguments_as_in_the_lua_command(lua):
 
 
 def test_time_comes_from_the_host(lua):
-    """time and sleep use the host's clock."""
+    """`time` and `sleep` use the host's clock."""
     result = lua("local t = time() sleep(1.5) return t, time() - t", clock=StillClock())
 
     assert [1_700_000_000.25, 1.5] == result.results
@@ -377,7 +377,7 @@ def test_a_cpu_limit_inside_one_long_call(lua):
 
 
 def test_a_cpu_limit_cannot_be_caught(lua):
-    """pcall and coroutines cannot catch the error."""
+    """`pcall` and coroutines cannot catch the error."""
     source = """
       while true do
         pcall(function() while true do end end)

@@ -27,7 +27,7 @@ def test_the_real_modules_are_found_afterwards():
 
 
 def test_a_used_stand_in_becomes_the_real_module():
-    """msgspec uses textwrap for the schemas of types with a docstring, which loads the real module."""
+    """`msgspec` uses `textwrap` for the schemas of types with a docstring, which loads the real module."""
     found = told(
         "import json, sys\n"
         "from kosmolua.cli import _import_libraries\n"

@@ -46,7 +46,7 @@ def test_nothing_is_configured(home):
 
 
 def test_the_highest_layer_applies(home):
-    """A flag overrides environment, project, global file and default, in this order; each value has its origin."""
+    """The order is flag, environment, project, global file, default; each value has its origin."""
     home.own.write_text('[replicate]\nurl = "https://own.example/v1"\n' + policy("allow", "allow"))
     home.project.write_text(policy("ask", "ask"))
     settings = home.load(write="deny")

@@ -100,9 +100,7 @@ def test_a_slot_that_has_run_does_not_run_again(database, connection):
     [("skip", (1, 1, False), (1, 1)), ("queue", (1, 0, True), (2, 0)), ("allow", (2, 0, False), (2, 0))],
 )
 def test_the_previous_run_has_not_ended(overlap, while_active, after, database, connection):
-    """Depending on the option the slot is skipped, waits, or also runs; this checks runs, skipped slots, and whether it
-    is due.
-    """
+    """Depending on the option, the next slot is skipped, waits for the end of the run, or runs too."""
     schedules.add(database, planned(overlap=overlap))
     due_since(database, 2)
     schedules.fire(connection)

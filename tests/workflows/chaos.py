@@ -43,7 +43,7 @@ TROUBLES = ("lost", "unheard", "late", "short", "429", "500", "503")
 
 
 class Chaos:
-    """A WSGI application around another one. Of this many requests one has a fault; all kinds are equally frequent."""
+    """A WSGI application around another one. One request in this many has a fault; all kinds are equally frequent."""
 
     def __init__(self, application, dice, one_in):
         self._application, self._dice, self._one_in = application, dice, one_in

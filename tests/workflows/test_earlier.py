@@ -1,4 +1,4 @@
-"""run with a cache uses an earlier result if that still exists, and does not pay for it again."""
+"""`run` with a cache uses an earlier result if that still exists, and does not pay for it again."""
 
 import msgspec
 import pytest

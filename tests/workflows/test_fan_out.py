@@ -153,7 +153,7 @@ def test_waiting_takes_no_thread(flow):
 
 
 def test_creates_of_a_lost_race_are_canceled(flow):
-    """cancel_all finds the create of a task that has ended."""
+    """`cancel_all` finds the create of a task that has ended."""
     canceled = flow("""
       race {
         function() return (run("minimax/video-01", { prompt = "a river" }, { wait = 20 })) end,

@@ -1,4 +1,4 @@
-"""run and create use the right operation, and return results and errors."""
+"""`run` and `create` use the right operation, and return results and errors."""
 
 import pytest
 
@@ -170,7 +170,7 @@ def test_a_run_that_takes_too_long(flow):
 
 
 def test_progress_is_reported(flow):
-    """on_progress gets each change with the progress bar in the logs."""
+    """`on_progress` gets each change with the progress bar in the logs."""
     seen = flow("""
       local seen = {}
       run("black-forest-labs/flux-schnell", { prompt = "dusk", num_outputs = 4, width = 16, height = 16 }, {
@@ -242,7 +242,7 @@ def test_a_create_that_was_lost_is_not_resent(flow):
 
 
 def test_create_does_not_wait(flow):
-    """create returns the new prediction; wait returns the ended prediction, also by its id."""
+    """`create` returns the new prediction; `wait` returns the ended prediction, also by its id."""
     result = flow("""
       local prediction = replicate.create("replicate/hello-world", { text = "Ada" })
       local ended = wait(prediction.id, { interval = 0.02 })
@@ -279,7 +279,7 @@ def test_waits_share_polls(flow):
 
 
 def test_cancel_all(flow):
-    """cancel_all cancels jobs that the script started and that are not known to have ended, or the jobs in a given
+    """`cancel_all` cancels jobs that the script started and that are not known to have ended, or the jobs in a given
     list.
     """
     result = flow("""

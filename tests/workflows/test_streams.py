@@ -1,4 +1,4 @@
-"""stream returns every character once, whatever happens to the connection."""
+"""`stream` returns every character once, whatever happens to the connection."""
 
 import json
 import socket
@@ -300,7 +300,7 @@ def test_an_end_with_a_reason_is_raised(flow, reason, status):
 
 
 class StreamServer:
-    """A server for a prediction and its stream, whose first connection is cut at the byte in its address."""
+    """A server for a prediction and its stream. The stream's first connection is cut at the byte number in the URL."""
 
     def __init__(self, frames, *, resumes=True, status="succeeded", output=None):
         self.followed = Counter()

@@ -122,7 +122,7 @@ def test_a_file_that_changes_while_it_is_being_sent(tmp_path):
 
 
 def test_a_file_can_be_an_argument_of_any_function(flow):
-    """A file can be anywhere in an input, also if a script calls the function itself."""
+    """A file can be anywhere in an input, also if a script calls the API's function directly."""
     (flow.directory / "a.txt").write_text("hello")
     sent = flow("""
       return replicate.create_prediction {
