@@ -118,7 +118,7 @@ def test_every_budget_has_a_flag():
 
 def test_the_page_about_agents_lists_every_client():
     """The page about agents names each client in which the server can be registered."""
-    text = (DOCS / "mcp.md").read_text().partition("Known clients are")[2].partition(". `--project`")[0]
+    text = (DOCS / "mcp.md").read_text().partition("Supported clients are")[2].partition(". `--project`")[0]
 
     assert list(CLIENTS) == re.findall(r"`([\w-]+)`", text)
 
