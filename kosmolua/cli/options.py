@@ -274,7 +274,9 @@ def add_gate(made: Parser) -> None:
         "--allow-read", **directory, help="allow the script to read files below DIR; repeatable (default: none)"
     )
     group.add_argument(
-        "--allow-write", **directory, help="allow the script to write files below DIR; repeatable (default: none)"
+        "--allow-write",
+        **directory,
+        help="allow the script to write files below DIR, which is created if needed; repeatable (default: none)",
     )
     group.add_argument(
         "--allow-env",

@@ -178,10 +178,15 @@ class Files:
             yield directory, os.path.basename(inside)
 
     def _directory(self, path: str, flag: str) -> str:
-        real = os.path.realpath(os.path.join(self._base, os.path.expanduser(path)))
-        if not os.path.isdir(real):
-            raise UsageError(f"{flag}: not a directory: {path!r}", hint=f"create it: mkdir -p {shlex.quote(path)}")
-        return real
+        given = os.path.join(self._base, os.path.expanduser(path))
+        real = os.path.realpath(given)
+        if os.path.isdir(real):
+            return real
+        if os.path.lexists(given):  # also a link to nothing, since its target is for others to choose
+            raise UsageError(f"{flag}: not a directory: {path!r}", hint="choose another directory")
+        if flag != "--allow-write" or not os.path.isdir(os.path.dirname(real)):
+            raise UsageError(f"{flag}: no such directory: {path!r}", hint=f"create it: mkdir -p {shlex.quote(path)}")
+        return real  # the first file creates it
 
     def _resolved(self, path: str, roots: list[str], what: str, flag: str) -> tuple[str, str]:
         """The allowed directory that contains the path, and the path relative to it."""
@@ -200,6 +205,12 @@ class Files:
 @contextmanager
 def _walked(root: str, inside: str, missing: Callable[[int, str], None] | None = None) -> Iterator[int]:
     """The file's directory, opened one name at a time from the root. ``missing`` creates missing directories."""
+    if missing and not os.path.lexists(root):
+        above = os.open(os.path.dirname(root), _WALK)
+        try:
+            missing(above, os.path.basename(root))
+        finally:
+            os.close(above)
     current = os.open(root, _WALK)
     try:
         for name in inside.split(os.sep)[:-1]:

@@ -426,7 +426,7 @@ def test_a_missing_directory_is_reported_first(live):
     ran = live("lua", "--allow-read", "nosuch", "-e", "print('ran')")
 
     assert (2, "") == (ran.status, ran.out)
-    assert "--allow-read: not a directory: 'nosuch'" in ran.err
+    assert "--allow-read: no such directory: 'nosuch'" in ran.err
 
 
 def test_a_run_cannot_erase_the_log(live, tmp_path):

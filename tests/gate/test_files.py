@@ -157,8 +157,45 @@ def test_a_write_that_fails_leaves_nothing(files, tree):
 
 def test_a_missing_directory_is_refused(tree):
     """The error for a missing directory is reported when the run begins."""
-    with pytest.raises(UsageError, match="--allow-read: not a directory: 'nowhere'"):
+    with pytest.raises(UsageError, match="--allow-read: no such directory: 'nowhere'"):
         Files(["nowhere"], base=str(tree))
+
+
+def test_the_directory_to_write_to_is_created(tree):
+    """The first file creates it if only its last name is missing; nothing creates it before."""
+    files = Files([], ["results"], base=str(tree))
+    files.check("results/a.txt")
+    assert not (tree / "results").exists()
+    write(files, "results/deep/a.txt")
+
+    assert b"new" == (tree / "results" / "deep" / "a.txt").read_bytes()
+    with pytest.raises(UsageError, match="--allow-write: no such directory: 'no/where'") as caught:
+        Files([], ["no/where"], base=str(tree))
+    assert "create it: mkdir -p no/where" == caught.value.hint
+
+
+def test_a_link_is_not_created_through(tree):
+    """A link to nothing is no directory to write to, and a link that appears instead of the directory is refused."""
+    (tree / "link").symlink_to(tree / "elsewhere")
+    with pytest.raises(UsageError, match="--allow-write: not a directory: 'link'"):
+        Files([], ["link"], base=str(tree))
+    files = Files([], ["results"], base=str(tree))
+    (tree / "results").symlink_to(tree / "openly")
+
+    with pytest.raises(PermissionDeniedError):
+        write(files, "results/a.txt")
+    assert ["b.txt"] == os.listdir(tree / "openly")
+    assert not (tree / "elsewhere").exists()
+
+
+def test_a_reserved_directory_is_not_created(tree):
+    """The directory to write to is not created inside of a project's settings."""
+    (tree / ".kosmo").mkdir()
+    files = Files([], [".kosmo/results"], base=str(tree))
+
+    with pytest.raises(PermissionDeniedError):
+        write(files, ".kosmo/results/a.txt")
+    assert [] == os.listdir(tree / ".kosmo")
 
 
 def save(files, path, mode, source="", content=b"new"):

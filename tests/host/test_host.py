@@ -255,7 +255,7 @@ def test_without_a_token_the_stored_one_is_used(server):
         ({"read": "alow"}, "read: expected allow, ask or deny, got 'alow'"),
         ({"write": "yes"}, "write: expected allow, ask or deny, got 'yes'"),
         ({"isolation": "full"}, "isolation: expected standard, strict or none, got 'full'"),
-        ({"allow_read": ["nosuch"]}, "not a directory: 'nosuch'"),
+        ({"allow_read": ["nosuch"]}, "no such directory: 'nosuch'"),
     ],
 )
 def test_invalid_options_of_a_host(options, words):
