@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from kosmolua.console.access import Visitor
 
-MAX_FORM = 16_384  # bytes
+MAX_FORM = 16_384  # the maximum bytes of a form
 MAX_FIELDS = 20
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 # Headers that a proxy adds. Without a login, requests from other machines would count as requests from this one.

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from kosmolua.replicate.prices import Prices
     from kosmolua.worker.database import Database
 
-MAX_CALLS = 300  # calls on a page
-MAX_JOBS = 60  # jobs on a page, with inputs and outputs
+MAX_CALLS = 300  # the maximum number of calls on a page
+MAX_JOBS = 60  # the maximum number of jobs on a page, with inputs and outputs
 MAX_VALUE = 65_536  # arguments and answers of more bytes are not read
-MAX_RESULTS = 262_144  # bytes
+MAX_RESULTS = 262_144  # the maximum bytes of results on a page
 MAX_QUESTIONS = 20
 MAX_PRINTS = 2_000
-MAX_PRINTED = 65_536  # bytes
+MAX_PRINTED = 65_536  # the maximum bytes of printed text on a page
 _SAME = (
     "id",
     "key",

@@ -29,7 +29,7 @@ def check(options: Mapping[str, Any]) -> None:
 
 def is_deferred(function: object) -> bool:
     """Whether calling the function returns a coroutine or a generator, which would not be run."""
-    while callable(inner := getattr(function, "func", None)):  # functools.partial
+    while callable(inner := getattr(function, "func", None)):  # unwraps functools.partial
         function = inner
     code = getattr(getattr(function, "__func__", function), "__code__", None)
     code = code or getattr(getattr(type(function), "__call__", None), "__code__", None)  # noqa: B004 - its code is wanted

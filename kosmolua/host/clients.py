@@ -137,7 +137,7 @@ class _WithoutWebhooks:
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Any:
         from kosmolua.emulator.webhooks import QUIET
 
-        if CALLER.meter:  # a script calls
+        if CALLER.meter:  # the call is made by a script
             environ[QUIET] = True
         return self._emulator(environ, start_response)
 

@@ -70,7 +70,7 @@ class Events:
 
         def report(entry: Entry) -> None:
             entry.run = self._run
-            if logger and logger.isEnabledFor(20):  # INFO
+            if logger and logger.isEnabledFor(20):  # the level INFO
                 _log(logger, entry, self._tags)
             self.tell("call", entry=entry)
             if on_call:

@@ -24,7 +24,7 @@ class Handle:
 
     def __init__(self, tags: Mapping[str, str]) -> None:
         self.tags = tags
-        self._changed = threading.Condition()  # reentrant
+        self._changed = threading.Condition()  # its lock is reentrant
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._count = 0
         self._result: Result | None = None

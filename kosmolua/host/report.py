@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from kosmolua.services.progress import Job, Progress
 
 MAX_IMAGES = 40
-MAX_IMAGE = 5_000_000  # bytes
-MAX_IMAGES_SIZE = 20_000_000  # bytes in total
-MAX_FETCHING = 30.0  # seconds in total
+MAX_IMAGE = 5_000_000  # bytes of one picture
+MAX_IMAGES_SIZE = 20_000_000  # bytes of all pictures
+MAX_FETCHING = 30.0  # seconds to fetch all pictures
 MAX_ASKED_ABOUT = 20  # jobs whose end is unknown
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".avif")
 _PAGE = """<!doctype html>

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kosmolua.errors import UsageError
 
-MAX_SOURCE = 8 * 1024 * 1024  # bytes
+MAX_SOURCE = 8 * 1024 * 1024  # the maximum bytes of a script
 
 
 def read(file: str) -> bytes:

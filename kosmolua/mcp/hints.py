@@ -18,8 +18,8 @@ _OPENED = _REPORT + r"start the server with \1"
 _ALLOW = re.compile(
     r"allow it for this command: --(read|write) allow(?:, or always: (.*?))?(?:, or [^,]*--force)?$", re.DOTALL
 )
-_CHANGE = re.compile(r"^((?:change|add a) rule .*?)(?:, or [^,]*--force)?$", re.DOTALL)  # in a file of the person
-_HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # in code mode, and with single tools
+_CHANGE = re.compile(r"^((?:change|add a) rule .*?)(?:, or [^,]*--force)?$", re.DOTALL)  # changes a file of the person
+_HINTS: tuple[tuple[re.Pattern[str], _Replace, _Replace], ...] = (  # for code mode and single tools
     (
         re.compile(r"see its parameters: kosmo integrations:replicate (\w+) --help"),
         r'see its parameters: read_docs {"name": "\1"}',

@@ -39,7 +39,7 @@ PATH = "/mcp"
 SESSION = "mcp-session-id"
 IDLE = 30 * 60.0  # seconds after which a session without requests ends
 MAX_SESSIONS = 100
-MAX_BODY = 2 * MAX_ARGUMENTS + 65_536  # bytes
+MAX_BODY = 2 * MAX_ARGUMENTS + 65_536  # the maximum bytes of a request's body
 GRACE = 2  # seconds that open streams have to end when the server stops
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -140,7 +140,7 @@ class Exchange:
             if not self.answered.done():
                 action()
 
-        with suppress(RuntimeError):  # the loop has ended
+        with suppress(RuntimeError):  # the event loop has ended
             self._loop.call_soon_threadsafe(settle)
 
     def _schedule(self, action: Awaitable[None]) -> None:
@@ -151,7 +151,7 @@ class Exchange:
         made = run()
         try:
             asyncio.run_coroutine_threadsafe(made, self._loop)
-        except RuntimeError:  # the loop has ended
+        except RuntimeError:  # the event loop has ended
             made.close()
 
 

@@ -244,7 +244,7 @@ class LuaRuns:
             from kosmolua.journal import runs
 
             for path in over:
-                with suppress(KosmoError):  # it is in use again
+                with suppress(KosmoError):  # the journal is in use again
                     runs.remove(os.environ, path)
 
     def _forget(self) -> None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 MAX_AT_ONCE = 32  # the maximum number of concurrent calls
 PATIENCE = 2.0  # seconds that stopped calls have to end
 RETURN_AFTER = 45.0  # seconds; by default clients end a call after 60
-MAX_ARGUMENTS = 16 * 1024 * 1024  # bytes
+MAX_ARGUMENTS = 16 * 1024 * 1024  # the maximum bytes of a call's arguments
 INSTRUCTIONS = (
     "Replicate, behind a permission gate. Creating predictions and trainings costs money. The `hint` of an error says "
     "what to do next. If the policy refuses a call, report it to the person."

@@ -43,7 +43,7 @@ class Connection:
         self._asked: dict[str, Work] = {}  # elicitations that are not yet answered
         self._count = 0
         self._muted = False
-        self.version: str | None = None  # negotiated in the handshake
+        self.version: str | None = None  # the version negotiated in the handshake
         self.capabilities: Any = None
 
     def serve(self) -> None:

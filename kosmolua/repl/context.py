@@ -97,7 +97,7 @@ def _opened(found: list[Token], at: int, after: str) -> OpenCall | None:
     if before and before[-1].text in ("(", ","):
         start = _opener(before)
         if start < 0 or before[start].text != "(":
-            return None  # a table in a list
+            return None  # the table is an item of a list
         leading, position = _leading(before[start + 1 :])
         before = before[:start]
     path = _path(before)

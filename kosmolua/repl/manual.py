@@ -80,7 +80,7 @@ def log(entries: Sequence[Entry]) -> str:
         (
             time.strftime("%H:%M:%S", time.localtime(entry.at)),
             entry.function,
-            safe(entry.account),  # named by the script process
+            safe(entry.account),  # the script process chose this name
             f"{entry.decision or '-'} by {entry.by or 'nobody'}",
             f"{entry.outcome}{f' {entry.code}' if entry.code else ''}, {entry.duration_ms:.0f} ms",
         )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 NONE = "none"  # the same as in kosmolua.runtime.bytecode_file, which needs contextlib
 MADE = b"modules "
 _MAGIC = b"kosmolua bytecode 1\n"
-_DIGEST = 32  # bytes
+_DIGEST = 32  # bytes of a digest
 _HEAD = len(_MAGIC) + 2 * _DIGEST
 _MAX_SIZE = 8 * 1024 * 1024
 
@@ -102,7 +102,7 @@ def _read(descriptor: int) -> bytes:
 
 def _blake2b(data: bytes = b"", *, digest_size: int) -> Any:
     try:
-        from _blake2 import blake2b  # hashlib takes a millisecond
+        from _blake2 import blake2b  # importing hashlib would take a millisecond
     except ImportError:
         from hashlib import blake2b
     return blake2b(data, digest_size=digest_size)

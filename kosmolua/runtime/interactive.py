@@ -212,7 +212,7 @@ class Interpreter:
         return Evaluation(error=failure, lost=True)
 
     def _with_limit(self, failure: KosmoError) -> KosmoError:
-        if self._port.interrupted and failure.message.startswith("interrupted"):  # a code that scripts cannot set
+        if self._port.interrupted and failure.message.startswith("interrupted"):  # scripts cannot set this code
             failure.code = "interrupted"
         out_of_memory = failure.code == "limit_reached" and failure.message == "memory"
         return reached("memory", self.limits, getattr(failure, "where", None)) if out_of_memory else failure

@@ -409,7 +409,7 @@ class Child:
                 code="script_crashed",
                 hint="wait for your own children only, or use Host(prepare=True)",
             )
-        import signal  # creates enums, which few runs need
+        import signal  # imported late: it creates enums, which few runs need
 
         exit_code = os.waitstatus_to_exitcode(self._status or 0)  # the negative number of the signal, if one ended it
         limits, words = self.limits, self._last_words

@@ -282,7 +282,7 @@ def load_engine(name: str | None) -> tuple[Any, type[Exception], type[Exception]
     """The engine of that name, or the best one in lupa's wheel for this platform."""
     for candidate in (name,) if name else ENGINES:
         try:
-            module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # importlib imports warnings
+            module = __import__(f"lupa.{candidate}", fromlist=["LuaRuntime"])  # not importlib, which imports warnings
         except ModuleNotFoundError:
             continue
         except ImportError as error:  # an engine that exists but fails to load is never replaced by another

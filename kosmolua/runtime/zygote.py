@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 HOST = 3  # descriptor of the socket to the host
-MAX_WORDS = 256  # bytes
+MAX_WORDS = 256  # the maximum bytes of the arguments in a message
 SIZE = 4  # size in bytes of a descriptor in a control message
 CHANNEL_AND_STREAMS = 4
 MAX_STATES = 4

@@ -72,7 +72,7 @@ def listed(database: Database, *, decided: bool = False, run: str | None = None,
 
 
 def find(database: Database, identifier: str) -> Approval:
-    """Raises a `UsageError`."""
+    """The approval with that id. Raises a `UsageError` if there is none."""
     rows = database.rows(_SHOWN + "WHERE a.id = %s", (identifier,))
     if not rows:
         raise unknown(identifier)

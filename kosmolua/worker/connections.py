@@ -1,4 +1,4 @@
-"""A pool of connections to PostgreSQL, for threads that use one for a statement or two."""
+"""A pool of connections to PostgreSQL, for threads that need a connection for only one or two statements."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from kosmolua.worker.connections import Connections
 if TYPE_CHECKING:
     from psycopg import Connection
 
-CONNECT = 5  # seconds
+CONNECT = 5  # the maximum seconds to connect
 # An unanswered connection is closed within ten seconds, and a suspended process holds no lock for longer than that.
 OPTIONS = {
     "connect_timeout": CONNECT,
@@ -216,7 +216,7 @@ def unavailable(error: Exception, what: str = "") -> UnavailableError:
 
 
 def unreachable(error: Exception) -> DatabaseError:
-    """The error without the URL, which may hold a password."""
+    """An error that does not contain the URL, which may hold a password."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return DatabaseError(
         f"cannot use the database: {lines[0][:300]}",

@@ -34,8 +34,8 @@ fsync = on
 logging_collector = off
 log_min_messages = warning
 """
-_USERS = ("postgres", "nobody")  # PostgreSQL does not run as root
-_SHARED = "/var/lib/kosmolua"  # a directory that they can reach
+_USERS = ("postgres", "nobody")  # users for the server, since PostgreSQL does not run as root
+_SHARED = "/var/lib/kosmolua"  # a directory that these users can reach
 
 
 def directory(environment: Mapping[str, str], shared: str = _SHARED) -> str:
@@ -50,7 +50,9 @@ def directory(environment: Mapping[str, str], shared: str = _SHARED) -> str:
 
 @contextmanager
 def running(where: str) -> Iterator[str]:
-    """The URL of the server in that directory; creates and starts it if needed. Raises a `ConfigurationError`."""
+    """The URL of the server in that directory; the server is created and started if needed. Raises a
+    `ConfigurationError`.
+    """
     server = Server(where)
     server.start()
     try:
@@ -71,7 +73,9 @@ def url_of(where: str) -> str:
 
 
 class Server:
-    """The server in one directory. Each process that uses it holds a shared lock; the last one stops it."""
+    """The server in one directory. Each process that uses the server holds a shared lock; the last one stops the
+    server.
+    """
 
     def __init__(self, where: str) -> None:
         self._where = where
@@ -217,7 +221,7 @@ def _unprivileged(where: str) -> str | None:
         return name
     raise ConfigurationError(
         f"PostgreSQL does not run as root, and neither postgres nor nobody can reach {where}",
-        hint=f"allow it: chmod a+x {os.path.dirname(where)}, and its parents; or use a server: --database postgresql://…",
+        hint=f"allow it with chmod a+x for {os.path.dirname(where)} and its parents, or use a server: --database postgresql://…",
     )
 
 
@@ -231,7 +235,7 @@ def _reached_by(where: str) -> str | None:
 
 
 def _reaches(uid: int, where: str) -> bool:
-    """Whether others may enter each directory above it."""
+    """Whether the user may enter each directory above this one."""
     path = os.path.dirname(os.path.abspath(where))
     while True:
         found = os.stat(path) if os.path.isdir(path) else None

@@ -18,7 +18,7 @@ from kosmolua.worker.runs import wake
 if TYPE_CHECKING:
     from psycopg import Connection
 
-CHANNEL = "kosmo_events"  # on which workers listen
+CHANNEL = "kosmo_events"  # the channel on which workers listen
 PATH = "/replicate/"  # the path on the server that receives webhooks; the account follows
 KEPT = "2 days"  # longer than the minutes after which an old delivery is refused
 _WAITING = """

@@ -1,4 +1,6 @@
-"""The lease of a worker, by the database's clock alone, and the kernel timer that kills the process before it ends."""
+"""The lease of a worker, which only the database's clock measures, and the kernel timer that kills the worker process
+before the lease ends.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from kosmolua.errors import ConfigurationError, KosmoError
 from kosmolua.worker.database import Database
 
 MARGIN = 0.2  # the part of the lease before its end at which the process is killed
-RENEWALS = 5  # in one lease
+RENEWALS = 5  # attempts to renew during one lease
 
 
 class Lease:
@@ -46,14 +48,14 @@ class Lease:
         self._thread.start()
 
     def end(self) -> None:
-        """Give the lease back, after all runs of this worker have ended."""
+        """Give up the lease, after all runs of this worker have ended."""
         self._over.set()
         self._thread.join()
         signal.setitimer(signal.ITIMER_REAL, 0)
         try:
             self._database.rows("DELETE FROM workers WHERE id = %s RETURNING 1", (self.id,))
         except KosmoError:
-            return  # it expires
+            return  # the lease then expires
 
     def _run(self) -> None:
         while not self._over.wait(self.seconds / RENEWALS):
@@ -80,7 +82,7 @@ class Lease:
             self._arm(began)
             self.renewed += 1
         else:
-            os.kill(os.getpid(), signal.SIGALRM)  # others may hold its runs already
+            os.kill(os.getpid(), signal.SIGALRM)  # other workers may already hold its runs
 
     def _arm(self, began: float) -> None:
         left = self.seconds * (1 - MARGIN) - (time.monotonic() - began)

@@ -1,4 +1,4 @@
-"""Requeues runs whose worker died, and jobs of the queue that no worker holds.
+"""Requeues runs whose worker died, and removes jobs from the queue that no worker holds.
 
 The rows of runs say what is to be done; a job of Procrastinate only means that its run may need work. So a dead
 worker's job is removed rather than retried: if the run's next job is already queued, a retry fails with a unique

@@ -42,7 +42,7 @@ class Notifier:
         self._open = 0
 
     def tick(self, connection: Connection[Any]) -> None:
-        """``connection`` is in autocommit mode. Raises a ``psycopg.Error``."""
+        """Send the notices that are due. ``connection`` is in autocommit mode. Raises a ``psycopg.Error``."""
         room = THREADS - self._open
         if room <= 0:
             return

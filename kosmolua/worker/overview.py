@@ -1,4 +1,4 @@
-"""What the console shows of many runs: pages of the list, counts by state, spending by day, and the workers."""
+"""Reads what the console shows: pages of the list of runs, counts by state, spending by day, and the workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kosmolua.worker.database import Database
 STATES = ("running", "waiting", "ready", "scheduled", "done", "failed", "canceled")
 LIVE = STATES[:4]
 _UNIT = 1_000_000_000
-_ERROR = 300  # characters
+_ERROR = 300  # the maximum characters of an error
 
 # The rows are chosen first, so that the subqueries run for one page only. The list never reads sources or results.
 _PAGE = """

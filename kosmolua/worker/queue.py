@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PAUSE = 1.0  # seconds before the queue is read again after a failure
 _ALL = "procrastinate_any_queue_v1"  # the channel for new jobs of all queues
-_ONE = "procrastinate_queue_v1#"  # of one queue, whose name follows
+_ONE = "procrastinate_queue_v1#"  # the channel for new jobs of one queue, whose name follows
 # Removes the finished job and takes the next one, which may have waited for it. A job that cannot be removed now is
 # left to `kosmolua.worker.medic`.
 _NEXT = """

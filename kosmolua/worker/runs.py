@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from psycopg import Connection
 
 TASK = "kosmo.segment"
-_LONGEST_QUEUE = 40  # bytes
+_LONGEST_QUEUE = 40  # the maximum bytes of an account's name that is also its queue's name
 ENDED = ("done", "failed", "canceled")
 # The queue's name is the one that `queue_of` returns. Workers that wake the same runs lock them in the same order.
 _WAKE = f"""

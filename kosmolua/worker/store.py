@@ -61,7 +61,7 @@ class PostgresStore:
         self._last = before.last if before else None
         self._meant: set[tuple[int, int]] | None = None  # the places that have an open attempt, if known
         self._sent: list[Sent] | None = None  # what `sent` returns, until a call is added
-        self._values: dict[int, bytes] = {}  # small answers
+        self._values: dict[int, bytes] = {}  # the small answers, by number
         self._closed = False
         self.newest_numbers: list[int] = []  # number of the last answer; two numbers if the last commit may have failed
 
@@ -370,7 +370,9 @@ class PostgresStore:
             if row is None and connection.execute(statements.HELD.format("true") + statements.ONE, held).fetchone():
                 raise unavailable(JournalError(f"it lost answers of run {self._run} when it ended"))
         if row is None:
-            raise FencedError(f"this worker no longer holds run {self._run}", hint="see kosmo workers list")
+            raise FencedError(
+                f"this worker no longer holds run {self._run}", hint="list the workers: kosmo workers list"
+            )
         return int(row[0])
 
     def _do(self, text: str, *values: Any) -> Cursor[Any]:

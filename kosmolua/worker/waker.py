@@ -49,7 +49,9 @@ class Waker:
         self._ready: deque[tuple[int, str]] = deque()  # number of a wait that has ended -> its run
 
     def tick(self, connection: Connection[Any]) -> None:
-        """``connection`` is in autocommit mode, and the same each time. Raises a ``psycopg.Error``."""
+        """Do one round of work. ``connection`` is in autocommit mode, and is the same in each round. Raises a
+        ``psycopg.Error``.
+        """
         due, over = {run for (run,) in connection.execute(_DUE)}, list[int]()
         while self._ready:
             number, run = self._ready.popleft()

@@ -14,7 +14,7 @@ from kosmolua.page.markup import Html, fill, join
 
 LIMIT, DECIDED = 50, 50  # open and decided questions on the page
 LONGEST = 4_000  # the maximum characters of arguments
-REASON = 1_000  # characters
+REASON = 1_000  # the maximum characters of a reason
 _NAMES = 80
 _DIGITS = 12  # hexadecimal digits shown of a digest
 _HEADS = ("Call", "Decision", "Decided", "Reason", "Run")
