@@ -8,7 +8,7 @@ local byte, find, format, gmatch, match = string.byte, string.find, string.forma
 
 local MOST_NAMES = 1000 -- globals that are compared
 local MOST_LETTERS = 40 -- in a name that is compared
-local NEAR = 3 -- one wrong letter is accepted per this many
+local NEAR = 3 -- letters of a name for which one wrong letter is accepted
 
 local PROCESSES = "scripts cannot use processes, and files only by file(path):read(), write_file(path, text), "
   .. "append_file(path, text), and io.open for reading"
@@ -34,7 +34,7 @@ local ADVICE = {
     await = "leave out await: every call waits for its answer",
     async = "leave out async; spawn(f) and parallel(list, f) run tasks at once",
     Replicate = "no client is needed: use run(model, input) and replicate.<function>",
-    custom = "give the run functions of its own: kosmo lua --functions MODULE:NAME, or Host(functions={...})",
+    custom = "add Python functions to the run: kosmo lua --functions MODULE:NAME, or Host(functions={...})",
   },
   field = {
     output = "a prediction has no output until it has succeeded; use wait(prediction), or run, which waits",
@@ -100,11 +100,11 @@ local MISTAKES = {
   { "attempt to concatenate.*table value", "", "convert the table: json.encode(value)" },
   { "attempt to concatenate.*nil value", "", "assign the value first, or give a default: (value or '')" },
   { "attempt to concatenate", "", "convert the value: tostring(value)" },
-  { "attempt to get length of.*nil value", "", "assign the list first; a function returns nil without return" },
+  { "attempt to get length of.*nil value", "", "assign the list first; a function without return returns nil" },
   { "attempt to perform arithmetic on.*string value", "+", "write .. to join texts, and tonumber(text) for numbers" },
   { "attempt to perform arithmetic on.*nil value", "", "assign the value first, or give a default: (value or 0)" },
   { "attempt to compare", "", "compare values of one type: tonumber(text) makes a number of text" },
-  { "bad argument #1 to 'i?pairs' %(table expected, got nil%)", "", "the list is nil: look at what returned it" },
+  { "bad argument #1 to 'i?pairs' %(table expected, got nil%)", "", "the list is nil: check the function that returned it" },
   { "bad argument #1 to 'for iterator'", "", "write for _, item in ipairs(list) do, or pairs(t)" },
 }
 
@@ -150,7 +150,7 @@ local function of_mistake(message, line)
   end
 end
 
--- Whether the API has a function of that name, which is no global. Raw: the host is asked about unknown names.
+-- Whether the API has a function of that name, which is not a global. Raw access, because an unknown name would raise.
 local function is_function(names, name)
   local functions = rawget(names, "replicate")
   return type(functions) == "table" and rawget(functions, name) ~= nil

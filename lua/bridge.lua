@@ -35,7 +35,7 @@ local function encode_for(name, value)
   mistake(name, frame.reason .. (frame.path == "" and "" or " - at `" .. frame.path .. "`"))
 end
 
-local journalled = false -- whether the host keeps a journal: it then gets the place of each request, and each wait
+local journalled = false -- whether the host keeps a journal; requests then have their place, and waits are reported
 local awaiting = false -- whether a wait is one request in the journal
 local WAIT, DROPPED = msgpack.head(1) .. encode("wait"), msgpack.head(2) .. encode("wait") .. encode(true)
 
@@ -45,8 +45,8 @@ local function receive(alone)
   return answer[2], answer
 end
 
--- The same for inputs that may be interrupted. Also returns whether the input was interrupted before it had
--- the answer; it must not use the answer then.
+-- Receive an answer for an input that may be interrupted. Also returns whether the input was interrupted before it
+-- had the answer, which it must not use then.
 local function receive_awaited(interrupted)
   if journalled then port.submit(WAIT) end
   while true do
@@ -70,10 +70,10 @@ local function ask(head, tail)
   local answer = task.ask(send, head, tail)
   local value = answer[3]
   if answer[1] == "error" then raise(value) end
-  if not rawequal(value, values.null) then return value end -- nil is null as an item of a frame
+  if not rawequal(value, values.null) then return value end -- in a frame, null represents nil
 end
 
--- The head of a frame with `count` fields, and of one that also has its place.
+-- The head of a frame with `count` fields, and the head of a frame that also has the request's place.
 local function head_of(name, count)
   return { [false] = msgpack.head(count) .. encode(name), [true] = msgpack.head(count + 1) .. encode(name) }
 end
@@ -103,8 +103,8 @@ local function function_for(name, account)
   return function(...) return output.named(ask(CALL, target .. arguments_frame(name, ...))) end
 end
 
--- The same for helpers, which may call it after some seconds: as one request, for which the host waits. A journal has
--- two, as before.
+-- A function of the API for helpers. With `seconds`, the host waits that time before the call, in one request. In a run
+-- with a journal, the wait and the call are two requests, so that earlier journals remain valid.
 local function helpers_function(name, account)
   local target = encode(account) .. encode(name)
   return function(arguments, seconds)
@@ -150,7 +150,7 @@ local function account_table(functions, account)
       api[names[j]] = wrapped
     end
   end
-  local own = {} -- the helpers' own functions, also if a script changes its table
+  local own = {} -- the helpers' own functions, which a script cannot change through its table
   for name in next, api do
     own[name] = helpers_function(name, account)
   end
@@ -160,7 +160,7 @@ local function account_table(functions, account)
   return api
 end
 
--- The same for a table that also holds accounts.
+-- Handle an unknown name in a table that also holds accounts.
 local function unknown_member(accounts, provider)
   return function(name)
     local ok, failure = pcall(unknown_function, name)
@@ -185,7 +185,7 @@ local function provider_table(start)
   return strict(api, unknown_member(start.accounts, start.provider))
 end
 
--- The host's own functions, by their names after "custom.".
+-- The functions that the user added to the host, by their names without "custom.".
 local function custom_table(start)
   local own, known = {}, start.custom or {}
   for i = 1, #known do
@@ -249,7 +249,7 @@ end
 
 local function refuse_regex(name, reason) mistake("regex." .. name, reason) end
 
--- Loaded by the first call: it takes half as long as the bridge, and few scripts need it.
+-- The first call loads the module: loading it takes half as long as loading the bridge, and few scripts need it.
 local function regex_function(name)
   return function(...)
     local regex = use("regex")
@@ -266,7 +266,8 @@ local function add_docs(env)
     return host.service("docs", { action = action, text = text })
   end
 
-  --- The documentation: `name`, `kind` and `summary` of each page, the pages that match a query, and the text of one.
+  --- The documentation. `list` returns the `name`, `kind` and `summary` of each page, `search` the pages that match a
+--- query, and `read` the text of a page.
   env.docs = {
     list = function() return host.service("docs", { action = "list" }) end,
     search = function(query) return ask_docs("search", "a query", query) end,
@@ -322,7 +323,8 @@ end
 
 local function done(ok, frame, status) port.submit(outcome(ok, frame, status)) end
 
--- End the run. Its process waits until the host ends it; in a shared process an error that nothing catches ends it.
+-- End the run. Its own process waits until the host ends it. In a shared process, an error that scripts cannot catch
+-- ends the run.
 local function leave(status)
   done(true, encode(values.array({})), status)
   ended = true
@@ -332,8 +334,8 @@ local function leave(status)
   end
 end
 
--- The same at a prompt, whose state is kept.
-local function stay() mistake("exit", "a prompt is left with :quit or Ctrl-D") end
+-- `exit` at a prompt, which must not end the state.
+local function stay() mistake("exit", "to leave a prompt, enter :quit or press Ctrl-D") end
 
 -- The arguments as the lua command gives them: the script's name is item 0.
 local function arg_table(start)
@@ -410,7 +412,7 @@ local function run(start)
   return finish(failures.run(function() return task.finish(main_chunk(unpack(start.args))) end))
 end
 
--- The guard can raise its error once more between the script's end and its own.
+-- The guard can raise its error once more after the script has ended and before the guard is stopped.
 local function guarded(start)
   local ok, failure = pcall(run, start)
   guard.stop()
@@ -419,7 +421,7 @@ end
 
 --- Run one script. The first frame from the port is a map of `source`, `name`, `args`, `provider`, `functions` (a list
 --- of lists of names) and `accounts`, and of `cpu` and `memory` in a shared process.
---- An `interactive` frame has no source; inputs follow.
+--- If the frame has `interactive`, it has no source, and inputs follow.
 function M.serve(the_port)
   port = the_port
   local start = msgpack.decode(port.wait())

@@ -10,7 +10,7 @@ local raw_load, byte, concat, find, format, gsub = load, string.byte, table.conc
   string.gsub
 local match, sub = string.match, string.sub
 
-local SHOWN = 40 -- bytes of a chunk's text that name it
+local SHOWN = 40 -- bytes of a chunk's text that its name contains
 local KNOWN = 1000 -- names of loaded chunks that are recognized in messages
 local PATH = "./?.lua;./?/init.lua"
 local LIBRARIES = { "_G", "string", "table", "math", "os", "coroutine", "io", "bit", "debug", "jit", "package", "json", "regex", "docs",
@@ -28,13 +28,13 @@ local function compile(source, name, env)
   return raw_load(source, "@" .. name, "t", env)
 end
 
---- The same for a file, whose lines are shown in messages.
+--- Compile the text of a file, whose lines are shown in messages.
 function M.compile(source, name, env)
   failures.know(name, source)
   return compile(source, name, env)
 end
 
--- A chunk's name as Lua shows it.
+-- A chunk's name as Lua shows it in messages.
 local function shown(name)
   local first = byte(name)
   if first == 61 or first == 64 then return sub(name, 2) end -- "=" and "@"
@@ -77,7 +77,7 @@ local function loaded_text(env, caller, chunk, name, mode, given)
   return compile(text, shown(name), type(given) == "table" and given or env)
 end
 
--- The script's package.path; nil if it is the usual one.
+-- The script's package.path; nil if the script has not changed it.
 local function search_path(package)
   local path = rawget(package, "path")
   return type(path) == "string" and path ~= PATH and path or nil
@@ -97,7 +97,7 @@ local function add_require(env, service)
     if CLOSED[name] then
       failures.raise({ code = "script_error", ["function"] = "require",
         message = format("require: scripts have no library %s", name),
-        hint = "remove the code that needs it, or run it outside of kosmolua" })
+        hint = "remove the code that needs the library, or run that code outside of kosmolua" })
     end
     local module = service("require", { name = name, path = search_path(package) })
     local chunk, message = M.compile(module.source, module.file, env)
@@ -112,7 +112,7 @@ local function add_require(env, service)
     end
     if rawget(loaded, name) then return loaded[name] end
     if begun[name] then
-      failures.mistake("require", format("module %q is already being loaded, or failed before", values.scrub(name)))
+      failures.mistake("require", format("module %q is still being loaded, or failed to load before", values.scrub(name)))
     end
     local main_chunk = loader(name)
     begun[name] = true
@@ -136,7 +136,7 @@ function M.add(env, service)
 
   --- Compile the text of a local file.
   function env.loadfile(path, mode, ...)
-    if path == nil then return nil, "loadfile: scripts have no standard input to load; name a file" end
+    if path == nil then return nil, "loadfile: expected a path; standard input cannot be loaded" end
     local ok, text = guard.pcall(service, "read", { path = path })
     if not ok then return nil, failures.error_text(text) end
     return file_text(path, text, mode, ...)
@@ -144,7 +144,7 @@ function M.add(env, service)
 
   --- Run a local file.
   function env.dofile(path)
-    if path == nil then error("dofile: scripts have no standard input to load; name a file", 0) end
+    if path == nil then error("dofile: expected a path; standard input cannot be loaded", 0) end
     local main_chunk, message = file_text(path, service("read", { path = path }))
     if not main_chunk then error(message, 0) end
     return main_chunk()

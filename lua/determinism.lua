@@ -1,5 +1,5 @@
--- Replacements for what differs between processes and would make a resumed script diverge: the clock and the order of a
--- table's keys. With a journal, scripts get versions that repeat their results.
+-- Replacements for functions whose results differ between processes and would make a resumed script diverge: the clock,
+-- and the order of a table's keys. With a journal, scripts get versions whose results are repeatable.
 
 local M = {}
 
@@ -8,7 +8,8 @@ local sort, floor, unpack = table.sort, math.floor, table.unpack or unpack
 
 local RANK = { number = 1, string = 2, boolean = 3 }
 
--- Numbers, then strings, then the rest in its current order, which may differ in another process.
+-- The order of keys: numbers, strings, booleans, then other keys in their current order, which may differ in another
+-- process.
 local function before(a, b)
   local x, y = RANK[type(a.key)] or 4, RANK[type(b.key)] or 4
   if x ~= y then return x < y end

@@ -13,17 +13,17 @@ local MAX_MESSAGE, MAX_LINE, MAX_FRAMES, MAX_LEVELS = 8192, 500, 30, 200
 
 local M = {
   NO_MEMORY = "not enough memory", -- the message of every engine
-  chunk_names = {}, -- of the script and its modules
-  sources = {}, -- their texts, by the same names
+  chunk_names = {}, -- the chunk names of the script and its modules
+  sources = {}, -- the texts of these chunks, by chunk name
 }
 
 local chunk_names, NO_MEMORY = M.chunk_names, M.NO_MEMORY
-local whole = {} -- names as Lua shortens them -> the whole names
+local whole = {} -- a name as Lua shortens it -> the whole name
 
--- Lua shortens names that are longer than this in messages: "..." and their end.
+-- In messages, Lua shortens a name with more than MAX_SHOWN bytes to "..." and its last SHORTENED bytes.
 local MAX_SHOWN, SHORTENED = 59, 56
 
---- A chunk of the script: its name, and its text if its lines are to be shown.
+--- Register a chunk of the script by its name, with its text if messages should show its lines.
 function M.know(name, source)
   chunk_names["@" .. name] = true
   M.sources["@" .. name] = source or M.sources["@" .. name]
@@ -37,7 +37,7 @@ local function whole_name(shown) return whole[shown] or shown end
 local is_own, place, where = guard.is_own, guard.line_of, guard.script_line
 M.is_own = is_own
 
--- The script's own frames in a coroutine: the line of the innermost, and the lines of all.
+-- The script's own frames in a coroutine: the line of the innermost frame, and the lines of all frames.
 local function frames_of(co)
   local first, lines = nil, {}
   for level = 0, MAX_LEVELS do
@@ -52,7 +52,7 @@ local function frames_of(co)
   return first, concat(lines, "\n")
 end
 
---- The error that ended a coroutine. Lua adds no position to a stack overflow that the interpreter finds.
+--- The error that ended a coroutine, with a position. Lua gives none to a stack overflow in the interpreter.
 function M.placed(value, co)
   local at = value == "stack overflow" and frames_of(co)
   return at and at .. ": " .. value or value
@@ -61,7 +61,7 @@ end
 -- Errors -------------------------------------------------------------------------------------------------------
 
 local Error = { __metatable = "error" }
-local raised = setmetatable({}, { __mode = "k" }) -- error of the host -> its code, also if a script changes the table
+local raised = setmetatable({}, { __mode = "k" }) -- error of the host -> its code, safe from scripts
 
 local function error_text(value)
   if type(value) == "table" and type(rawget(value, "message")) == "string" then return rawget(value, "message") end
@@ -73,7 +73,7 @@ end
 Error.__tostring = error_text
 function Error.__concat(left, right) return error_text(left) .. error_text(right) end
 
--- A mistake in a call is reported with its line. Other errors are not the fault of that line.
+-- Codes of mistakes in a call, whose messages get the line of the call. Other errors are not the fault of that line.
 local MISTAKES = { invalid_arguments = true, unknown_function = true }
 
 local function raise(fields)
@@ -84,7 +84,7 @@ local function raise(fields)
   error(setmetatable(fields, Error), 0)
 end
 
---- An error that is a value, with its text.
+--- Turn the fields of an error into an error value, which has its message as text.
 function M.made(fields) return setmetatable(fields, Error) end
 
 function M.mistake(name, message)
@@ -101,7 +101,7 @@ local FIELDS = {
   retry_after = { number = true },
   where = { string = true },
 }
--- Codes that describe how the run ended. A script cannot set them.
+-- Codes that say how the run ended. A script cannot set them.
 local HOSTS_OWN = { limit_reached = true, interrupted = true, script_crashed = true, internal_error = true,
   system_error = true, output_failed = true, dry_run = true }
 
@@ -136,7 +136,8 @@ local function placed(text)
   return own and whole_name(name) .. ":" .. number, text
 end
 
--- A mistake's message ends with its position, for a script that prints it. A report begins with the position.
+-- The text of a mistake without its position. The position is at the end of the message, for a script that prints the
+-- message, but a report begins with it.
 local function without_place(text, at)
   local tail = at and " (" .. at .. ")"
   return tail and sub(text, -#tail) == tail and sub(text, 1, -#tail - 1) or text
@@ -144,7 +145,7 @@ end
 
 local function hint_of(value, text, at)
   if find(text, "^stack overflow") then
-    return "a function calls itself without an end: look at the condition that ends it"
+    return "a function calls itself endlessly: check the condition that ends the recursion"
   end
   if type(value) == "string" and (find(text, "^attempt to ") or find(text, "^bad argument ")) then
     return use("advice").on(text, use("sandbox"), M.line_at(at) or "")
@@ -200,7 +201,7 @@ function M.line_at(where)
   end
 end
 
---- The report of a syntax error. Its `detail` is the text of the line.
+--- The report of a syntax error. Its `detail` is the text of the wrong line.
 function M.syntax_error(message)
   local name, number, text = match(message, "^(.-):(%d+): (.*)$")
   local at = name and whole_name(name) .. ":" .. number

@@ -25,7 +25,7 @@ local read -- path -> its text
 --- The functions that read local files for their methods.
 function M.read_with(reader) read = reader end
 
---- The value for a local file; it is read when it is sent.
+--- The value for a local file. The host reads the file when it is sent.
 function M.of_path(path) return made({ path = path }) end
 
 --- The value for an output of a prediction. `save(file, path)` writes it to disk.
@@ -49,7 +49,7 @@ function File.__eq(one, other) return rawequal(one, other) or text(one) == text(
 local function piece(value) return known[value] and text(value) or tostring(value) end
 function File.__concat(left, right) return piece(left) .. piece(right) end
 
--- The text of a local file, as Lua's own inputs are read.
+-- Reads and checks the file of a method, and returns the reader of its text.
 local function input(value, method)
   local file = known[value]
   if not file then error(format("file:%s: expected a file, got a %s", method, type(value)), 3) end
@@ -66,7 +66,7 @@ function methods.read(value, ...)
   return made.read(...)
 end
 
---- Iterates over the lines of a local file, without their ends.
+--- Iterates over the lines of a local file, without their line endings.
 function methods.lines(value, ...) return input(value, "lines").lines(...) end
 
 --- Saves the file under a path that the script may write to, and returns what was saved.

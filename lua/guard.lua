@@ -17,8 +17,8 @@ local byte, find, gsub, sub, getinfo = string.byte, string.find, string.gsub, st
 local raw_pcall, raw_xpcall, raw_resume, create = pcall, xpcall, coroutine.resume, coroutine.create
 local debug, jit, format = debug, jit, string.format
 
-local INSTRUCTIONS = 1000 -- between two checks; fewer cost more time, more are less exact
--- Seconds of CPU between two questions to the host: each may have to wait 5 ms for Python's interpreter lock.
+local INSTRUCTIONS = 1000 -- between two checks; a smaller number costs more time, a larger one is less exact
+-- CPU seconds between two questions to the host. Each may have to wait 5 ms for Python's interpreter lock.
 local ASKS = 0.02
 
 -- The message, the limit that was reached ("cpu", "memory" or "host"), and the script's line at that moment. LuaJIT
@@ -36,7 +36,7 @@ local function finish(ok, ...)
   return ...
 end
 
--- The results of a protected call. An error of a C function that it called is placed in its caller, as without a guard.
+-- The results of a protected call. An error of a C function called directly gets its caller's line, as without a guard.
 local function placed(ok, message, ...)
   if not ok and type(message) == "string" and find(message, "^guard%.lua:%d+: ") then
     local info = getinfo(3, "Sl")
@@ -76,13 +76,14 @@ local function guarded(hook)
   end
 end
 
---- Whether a function belongs to the script: the modules of this directory have chunk names with "=".
+--- Whether a function with this source belongs to the script. Sources of scripts begin with "@", those of this
+--- directory's modules with "=".
 function M.is_own(source) return byte(source) == 64 end -- "@"
 
---- The line of one of the script's functions: "file:line".
+--- The current line of one of the script's functions, as "file:line".
 function M.line_of(info) return format("%s:%d", sub(info.source, 2), info.currentline) end
 
---- The line of the innermost frame of the script, outside the function that asks; nil if there is none.
+--- The line of the script's innermost frame, or nil if no frame is the script's. The caller's own frame is skipped.
 function M.script_line()
   local level = 3
   while true do
@@ -93,7 +94,7 @@ function M.script_line()
   end
 end
 
--- The same for a coroutine that is not running.
+-- The line of the script's innermost frame in a coroutine that is not running.
 local function line_in(thread)
   local level = 0
   while true do
@@ -107,7 +108,7 @@ end
 local script_line = M.script_line
 
 --- Limit this state: `cpu` in seconds from now, `memory` in bytes. Each may be nil. `alive`, if given, returns 0 once
---- the run was ended.
+--- the host has ended the run.
 function M.limit(cpu, memory, alive)
   if not (cpu or memory or alive) then return end
   if jit then jit.off() end
@@ -137,9 +138,9 @@ function M.limit(cpu, memory, alive)
   debug.sethook(hook, "", INSTRUCTIONS)
 end
 
---- Find the line at which this process reaches its CPU limit, in seconds. The kernel's timer sends SIGPROF then,
---- once. LuaJIT's profiler answers it, also in compiled code, which runs no hooks; until then it costs nothing (five
---- loops of calls, tables and strings took the same time with it). It does not answer inside a C function.
+--- Find the line at which this process reaches its CPU limit, in seconds. The kernel's timer then sends SIGPROF once.
+--- LuaJIT's profiler handles the signal, even in compiled code, which runs no hooks. Until then the profiler costs
+--- nothing: five loops of calls, tables and strings took the same time with it. Inside a C function it does not react.
 function M.watch(cpu)
   require("jit.profile").start("l", function(thread)
     if stopped or not report then return end
@@ -148,10 +149,11 @@ function M.watch(cpu)
   end)
 end
 
---- What to do when `watch` has found the line: it ends the process, because the profiler cannot raise an error.
+--- Set the function that runs when `watch` has found the line. It ends the process, because the profiler cannot raise
+--- an error.
 function M.report_with(f) report = f end
 
---- End the run with an error that is not caught.
+--- End the run with an error that scripts cannot catch.
 function M.die(message)
   dead = message
   error(message, 0)

@@ -12,9 +12,9 @@ local getinfo, running = debug.getinfo, coroutine.running
 
 local PLAIN = { "source", "short_src", "what", "currentline", "linedefined", "lastlinedefined", "name", "namewhat", "nups" }
 local FOREIGN = { source = "=[C]", short_src = "[C]", what = "C", currentline = -1, linedefined = -1, lastlinedefined = -1 }
-local WANTED = "Slnu" -- not "f", which returns the function, and not "L"
+local WANTED = "Slnu" -- omits "f", which returns the function, and "L"
 local MAX_LEVELS = 30
-local MAX_LEVEL = 1000000 -- beyond any stack; at 2^53, adding one changes nothing
+local MAX_LEVEL = 1000000 -- deeper than any stack; from 2^53 on, adding one would change nothing
 
 local function plain(info)
   if not info then return nil end
@@ -27,7 +27,7 @@ local function plain(info)
   return found
 end
 
---- `debug.getinfo` without functions: `getinfo(level)`, `getinfo(f)`, each also after a coroutine.
+--- `debug.getinfo` without the field `func`: `getinfo(level)` or `getinfo(f)`, optionally with a coroutine first.
 function M.getinfo(first, second)
   local co, of = running(), first
   if type(first) == "thread" then

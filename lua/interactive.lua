@@ -25,7 +25,7 @@ for word in gmatch("and break do else elseif end false for function goto if in l
   RESERVED[word] = true
 end
 
-local bridge -- functions of lua/bridge.lua: see its end
+local bridge -- functions that the end of lua/bridge.lua passes
 local env -- the globals
 local kept = {} -- name of a local -> { closure, index }, the upvalue that it lives in
 
@@ -77,7 +77,7 @@ local function divided(source)
   end
 end
 
--- Calls that pass a closure over each local in scope. A name that is not a local is a global there.
+-- The text of calls that pass closures over the locals in scope. In them, a name that is not a local is a global.
 local function keeping(keeper, words)
   local calls = {}
   for i = 1, #words, GROUP do
@@ -182,7 +182,7 @@ local function look()
   if info and bridge.is_own(info.source) then bridge.raise({ code = "interrupted", message = "interrupted" }) end
 end
 
--- The next answer. An input that was interrupted does not continue with it.
+-- The next answer. If the input was interrupted, it does not continue with the answer.
 local function receive()
   local id, answer, dropped = bridge.receive(interrupted)
   if dropped then sethook(look, "", 1) end
@@ -263,7 +263,7 @@ function commands.names(first, ...)
   bridge.done(true, #found > 0 and encode(found) or encode(use("values").array({})))
 end
 
--- The next command. Late answers to requests of an interrupted input are skipped.
+-- The next command. Late answers to an interrupted input's requests are skipped.
 local function command(port)
   while true do
     local frame = decode(port.wait())
@@ -271,7 +271,7 @@ local function command(port)
   end
 end
 
---- Execute commands while there is a host: `{ "evaluate", source, name, number }` followed by a journal's
+--- Execute commands as long as the host exists: `{ "evaluate", source, name, number }` followed by a journal's
 --- `{ seed = …, began = … }`, `{ "check", source }`, `{ "names", … }`. Each is answered with a "done" frame.
 function M.serve(parts, environment, port)
   bridge, env = parts, environment

@@ -1,4 +1,4 @@
--- `json` for scripts. It is written in Lua so that it works without asking the host.
+-- `json` for scripts. It is written in Lua, so it works without requests to the host.
 
 local use = ...
 local values = use("values")
@@ -97,7 +97,7 @@ local function write_map(map, depth)
     if not values.is_utf8(name) then refuse("name is not UTF-8", depth) end
     put(quote(name))
     put(indent and ": " or ":")
-    if names[i + 1] == name then refuse("a number and a string are the same name", depth) end
+    if names[i + 1] == name then refuse("a number key and a string key give the same JSON name", depth) end
     local key = numbers and numbers[name]
     write(rawget(map, key == nil and name or key), depth)
   end
@@ -216,7 +216,7 @@ local function read_string()
   end
 end
 
--- A number whose exponent Lua cannot read: zero or infinity, as for a smaller exponent.
+-- A number whose exponent is too long for Lua: zero or infinity, as Lua reads other numbers outside of its range.
 local function beyond(digits)
   local sign, mantissa, exponent = match(digits, "^(-?)([%d.]+)[eE]([+-]?%d+)$")
   local value = (find(mantissa, "[1-9]") and sub(exponent, 1, 1) ~= "-") and huge or 0

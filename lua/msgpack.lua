@@ -195,7 +195,7 @@ end
 
 -- Writing -------------------------------------------------------------------------------------------------------
 
-local parts, size = {}, 0 -- the pieces of the frame
+local parts, size = {}, 0 -- the pieces of the frame, and their number
 local keys, tables = {}, {} -- the path to the value being written
 local bytes_depth -- maximum depth of a string that is not UTF-8
 local KEPT = 4096 -- maximum bytes of a frame whose tables are reused for the next one
@@ -292,7 +292,7 @@ local function write_map(map, depth)
     keys[depth] = key
     if type(key) == "number" then
       key = values.number_name(key)
-      if rawget(map, key) ~= nil then refuse("a number and a string are the same name", depth) end
+      if rawget(map, key) ~= nil then refuse("a number key and a string key give the same JSON name", depth) end
     end
     if not is_utf8(key) then refuse("name is not UTF-8", depth) end
     put_text(key)
@@ -344,9 +344,9 @@ function write(value, depth)
   refuse("a " .. kind .. " cannot leave the script", depth)
 end
 
--- MessagePack of a value, by raw access and in one pass, so that no code of the script runs in between.
--- Raises a refusal `{reason, path}` for a value without a JSON form. Strings that are not UTF-8 are refused, except in
--- the fields of `value` itself with `with_bytes`. Local files are refused without it.
+-- Encode a value as MessagePack, with raw access and in one pass, so that no code of the script runs meanwhile. Raises
+-- a refusal `{reason, path}` for a value without a JSON form. Local files and strings that are not UTF-8 are refused.
+-- With `with_bytes`, files are allowed, and such strings are allowed in the fields of `value` itself.
 function M.encode(value, with_bytes)
   size, bytes_depth = 0, with_bytes and 1 or -1
   write(value, 0)

@@ -13,7 +13,7 @@ local sort, min, max, huge, ipairs, tonumber = table.sort, math.min, math.max, m
 local utf8_code = values.utf8_code
 
 local MAX_CODE = 0x10ffff
-local MAX_REPEAT = 1000 -- as RE2
+local MAX_REPEAT = 1000 -- the limit of RE2
 local MAX_SIZE = 20000 -- instructions of a program; each character of the text takes at most as many steps
 local MAX_GROUPS = 100 -- each thread stores the positions of all groups
 local MAX_DEPTH = values.MAX_DEPTH
@@ -258,7 +258,7 @@ local function group(depth)
   else
     node = capture(nil, start)
   end
-  if not opens then return { kind = "cat", size = 1, only_flags = true } end -- flags that apply to the end of the enclosing group
+  if not opens then return { kind = "cat", size = 1, only_flags = true } end -- flags for the rest of the enclosing group
   local inner = alternation(depth + 1)
   if not take(")") then fail("expected `)` for this `(`, got the end of the pattern", start) end
   flags = outer

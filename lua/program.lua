@@ -21,12 +21,12 @@ local function emit(operation, first, second)
   return size
 end
 
--- Set the targets of a SPLIT: the next instruction, or past the following part, in order of preference.
+-- Set the two targets of a SPLIT, in order of preference: the next instruction, and the one after the following part.
 local function aim(split, past, lazy)
   x[split], y[split] = lazy and past or split + 1, lazy and split + 1 or past
 end
 
--- A set for the matcher: ASCII by index, other characters by ranges.
+-- A set in the matcher's form: ASCII characters by index, other characters by ranges.
 local function lookup(ranges)
   local set = { ranges = ranges }
   for i = 1, #ranges, 2 do
@@ -72,7 +72,7 @@ local writers = {
   assert = function(node) emit(ASSERT, node[1]) end,
 }
 
--- `x*` is written as `(x+)?`: an x that may be empty is then tried once before it is skipped, as in other engines. One
+-- `x*` is compiled as `(x+)?`. An x that may be empty is then tried once before it is skipped, as in other engines. One
 -- difference remains, as in RE2: if x matched the empty string, a backtracking engine ends the loop, while other
 -- threads continue here, so `(?:\B|.)*` finds more.
 function writers.loop(node)
@@ -116,7 +116,7 @@ local function first_bytes(program)
         local from, to = ranges[i], ranges[i + 1]
         if not program.in_bytes then from, to = byte(utf8_char(from)), byte(utf8_char(to)) end
         for lead = from, min(to, 255) do
-          first[lead] = program.in_bytes or lead < 0x80 or lead > 0xbf or nil -- no character begins inside another
+          first[lead] = program.in_bytes or lead < 0x80 or lead > 0xbf or nil -- continuation bytes begin no character
         end
       end
     elseif operation == SPLIT then
@@ -130,7 +130,7 @@ local function first_bytes(program)
   return first
 end
 
--- The same as a Lua pattern. It cannot contain zero, but `%c` includes it, and an extra byte is harmless.
+-- A Lua pattern for these bytes. It cannot contain byte 0, but `%c` includes it, and extra bytes are harmless.
 local function byte_pattern(first)
   local bytes, count = {}, 0
   for code = 1, 255 do

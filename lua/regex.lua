@@ -21,15 +21,16 @@ local ENTRY = 100 -- the cost of a cached program besides its instructions
 
 local refuse = function(name, reason) error("regex." .. name .. ": " .. reason, 0) end
 
---- Use `raise(name, reason)` for mistakes in a call, instead of a plain error.
+--- Report mistakes in a call by `raise(name, reason)` instead of a plain error.
 function M.refuse_with(raise) refuse = raise end
 
 -- Matching -----------------------------------------------------------------------------------------------------
 -- All searches share these tables, because no search starts while another runs.
 
 local stack, marks, generation = {}, {}, 0 -- an instruction marked with this generation is already in the list
-local work, found = {}, {} -- slots: of the thread being moved, and of the match
-local threads, slots, next_threads, next_slots = {}, {}, {}, {} -- instructions, and the slots of each in turn
+local work, found = {}, {} -- the slots of the thread being moved, and the slots of the match
+-- For the current and the next character: the instructions of all threads, and the slots of all threads in a row.
+local threads, slots, next_threads, next_slots = {}, {}, {}, {}
 
 local WORD = {}
 for code = 0, 127 do
@@ -157,7 +158,7 @@ local function search(program, text, position)
   end
 end
 
--- The next match in a sequence of matches: not an empty one directly after the previous match.
+-- The next match in a sequence of matches. It skips an empty match directly after the previous match.
 local function search_behind(program, text, position, last)
   local start, stop = search(program, text, position)
   if start ~= last or stop ~= last then return start, stop end
@@ -257,7 +258,7 @@ function M.match_all(text, pattern, flags, limit)
   return values.array(list)
 end
 
--- The pieces of a replacement: strings, and numbers of groups.
+-- The pieces of a replacement: strings, and group numbers.
 local function pieces_of(program, replacement)
   local pieces, from = {}, 1
   while true do
@@ -270,13 +271,13 @@ local function pieces_of(program, replacement)
       to = dollar + 1
       pieces[#pieces + 1] = "$"
     elseif not to then
-      refuse("gsub", format("expected the number or name of a group after `$`, or `$$` - at byte %d of the "
+      refuse("gsub", format("expected a group number, a group name or another `$` after `$` - at byte %d of the "
         .. "replacement", dollar))
     else
       local index = program.names[name] or find(name, "^%d+$") and tonumber(name)
       if not index or index > program.groups then
-        refuse("gsub", format("the pattern has no group `%s`; `${1}x` sets a group off from text - at byte %d of the "
-          .. "replacement", name, dollar))
+        refuse("gsub", format("the pattern has no group `%s`; write `${1}x` for a group before text - at byte %d of "
+          .. "the replacement", name, dollar))
       end
       pieces[#pieces + 1] = index
     end
@@ -293,7 +294,7 @@ local function replaced(pieces, text, start, stop)
   return concat(parts)
 end
 
--- The result of a script's function for a match; the match itself if it returns nothing.
+-- The text that a script's function returns for a match; the match itself if the function returns nothing.
 local function called(f, found_match)
   local value = f(found_match)
   if value == nil or value == false then return found_match.text end

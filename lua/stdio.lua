@@ -1,5 +1,5 @@
--- Standard input, and text of local files: which the host reads for the script, and the formats of Lua's `read`.
--- Loaded by the first function that needs it.
+-- Standard input and the text of local files, which the host reads for the script, in the formats of Lua's `read`.
+-- The first function that needs this module loads it.
 
 local use = ...
 local values, failures = use("values"), use("failures")
@@ -12,7 +12,7 @@ local concat, find, format, gsub, match, sub = table.concat, string.find, string
   string.sub
 local unpack = table.unpack or unpack
 
--- A reader of text that `more()` returns in pieces, with nil at its end. `buffer` from `at` is not read yet.
+-- A reader of text. `more()` returns the text in pieces, and nil at its end. `buffer` from `at` on is not read yet.
 local Reader = {}
 Reader.__index = Reader
 
@@ -122,7 +122,7 @@ function M.input(service)
   }
 end
 
---- The same for text that is already read.
+--- The functions of an input for text that is already in memory.
 function M.of_text(text)
   local r = reader(function() return nil end)
   r.buffer = text

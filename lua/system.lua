@@ -20,7 +20,7 @@ local function joined(...)
   return concat(parts, "", 1, count)
 end
 
--- Standard output or error, as a value with methods.
+-- Standard output or standard error, as a value with methods.
 local function output(put, number, name)
   local made = {}
   function made.write(self, ...)
@@ -117,7 +117,7 @@ local function collect(option)
   return UNCHANGED[option]
 end
 
---- Give an environment its surroundings. `put(stream, text)` prints, `service(name, arguments)` asks the host,
+--- Add these functions to an environment. `put(stream, text)` prints, `service(name, arguments)` asks the host,
 --- `leave(status)` ends the run and does not return; `variables` are the environment variables that it may read.
 function M.add(env, put, service, leave, variables)
   add_streams(env, put, service)

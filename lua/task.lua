@@ -18,15 +18,15 @@ local unpack = table.unpack or unpack
 local collectgarbage = collectgarbage
 
 local DEFAULT_LIMIT = 8
--- With many tasks, Lua's default of collecting when memory has doubled would let 10,000 waiting predictions reach the
--- memory limit. Measured: a peak of 106 MB instead of 136, for the same CPU.
+-- With many tasks, the collector's default pause of 200 % would let 10,000 waiting predictions reach the memory limit.
+-- Measured: a peak of 106 MB instead of 136 MB, for the same CPU time.
 local CROWD, PAUSE = 1000, 140
-local PARALLEL = { limit = true, on_error = true } -- its options
+local PARALLEL = { limit = true, on_error = true } -- the options of `parallel`
 local SUSPEND = {} -- what a coroutine yields when it waits, unlike a yield of the script
 local BLOCKED, NOTHING = {}, { count = 0 } -- a caller that cannot yield; no arguments
 
-local receive -- returns the next answer: id, answer; its argument says whether the request was alone
-local forsake -- called with the request of a canceled task, whose answer is no longer needed
+local receive -- returns the id and the answer of a request; its argument says whether nothing else can run
+local forsake -- called with the id of a canceled task's request, whose answer is no longer needed
 local current -- the task that runs; nil in the main chunk
 local living -- how many tasks have not ended
 local unseen -- failed tasks whose error nobody has awaited
@@ -46,13 +46,13 @@ function M.connect(source, cancel)
   waiting, found, ready, first, last = {}, {}, {}, 1, 0
 end
 
---- Whether something still waits for the answer to that request.
+--- Whether a task or a blocked caller still waits for the answer to that request.
 function M.awaits(id) return waiting[id] ~= nil end
 
 -- Turns --------------------------------------------------------------------------------------------------------
 
--- No closures and no tables here and in `ask`: LuaJIT compiles no code that makes closures, and with thousands of tasks
--- what they allocate is half of the cost.
+-- This function and `ask` create no closures or tables: LuaJIT does not compile code that creates closures, and with
+-- thousands of tasks the allocations would be half of the CPU time.
 local function enqueue(task, answer)
   task.answer = answer
   last = last + 1
@@ -185,7 +185,7 @@ local function going_on(co, ...)
   return guard.resume(co, ...)
 end
 
--- The result of resuming. A coroutine that waits does not appear to have yielded: the wait is passed to its resumer.
+-- The result of resuming a coroutine. A coroutine that waits does not seem to yield: its resumer waits with it.
 local function passing(co, ok, value, ...)
   if not ok or value ~= SUSPEND then return ok, value, ... end
   held[co] = true
@@ -213,7 +213,7 @@ function M.resume(co, ...)
   return restored(task, guard.resume(co, ...))
 end
 
--- The main chunk is a coroutine of the host, but not for the script.
+-- The main chunk runs in a coroutine of the host, but the functions below hide that from the script.
 
 --- `coroutine.yield` for scripts.
 function M.yield(...)
@@ -244,11 +244,11 @@ local TASK = {} -- the key of the task in the metatable of a script's handle
 
 local function handle() return { state = "running", waiters = {}, children = {}, room = 16 } end
 
--- Not in a table with weak keys: its values survive one more collection, so that a loop that starts tasks would use
--- more and more memory.
+-- The task is in the metatable and not in a table with weak keys, whose values survive one more collection: a loop that
+-- starts tasks would use more and more memory.
 local function shown_of(task) return setmetatable({}, { __index = methods, __metatable = false, [TASK] = task }) end
 
--- Forgets children that have ended, each time that their list has doubled.
+-- Adds a child to its parent. Each time that the list of children has doubled, children that have ended are removed.
 local function add_child(parent, child)
   local children = parent.children
   if #children >= parent.room then
@@ -318,8 +318,8 @@ function methods.await(shown)
   return outcome(task)
 end
 
---- End the task and the tasks that it started, at their next wait. Requests that it made are still executed. Returns
---- whether anything was ended.
+--- End the task and the tasks that it started, at their next wait. Requests that they have made are still executed.
+--- Returns whether any task was ended.
 function methods.cancel(shown) return cancel(task_of(shown, "cancel")) end
 
 --- "running", "done", "failed" or "canceled".
@@ -364,7 +364,7 @@ local function spawn_all(count, f)
   return tasks
 end
 
--- Wait for a result that the tasks settle, then end the tasks that still run.
+-- Wait until the tasks have settled a result, then end the tasks that are still running.
 local function join(goal, tasks)
   wait_for(goal)
   for _, task in ipairs(tasks) do
@@ -402,7 +402,7 @@ function M.parallel(items, f, options)
   end
   local collect, count = options.on_error == "collect", #items
   local results, goal, taken, left = {}, handle(), 0, count
-  local stopped -- the first item at which a dry run stops; the other items continue to their own requests
+  local stopped -- the error of the first item that a dry run stopped; other items continue to their own requests
   local function take_one(index, ok, value)
     left = left - 1
     if collect then

@@ -116,7 +116,7 @@ end
 --- The kind of a value, for a message about a wrong type.
 function M.kind(value) return value == nil and "nothing" or "a " .. type(value) end
 
---- The same for a message about a wrong number.
+--- The kind of a value, or the number itself, for a message about a wrong number.
 function M.amount(value) return type(value) == "number" and tostring(value) or M.kind(value) end
 
 -- Whether a table is a list, and its length; nil and the reason if it is neither list nor object.
@@ -141,7 +141,7 @@ local function shape(t)
 end
 M.shape = shape
 
-local MAX_STEPS = 20 -- shown of a path
+local MAX_STEPS = 20 -- steps of a path that are shown
 
 -- A path in Lua syntax: `input.images[2]["odd key"]`.
 function M.path(keys, depth)
@@ -159,7 +159,7 @@ function M.path(keys, depth)
   return concat(parts) .. (depth > MAX_STEPS and "…" or "")
 end
 
--- Why nesting exceeded the limit, and how deep: the same table twice on the path is a cycle.
+-- The reason why nesting exceeded the limit, and the depth. If a table occurs twice on the path, it is a cycle.
 function M.too_deep(tables)
   for i = 1, M.MAX_DEPTH do
     for j = i + 1, M.MAX_DEPTH do

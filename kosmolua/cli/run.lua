@@ -1,6 +1,6 @@
 -- The script of `kosmo run`. Its argument is the job as JSON:
 -- { ref, input, files = { { place, path }, … }, mode = "run", "stream" or "create", options, save, overwrite }.
--- A line that it prints is a piece of text as JSON, so that text without newlines arrives as it comes.
+-- Each line that the script prints is a piece of text as JSON, so that the host can show text before a newline comes.
 
 local job = json.decode(args[1])
 

@@ -1,4 +1,4 @@
--- Starts predictions: how the model is run, the create itself, and a create whose answer was lost.
+-- Starts predictions: planning how to run the model, sending the create, and finding the result of a lost answer.
 
 local use = ...
 local values, task, guard = use("values"), use("task"), use("guard")
@@ -9,9 +9,9 @@ local format, floor, pcall = string.format, math.floor, guard.pcall
 
 local MAX_REF = 600 -- bytes of a reference to a model
 local WAIT = 10 -- seconds that the API is asked to delay the answer to a create
-local CROWD = 64 -- with more requests in flight no answer is delayed, since each one occupies a connection
+local CROWD = 64 -- with more requests in flight, no answer is delayed, since a delayed answer occupies a connection
 local SETTLED = 4 -- seconds after which a new prediction is listed
-local SENT = { "cancel_after", "lifetime", "webhook", "webhook_events_filter" } -- sent as they are
+local SENT = { "cancel_after", "lifetime", "webhook", "webhook_events_filter" } -- options that are sent unchanged
 -- Failures of a create that may have been executed.
 local UNKNOWN = { uncertain = true, server_error = true, internal_error = true, system_error = true }
 
@@ -71,7 +71,7 @@ local function send(w, plan, options, prefer)
   return w:note("prediction", w.api[plan["function"]](arguments))
 end
 
--- Send it in a separate task: if the waiting task is canceled, the created prediction is still known.
+-- Send the create in a separate task: if the waiting task is canceled, the created prediction is still recorded.
 local function sent(w, plan, options, prefer)
   w.begun = w.begun + 1
   local number, answer = w.begun, task.shared(function() return send(w, plan, options, prefer) end)
@@ -89,7 +89,7 @@ function M.settle(w)
   end
 end
 
--- Find the prediction of a create without an answer. It is never created again.
+-- Find the prediction of a create without an answer. The create is never sent again.
 local function reclaim(w, plan, input, since)
   for pause = 0, SETTLED, SETTLED / 2 do
     w.sleep(pause)
@@ -105,7 +105,7 @@ local function planned(w, name, ref, question)
   return plan
 end
 
---- How to run the model, after checking its input.
+--- The plan for running the model, after its input is checked.
 function M.prepare(w, name, ref, input, options)
   if type(ref) ~= "string" then w.mistake(name, "expected a model such as owner/name, got " .. values.kind(ref)) end
   if input == nil then input = {} end
@@ -119,7 +119,7 @@ function M.prepare(w, name, ref, input, options)
   return plan
 end
 
---- How the schema describes an output. Without a check of the input, the schema is read when an output needs it.
+--- The schema's description of an output. If the input was not checked, the schema is read once an output needs it.
 function M.described(w, plan, value)
   if plan.unread and (output.is_table(value) or output.is_url(value)) then
     plan.unread = false

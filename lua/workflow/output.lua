@@ -14,7 +14,7 @@ local MAX_ID = 200 -- characters
 local MAX_SHOWN = 300 -- bytes of a field in a prediction's text
 local LOGS_READ = 4000 -- bytes from the end, for the last progress bar
 local BAR = "%f[%d](%d%d?%d?)%%[ \t]*|[^\r\n|]*|[ \t]*(%d+)/(%d+)"
-local MAX_DIGITS = 15 -- of the steps: doubles hold them exactly
+local MAX_DIGITS = 15 -- digits of a number of steps, which doubles hold exactly
 
 local M = {
   TERMINAL = { succeeded = true, failed = true, canceled = true, aborted = true },
@@ -33,7 +33,7 @@ local function copy(value)
   return (next(made) == nil and values.shape(value)) and values.array(made) or made
 end
 
--- Whether it is the URL of a file: models also give other text where their schema has a file.
+-- Whether the value is the URL of a file: models also return other text where their schema describes a file.
 local function is_url(value)
   if type(value) ~= "string" then return false end
   return find(value, "^[hH][tT][tT][pP][sS]?://") ~= nil or find(value, "^[dD][aA][tT][aA]:") ~= nil
@@ -82,18 +82,18 @@ function M.is_id(value)
     and not find(value, "^%.+$")
 end
 
---- Whether an answer is a prediction or a training: a proxy may have answered instead.
+--- Whether an answer is a prediction or a training. It is not if a proxy answered instead of the API.
 function M.is_prediction(value)
   return is_table(value) and M.is_id(value.id) and type(value.status) == "string"
 end
 
---- Whether it is a request that a dry run returns instead of an answer.
+--- Whether a value is a request, which a dry run returns instead of an answer.
 function M.is_request(value)
   if not is_table(value) or type(value.method) ~= "string" or type(value.url) ~= "string" then return false end
   return is_table(value.headers) and value.headers.Authorization == "Bearer [hidden]"
 end
 
---- Gives predictions and trainings in an answer a text of one line. Returns the answer.
+--- Gives predictions and trainings in an answer a one-line text form. Returns the answer.
 function M.named(answer)
   if not is_table(answer) then return answer end
   if type(rawget(answer, "status")) == "string" and type(rawget(answer, "id")) == "string" and not getmetatable(answer) then
@@ -108,14 +108,14 @@ function M.named(answer)
   return answer
 end
 
---- "prediction" or "training", by the link that the API gave it.
+--- "prediction" or "training", according to the link that the API gave the job.
 function M.kind_of(prediction)
   local urls = prediction.urls
   local link = type(urls) == "table" and urls.get
   return type(link) == "string" and find(link, "/trainings/", 1, true) and "training" or "prediction"
 end
 
---- Its name in messages: its id, with the URL of its page if there is one; and that URL.
+--- A prediction's name in messages, which is its id and the URL of its page, if it has one. Also returns that URL.
 function M.about(prediction)
   local urls = prediction.urls
   local web = type(urls) == "table" and urls.web
@@ -145,7 +145,7 @@ function M.progress(logs)
   return found
 end
 
---- A checksum of bytes that continues from `sum`: text that is compared by it need not be kept.
+--- Continue the checksum `sum` with more bytes. Text that is compared by checksum does not have to be kept.
 function M.summed(text, sum)
   for i = 1, #text do
     sum = (sum * 31 + byte(text, i)) % 2147483647

@@ -6,11 +6,11 @@ local options_ = use("workflow/options")
 
 local next, rawget, type, format = next, rawget, type, string.format
 
-local MAX_EMPTY = 100 -- pages in a row without an item, while there is a next one
+local MAX_EMPTY = 100 -- pages in a row that have no item but a next page
 
 local M = {}
 
--- The cursor of the next page, nil at the end. Raises if it was already read.
+-- The cursor of the next page, nil at the end. Raises an error if that page was already read.
 local function next_cursor(w, name, answer, seen)
   local cursor = type(answer.next) == "string" and w.service("cursor", { next = answer.next }) or nil
   if cursor == nil then return nil end
@@ -27,7 +27,7 @@ end
 local function endless(w, name)
   w.raise({
     code = "api_error", ["function"] = "each",
-    message = format("each: %d pages of %s in a row are empty, and there is still a next one", MAX_EMPTY, name),
+    message = format("each: %d pages of %s in a row are empty, and the last one has a next page", MAX_EMPTY, name),
   })
 end
 

@@ -1,4 +1,4 @@
--- The position in a stream: which events of a new connection were seen before, and which text is missing.
+-- The position in a stream. It tells which events of a new connection are repeated, and which text is missing.
 
 local use = ...
 local output = use("workflow/output")
@@ -7,15 +7,16 @@ local sub = string.sub
 
 local M = {}
 
---- `id` is the last id, `count` how many events came after the event with it, `total` the number of all events.
---- `follows` is the first of those events, `first` the id of the very first event; `skip` counts repeats still to come.
---- `size` and `sum` are of the text that was given.
+--- A new position. `id` is the last event id, `count` the number of events received after the event with that id, and
+--- `follows` the first of these; `total` is the number of all events, and `first` the id of the first of all events.
+--- `skip` counts the repeated events still to come. `size` and `sum` are the size and checksum of the text that the
+--- script has received.
 function M.start() return { count = 0, total = 0, size = 0, sum = 0 } end
 
 local function key(event) return event.event .. "\n" .. event.data end
 
--- How many events of a new connection were seen before, by its first one. A server that knows the last id continues
--- after that event; others start from the beginning.
+-- The number of events that a new connection will repeat, judged by its first event. A server that recognizes the last
+-- id continues after the event with that id; other servers start from the beginning.
 local function repeats(place, event)
   if place.total == 0 then return 0 end
   if not place.id then return place.total end
@@ -46,12 +47,12 @@ function M.take(place, event)
   return true
 end
 
---- Notes text that is given to the script.
+--- Adds text that the script receives to the position.
 function M.give(place, text)
   place.size, place.sum = place.size + #text, output.summed(text, place.sum)
 end
 
---- The rest of the whole text; nil if it does not begin with the given text.
+--- The part of the whole text that the script has not received; nil if the whole does not begin with the received text.
 function M.rest(place, whole)
   if #whole < place.size or output.summed(sub(whole, 1, place.size), 0) ~= place.sum then return nil end
   return sub(whole, place.size + 1)

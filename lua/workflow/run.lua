@@ -11,7 +11,7 @@ local MAX_LOGS = 1000 -- bytes of a failed prediction's logs in its error
 
 local M = {}
 
---- Raises for a prediction that did not succeed.
+--- Raises an error for a prediction that did not succeed.
 function M.ended_badly(w, name, prediction)
   local id, web = output.about(prediction)
   local logs = type(prediction.logs) == "string" and sub(prediction.logs, -MAX_LOGS) or ""
@@ -59,14 +59,14 @@ function M.run(w, ref, input, options)
   prediction, plan = w:begin(plan, options, prefer)
   local on_update = progress_reporter(options.on_progress)
   if on_update then on_update(prediction) end
-  -- A blocking answer that is not terminal may already be late: poll at once.
+  -- If the API delayed its answer and the prediction still runs, the status may be old: poll at once.
   prediction = w:watch("run", "prediction", prediction, options, deadline, prefer and 0 or nil, on_update)
   if prediction.status ~= "succeeded" then w:ended_badly("run", prediction) end
   if options.cache then w.service("keep", { id = prediction.id }) end
   return shown(w, plan, prediction.output), prediction
 end
 
--- The jobs that were started here and may be running, including creates in flight.
+-- The jobs that this script started and that may be running, including creates in flight.
 local function all_started(w)
   w:settle()
   local list = {}
@@ -85,12 +85,12 @@ function M.cancel_all(w, list)
   elseif type(list) ~= "table" then
     w.mistake("cancel_all", "expected a list of predictions or ids, got " .. values.kind(list))
   elseif type(rawget(list, "id")) == "string" then
-    w.mistake("cancel_all", "expected a list of predictions or ids, got one; give it as cancel_all { prediction }")
+    w.mistake("cancel_all", "expected a list of predictions or ids, got one; write cancel_all { prediction }")
   end
   return task.parallel(list, function(item)
     if type(item) == "string" then item = { id = item } end
     if type(item) ~= "table" then
-      w.mistake("cancel_all", "expected a list of predictions or ids, got one with " .. values.kind(item))
+      w.mistake("cancel_all", "expected a list of predictions or ids, got a list with " .. values.kind(item))
     end
     if output.TERMINAL[item.status] then return item end
     return w:call_about("cancel", output.kind_of(item), item.id)

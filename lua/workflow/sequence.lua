@@ -4,9 +4,9 @@ local match, fmod, tonumber, tostring = string.match, math.fmod, tonumber, tostr
 
 local M = {}
 
--- Differs between processes, and leaves math.random to the script.
+-- The start value, which differs between processes. math.random is not used, so that its numbers are the script's.
 local dice = tonumber(match(tostring({}), "0x(%x+)"), 16) % 2147483647
-local streams = 0 -- the host knows a stream by its number, whatever account it belongs to
+local streams = 0 -- the number of the last stream; the host identifies streams by number, across all accounts
 
 --- A number between 0 and 1.
 function M.chance()
@@ -19,7 +19,7 @@ function M.next_stream()
   return streams
 end
 
---- Restart: after the same seed, all numbers are the same.
+--- Restart from a seed: the same seed gives the same numbers.
 function M.begin_anew(seed)
   dice, streams = seed % 2147483646 + 1, 0
 end

@@ -1,4 +1,4 @@
--- Follows a prediction's output while it is written, over broken connections and servers that repeat or withhold text.
+-- Follows a prediction's output while it is written, even if connections break or servers repeat or withhold text.
 
 local use = ...
 local guard, json, values = use("guard"), use("json"), use("values")
@@ -18,8 +18,9 @@ local Event = { __metatable = "event" }
 function Event.__tostring(event) return event.event == "output" and event.data or "" end
 function Event.__concat(left, right) return tostring(left) .. tostring(right) end
 
--- One stream of a prediction, with its plan if it was started here: `queue` from `from` holds events to give, `barren`
--- counts connections in a row that brought nothing new, the current one began at `began` and was `fruitful` or not.
+-- One stream of a prediction, with its plan if the script started the prediction. `queue` from `from` on holds events
+-- for the script, and `barren` counts connections in a row without new events. The current connection began at `began`,
+-- and is `fruitful` if it had new events.
 local function new(prediction, plan)
   local url = type(prediction.urls) == "table" and prediction.urls.stream
   return {
@@ -49,7 +50,7 @@ end
 
 local M = {}
 
--- Whether the items of a list are one text: as the schema says, or as the server streams them.
+-- Whether the items of a list are parts of one text: according to the schema, or because the server streams them.
 local function is_one_text(w, s, list)
   local described = s.plan and w:described(s.plan, list)
   if described and (described.kind == "concatenate" or described.files[1]) then return described.kind == "concatenate" end
@@ -66,7 +67,7 @@ local function lost(w, s)
   })
 end
 
--- The items that the stream lacked: all of them, unless they are texts and some were given.
+-- The items that the stream lacked: all items, unless they are texts of which the script has received some.
 local function missing_items(w, s, list)
   local items, size, whole = {}, 0, output.joined(list)
   if s.place.size > 0 and not whole then return items end
@@ -79,7 +80,7 @@ local function missing_items(w, s, list)
   return items
 end
 
--- The texts of the prediction's output that the stream lacked, each for one event.
+-- The texts of the prediction's output that the stream lacked, one for each new event.
 local function missing(w, s)
   local value = s.prediction.output
   if value == nil then return {} end
@@ -110,8 +111,8 @@ local function finish_by_polling(w, s)
   put(s, "done", ending[s.prediction.status] or '{"reason":"canceled"}')
 end
 
--- Whether to reconnect after a connection ended: at once if it was lost, after growing pauses if it brought nothing
--- new. After several of those, request the prediction's status.
+-- Whether to reconnect after a connection has ended: at once if it had new events, else after growing pauses. After
+-- several connections without new events, request the prediction's status.
 local function goes_on(w, s)
   if s.barren == 0 then return true end
   if s.barren <= BARREN then
@@ -153,7 +154,7 @@ local function refill(w, s)
   finish_by_polling(w, s)
 end
 
--- The end: how the prediction ended, and text that a lost connection may have withheld.
+-- Finish the stream: find out how the prediction ended, and the text that a lost connection may have withheld.
 local function conclude(w, s, event)
   s.over = true
   local ok, ended = pcall(watched, w, s)

@@ -1,5 +1,5 @@
--- Waits for predictions and trainings: by polls, or in a run with a journal as one request, for which the host polls. A
--- single failure does not end the wait for paid work.
+-- Waits for predictions and trainings. The script polls, or in a run with a journal the host polls, as one request. A
+-- single failed poll does not end the wait for paid work.
 
 local use = ...
 local values, task, guard = use("values"), use("task"), use("guard")
@@ -9,16 +9,16 @@ local error, rawget, tostring, type = error, rawget, tostring, type
 local format, min, pcall = string.format, math.min, guard.pcall
 local TERMINAL = output.TERMINAL
 
-local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- seconds between two polls, and how they grow
-local JITTER = 0.2 -- the largest random extension of a pause
+local FIRST, LONGEST, FACTOR = 0.25, 5, 1.5 -- the first and the longest pause in seconds, and how each pause grows
+local JITTER = 0.2 -- the largest random extension of a pause, as a fraction of it
 local PATIENCE = 5 -- failed polls in a row, each already retried, before a wait gives up
--- Failures of a poll.
+-- Codes of temporary failures of a poll.
 local PASSING = { unreachable = true, server_error = true, rate_limited = true, insufficient_credit = true }
 
 local M = {}
 
---- Get or cancel a job, after that many seconds if given. A created training's own links call it a prediction, so an id
---- that is not found among predictions is searched among trainings.
+--- Get or cancel a job, after `seconds` if given. A created training's own links call it a prediction, so an id that is
+--- not found among predictions is looked for among trainings.
 function M.call_about(w, verb, kind, id, seconds)
   if w.trainings[id] then kind = "training" end
   local ok, answer = pcall(w.api[format("%s_%s", verb, kind)], { [kind .. "_id"] = id }, seconds)
@@ -42,7 +42,7 @@ end
 
 function M.get(w, kind, id, seconds) return w:call_about("get", kind, id, seconds) end
 
--- Poll after that many seconds. One poll in flight per job; tasks that wait for the same job share it.
+-- Poll after `seconds`. A job has at most one poll in flight, which tasks that wait for the same job share.
 local function poll(w, kind, id, seconds)
   local key = kind .. id
   if w.watchers[key] == 1 then return w:get(kind, id, seconds) end
@@ -62,7 +62,7 @@ end
 
 local function timed_out(w, name, kind, prediction, options)
   if w.trainings[prediction.id] then kind = "training" end
-  local text = format("%s: %s is still %s when its time is over", name, output.about(prediction), prediction.status)
+  local text = format("%s: %s is still %s after the timeout", name, output.about(prediction), prediction.status)
   local hint = format("it keeps running and costs money; cancel it: cancel_%s{ %s_id = %q }", kind, kind, prediction.id)
   if options.cancel_on_timeout then
     local ok, canceled = pcall(w.call_about, w, "cancel", kind, prediction.id)
@@ -80,7 +80,7 @@ local function changed(before, after)
     or before.output ~= after.output
 end
 
---- Whether the next poll may succeed: the failure of the API or a proxy may be temporary.
+--- Whether the next poll may succeed, because the failure of the API or of a proxy may be temporary.
 function M.may_pass(w, failure)
   return type(failure) == "table" and (PASSING[rawget(failure, "code")] or rawget(failure, "status") ~= nil)
 end
@@ -98,8 +98,8 @@ local function give_up(w, name, kind, prediction, failure)
   })
 end
 
---- Polls once, with `look` if given, after that many seconds. Returns the prediction and how many polls in a row have
---- failed; raises when there are too many.
+--- Polls once after `seconds`, with `look` if given. Returns the prediction and the number of failed polls in a row.
+--- Raises an error if too many have failed.
 function M.patient_poll(w, name, kind, prediction, failures, look, seconds)
   local ok, found = pcall(look or poll, w, kind, prediction.id, seconds)
   if ok and output.is_prediction(found) then return found, 0 end
@@ -112,7 +112,8 @@ function M.patient_poll(w, name, kind, prediction, failures, look, seconds)
   return prediction, failures + 1
 end
 
--- Ask the host for the job once it has ended, or at the deadline. Like `call_about`, search it among trainings too.
+-- Wait until the host returns the job, when it has ended or at the deadline. Like `call_about`, look for an unknown
+-- prediction among trainings too.
 local function await(w, kind, id, deadline)
   if w.trainings[id] then kind = "training" end
   local ok, found = pcall(w.service, "await", { id = id, kind = kind, deadline = deadline })

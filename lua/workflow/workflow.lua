@@ -5,19 +5,19 @@ local output, sequence = use("workflow/output"), use("workflow/sequence")
 
 local format, next, setmetatable = string.format, next, setmetatable
 
--- Each helper adds a method to a workflow `w`. They share: `w.api`, the functions of the account, as `f(arguments,
--- seconds)`, which waits that time first if given; `w.service(name, arguments)`, `w.raise(fields)`,
+-- Each helper adds a method to a workflow `w`. The helpers share: `w.api`, the functions of the account, as
+-- `f(arguments, seconds)`, which first waits `seconds` if given; `w.service(name, arguments)`, `w.raise(fields)`,
 -- `w.mistake(function, message)`, `w.now()`, `w.sleep(seconds)`; `w.awaits()`, whether the host waits for a job as one
 -- request; `w.started`, id -> kind of jobs created and not known to have ended; `w.creating`, creates in flight by
--- number, `w.begun` of them so far; `w.watchers`, `w.polls` by kind and id; `w.trainings`, ids that turned out to be
--- trainings.
+-- number; `w.begun`, the number of creates so far; `w.watchers` and `w.polls`, by kind and id; `w.trainings`, ids that
+-- turned out to belong to trainings.
 local PARTS = {
   use("workflow/create"), use("workflow/wait"), use("workflow/run"), use("workflow/stream"), use("workflow/pages"),
   use("workflow/files"),
 }
 local HELPERS = { "create", "wait", "run", "cancel_all", "stream", "each", "download" }
 
--- The functions of the account, for helpers: in a dry run a helper has to stop at its first request.
+-- The functions of the account, for helpers. In a dry run, a helper must stop at its first request.
 local function answering(api, raise)
   local function wrapped(name, call)
     return function(arguments, seconds)
@@ -25,7 +25,7 @@ local function answering(api, raise)
       if output.is_request(answer) then
         raise({
           code = "dry_run", ["function"] = name,
-          message = format("what follows needs the answer to %s, which a dry run does not send", name),
+          message = format("the next step needs the answer to %s, which a dry run does not send", name),
         })
       end
       return answer

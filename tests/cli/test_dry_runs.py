@@ -50,7 +50,7 @@ def test_a_helper_shows_its_request_and_stops(dry, source, requests, needs):
     assert (0, "") == (ran.status, ran.out)
     for request in requests:
         assert request in ran.err
-    assert f"kosmo: the dry run stops here: eval:1: what follows needs the answer to {needs}" in ran.err
+    assert f"kosmo: the dry run stops here: eval:1: the next step needs the answer to {needs}" in ran.err
 
 
 def test_a_direct_call_returns_its_request(dry):

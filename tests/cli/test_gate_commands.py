@@ -367,7 +367,7 @@ def test_a_script_requires_its_modules(project, live):
         ("'/etc/passwd'", "expected a module name"),
         ("'link'", "is not in a directory that the script may read from"),
         ("'bad'", "bad.lua:1: "),
-        ("'loop'", "is already being loaded"),
+        ("'loop'", "is still being loaded"),
         ("'code'", "is bytecode"),
         ("nil", "expected the name of a module, got nothing"),
     ],

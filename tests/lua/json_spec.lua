@@ -87,7 +87,7 @@ T["writes number keys exactly, and refuses duplicates"] = function(use)
   local json = use("json")
   local names = json.object({ [1732968000123456] = "x", [0.1 + 0.2] = "y", [-5] = "z", [0.5] = "h" })
   assert(json.encode(names) == '{"-5":"z","0.30000000000000004":"y","0.5":"h","1732968000123456":"x"}')
-  refuses(function() json.encode(json.object({ [7] = 1, ["7"] = 2 })) end, "a number and a string are the same name")
+  refuses(function() json.encode(json.object({ [7] = 1, ["7"] = 2 })) end, "a number key and a string key give the same JSON name")
 end
 
 T["reads numbers with any exponent"] = function(use)

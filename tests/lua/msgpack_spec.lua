@@ -93,7 +93,7 @@ T["writes number keys exactly, and refuses duplicates"] = function(use)
   local back = msgpack.decode(msgpack.encode(values.object({ [1732968000123456] = "x", [0.5] = "h" })))
   assert(back["1732968000123456"] == "x" and back["0.5"] == "h")
   local _, refusal = pcall(msgpack.encode, values.object({ [7] = 1, ["7"] = 2 }))
-  assert(refusal.reason == "a number and a string are the same name", refusal.reason)
+  assert(refusal.reason == "a number key and a string key give the same JSON name", refusal.reason)
 end
 
 T["accepts the same table twice, which is not a cycle"] = function(use)

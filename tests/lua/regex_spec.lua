@@ -250,9 +250,9 @@ T["refuses other mistakes in a call"] = function(use)
   refuses(function() regex.match_all("a", "a", "", "3") end, "match_all: expected a number as limit, got a string")
   refuses(function() regex.gsub("a", "a") end, "gsub: expected a string or a function as replacement, got nothing")
   refuses(function() regex.gsub("a", "a", "$1") end, "the pattern has no group `1`")
-  refuses(function() regex.gsub("a", "(a)", "x$1y") end, "no group `1y`; `${1}x` sets a group off from text")
+  refuses(function() regex.gsub("a", "(a)", "x$1y") end, "no group `1y`; write `${1}x` for a group before text")
   refuses(function() regex.gsub("a", "(a)", "$0x1") end, "no group `0x1`")
-  refuses(function() regex.gsub("a", "a", "5 $") end, "expected the number or name of a group after `$`")
+  refuses(function() regex.gsub("a", "a", "5 $") end, "expected a group number, a group name or another `$` after `$`")
   refuses(function() regex.gsub("a", "a", function() return {} end) end, "expected a string from the function, got a")
 end
 

@@ -148,7 +148,7 @@ def test_a_stack_overflow_names_a_line(lua, source):
     error = lua(f"function f(n)\n  return 1 + f(n)\nend\n{source}").error
 
     assert ("stack overflow", "flow.lua:2") == (error.message, error.where)
-    assert "a function calls itself without an end: look at the condition that ends it" == error.hint
+    assert "a function calls itself endlessly: check the condition that ends the recursion" == error.hint
 
 
 @pytest.mark.parametrize("length", [10, 55, 59, 60, 61, 120])
