@@ -99,7 +99,7 @@ _HOMES = {
 }
 
 
-if not TYPE_CHECKING:  # otherwise a type checker would accept any name
+if not TYPE_CHECKING:  # type checkers do not see this function, or they would accept any name
 
     def __getattr__(name):  # noqa: ANN001, ANN202
         if name not in __all__:

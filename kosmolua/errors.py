@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 EXIT_FAILED, EXIT_USAGE, EXIT_PERMISSION, EXIT_CONFIGURATION, EXIT_LIMIT = 1, 2, 3, 4, 5
 EXIT_WAITING = 6
 EXIT_INTERRUPTED = 130
-EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, only seen by its host
+EXIT_OUT_OF_MEMORY = 70  # exit status of the sandbox process, which only its host sees
 NONE_LEFT = frozenset({errno.EMFILE, errno.ENFILE})  # of an OSError: no file descriptors
 RAISE_LIMIT = "raise the limit before the program starts (ulimit -n 8192), or run fewer scripts at once"
 ONLY_EMULATED = (
@@ -81,7 +81,7 @@ CODES = {
 
 SIGINT = 2  # the same on all POSIX systems; importing signal takes longer than this module
 _SIGNALS = {1: "SIGHUP", 15: "SIGTERM"}
-EXIT_SIGNALED = 128  # plus the number of the signal
+EXIT_SIGNALED = 128  # plus the signal number
 
 _FIELDS = (
     "code", "message", "function", "status", "title", "detail", "invalid_fields", "hint", "retry_after", "request_id",
@@ -342,11 +342,11 @@ class InternalError(KosmoError):
 
 
 _MOST_FRAMES = 20
-_MOST_WORDS = 300  # characters of the text of another package's exception
+_MOST_WORDS = 300  # the most characters of another package's exception text
 
 
 def emulated(error: KosmoError) -> KosmoError:
-    """The error of an emulated call, without a hint that refers to the real API. A hint to show models gets
+    """The error of an emulated call, without a hint about the real API. Commands in a hint that show models get
     `--emulate`.
     """
     if error.code == "not_found" and error.hint and error.hint.startswith("check the spelling"):
@@ -354,7 +354,8 @@ def emulated(error: KosmoError) -> KosmoError:
     elif error.code in {"permission_denied", "approval_required"} and error.hint:
         import re
 
-        error.hint = re.sub(r", or always: kosmo [\w:]+ replicate --\w+ allow", "", error.hint)  # it is a flag's doing
+        # The refusal comes from a flag, so that configuring would not help.
+        error.hint = re.sub(r", or always: kosmo [\w:]+ replicate --\w+ allow", "", error.hint)
     elif error.hint and any(word in error.hint for word in ("replicate.com", "integrations:call", "REPLICATE_")):
         error.hint = None
     elif error.hint:
@@ -378,8 +379,8 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
     if isinstance(error, KosmoError):
         return error
     if isinstance(error, MemoryError):
-        return SystemFailureError(f"{doing}: the host is out of memory", hint="request less at once")
-    if isinstance(error, FileNotFoundError) and not error.filename:  # of os.getcwd
+        return SystemFailureError(f"{doing}: the host is out of memory", hint="make fewer or smaller requests at once")
+    if isinstance(error, FileNotFoundError) and not error.filename:  # raised by os.getcwd
         return SystemFailureError(
             f"{doing}: the current directory no longer exists", hint="change to another directory: cd ~"
         )
@@ -391,7 +392,9 @@ def failure_of(error: BaseException, doing: str) -> KosmoError:
             f"{doing}: {error.strerror}{where}",
             hint="check disk space, memory and limits: df -h; ulimit -a",
         )
-    if isinstance(error, RuntimeError) and "new thread" in str(error):  # of Thread.start; CPython has no type for it
+    if isinstance(error, RuntimeError) and "new thread" in str(
+        error
+    ):  # raised by Thread.start; CPython has no type for this error
         return SystemFailureError(
             f"{doing}: {error}",
             hint="run scripts before the program ends, not in atexit; otherwise check ulimit -u and the memory",

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from kosmolua.emulator import AdjustableClock, Emulator
 
 __all__ = ["TOKEN", "ReplicateEmulator", "emulating", "replicate_emulator"]
-TOKEN = "r8_emulated"  # noqa: S105 - the emulator takes any
+TOKEN = "r8_emulated"  # noqa: S105 - the emulator accepts any token
 MARK = "replicate_emulator"
 OPTIONS = ("models", "faults", "seed", "speed", "outputs", "streams", "latency", "cogs", "proxy")
-"""The options of the mark."""
+"""The options that the mark accepts."""
 
 
 class ReplicateEmulator:
@@ -45,7 +45,7 @@ class ReplicateEmulator:
         return variables
 
     def advance(self, seconds: float) -> None:
-        """Let that much time pass at once: predictions progress, files expire."""
+        """Advance the clock by that time at once: predictions progress, and files expire."""
         self.clock.advance(seconds)
 
     def fail(self, *faults: str) -> None:
@@ -93,7 +93,7 @@ def _options(mark: pytest.Mark | None) -> dict[str, Any]:
     for name in mark.kwargs:
         if name not in OPTIONS:
             near = did_you_mean(name, OPTIONS)
-            raise UsageError(f"{MARK}: unknown option {name!r}{near}", hint=f"it takes {', '.join(OPTIONS)}")
+            raise UsageError(f"{MARK}: unknown option {name!r}{near}", hint=f"use one of {', '.join(OPTIONS)}")
     return dict(mark.kwargs)
 
 

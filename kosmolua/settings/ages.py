@@ -1,4 +1,4 @@
-"""Ages as people write them: 90s, 30m, 12h, 7d, 2w; and times as they read them."""
+"""Read ages such as 90s, 30m, 12h, 7d and 2w, and format times for people."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ def seconds_of(text: str) -> float | None:
 
 
 def local_time(at: float) -> str:
-    """A time in Unix seconds as "2026-01-31 12:00:00", in this machine's time zone. Raises as `time.localtime` does."""
+    """A time in Unix seconds as "2026-01-31 12:00:00" in the local time zone. Raises what `time.localtime` raises."""
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))

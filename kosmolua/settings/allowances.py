@@ -1,4 +1,4 @@
-"""Sets and removes budgets in the user's config.toml. Keeps its comments, order and unknown keys."""
+"""Sets and removes budgets in the user's config.toml. Keeps the file's comments, order and unknown keys."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _changed(name: str, old: Allowance | None, changes: Mapping[str, Any]) -> Al
 
 
 def _edited(path: str, content: bytes, budgets: list[Allowance], edit: Callable[[list[Any]], None]) -> bytes:
-    """The file with only its budgets changed. Raises a `ConfigurationError` if anything else would change."""
+    """The file's new content. Raises a `ConfigurationError` if anything but the budgets would change."""
     import tomlkit
 
     document = tomlkit.parse(content.decode())

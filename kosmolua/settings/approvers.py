@@ -1,4 +1,4 @@
-"""Who may decide an approval, by the section ``[approvals]`` of the configuration and by what narrows it."""
+"""Who may decide an approval: the configuration's section ``[approvals]``, narrowed by the flag ``--approvers``."""
 
 from __future__ import annotations
 
@@ -12,23 +12,25 @@ from kosmolua.replicate.token import quoted
 from kosmolua.settings.config import Approving
 
 FLAG = "--approvers"
-GROUP, SHORT = "group:", "@"  # a group's name begins with either
-MOST = 100  # names of a flag
+GROUP, SHORT = "group:", "@"  # a group's name begins with one of these
+MOST = 100  # names in one flag
 THROUGH, ANYBODY = "kosmo serve", "kosmo serve without a login"  # the console: who acts for those who decide in it
 
 
 def current() -> str:
-    """The name of the user of the operating system who runs this process."""
+    """The name of the operating-system user who runs this process."""
     import pwd
 
     try:
         return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # the user of a container may have no entry
+    except KeyError:  # a container's user may have no entry
         return f"uid {os.getuid()}"
 
 
 def identity(settings: Approving, named: str | None) -> tuple[str, str | None]:
-    """The person who decides, and the person who acts on their behalf, if any. Raises a `PermissionDeniedError`."""
+    """The person who decides, and the person who acts on that person's behalf, if any. Raises a
+    `PermissionDeniedError`.
+    """
     caller = current()
     if named is None or named == caller:
         return caller, None
@@ -54,14 +56,16 @@ class Rules(Struct, frozen=True):
 
     @property
     def names(self) -> list[str] | None:
-        """The names and groups that may decide, of which the submitter of a run may be one; None for anybody."""
+        """The names and groups that may decide, possibly including the submitter; None if anybody may decide."""
         found = self.settings.approvers
         for each in self.narrowed:
             found = list(each) if found is None else self._among_both(found, each)
         return None if found is None else [short(each) for each in dict.fromkeys(found)]
 
     def _among_both(self, wide: Sequence[str], narrow: Sequence[str]) -> list[str]:
-        """The entries of both lists; of a group that only one of them has, its members that the other allows."""
+        """The entries in both lists. A group in only one list is replaced by those of its members that the other
+        allows.
+        """
         wide, narrow = _plain(wide), _plain(narrow)
         found = [each for each in narrow if each in wide]
         for these, those in ((narrow, wide), (wide, narrow)):
@@ -72,7 +76,7 @@ class Rules(Struct, frozen=True):
         return found
 
     def nobody(self, submitted_by: str | None) -> bool:
-        """Whether no person may approve for that submitter."""
+        """Whether nobody may approve a run of that submitter."""
         names = self.names
         if names is None:
             return False
@@ -80,7 +84,7 @@ class Rules(Struct, frozen=True):
         return not persons - ({submitted_by} if not self.submitters else set())
 
     def objection(self, by: str, submitted_by: str | None) -> tuple[str, str] | None:
-        """The reason why a person may not approve for that submitter, and what to do; None if the person may."""
+        """Why a person may not approve a run of that submitter, and what to do; None if the person may."""
         allowed = self.settings.approvers
         if allowed is not None and not _is_among(self.settings, by, allowed):
             return (
@@ -91,7 +95,7 @@ class Rules(Struct, frozen=True):
             if not _is_among(self.settings, by, each):
                 return f"not among the approvers of this run ({listed(each)})", "ask one of them"
         if by == submitted_by and not self.submitters:
-            return "whoever submitted a run does not approve it", (
+            return "the submitter of a run may not approve it", (
                 "ask somebody else, or allow it in config.toml: approvals.own = true"
             )
         return None
@@ -106,31 +110,31 @@ class Rules(Struct, frozen=True):
         )
 
     def check(self, by: str, submitted_by: str | None) -> None:
-        """Raise a `PermissionDeniedError` if this person may not decide for that submitter."""
+        """Raise a `PermissionDeniedError` if this person may not decide about a run of that submitter."""
         error = self.objection(by, submitted_by)
         if error:
             raise PermissionDeniedError(f"{by} may not decide this: {error[0]}", hint=error[1])
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names and groups for people."""
+    """Names and groups as text for a message."""
     return ", ".join(names) or "nobody"
 
 
 def short(name: str) -> str:
-    """The name; a group as "@NAME"."""
+    """The name as people write it: a group is "@NAME"."""
     return SHORT + name.removeprefix(GROUP) if name.startswith(GROUP) else name
 
 
 def _plain(names: Iterable[str]) -> list[str]:
-    """The names; groups as "group:NAME"."""
+    """The names in the form that is stored: a group is "group:NAME"."""
     return [GROUP + each.removeprefix(SHORT) if each.startswith(SHORT) else each for each in names]
 
 
 def who(names: Sequence[str] | None, submitted_by: str | None, *, submitters: bool | None) -> str:
-    """Who may decide, for people. ``submitters`` is None if that is not known."""
+    """Who may decide, as text. ``submitters`` says whether submitters may approve; None if that is unknown."""
     others = [each for each in names or () if submitters is not False or each != submitted_by]
-    found = "anybody who can use the approvals" if names is None else listed(others)
+    found = "anybody with access to the approvals" if names is None else listed(others)
     excluded = submitters is False and submitted_by is not None and (names is None or any(_is_group(n) for n in names))
     return f"{found}, except {submitted_by}, who submitted the run" if excluded else found
 
@@ -173,7 +177,7 @@ def _unknown(settings: Approving, name: str) -> UsageError:
     if settings.approvers is not None:
         what, known = "is not among approvals.approvers", [short(each) for each in settings.approvers]
     else:
-        what = "is neither in [approvals] of the configuration nor on this machine"
+        what = "is neither in [approvals] of the configuration nor a user or group of this machine"
         known = [*(SHORT + each for each in settings.groups), *settings.act_as]
     found = f"; expected some of: {listed(known)}" if known else ""
     return UsageError(
@@ -186,20 +190,20 @@ def _unknown(settings: Approving, name: str) -> UsageError:
 
 
 def _is_among(settings: Approving, name: str, allowed: Sequence[str]) -> bool:
-    """Whether a person is in a list. A group of the configuration comes before one of the operating system."""
-    if _is_group(name):  # no person has such a name
+    """Whether a person is in a list. A configured group takes precedence over one of the operating system."""
+    if _is_group(name):  # no person has a name like this
         return False
     groups = [each for each in _plain(allowed) if each.startswith(GROUP)]
     return name in allowed or any(name in _members(settings, group) for group in groups)
 
 
 def _persons(settings: Approving, name: str) -> list[str]:
-    """The members of a group; of a person, the person."""
+    """The members of a group, or the person with that name."""
     return sorted(_members(settings, name)) if name.startswith(GROUP) else [name]
 
 
 def _members(settings: Approving, group: str) -> frozenset[str]:
-    """The users of a group, "group:NAME"; none if there is no such group."""
+    """The users in a group, "group:NAME"; empty if the group does not exist."""
     name = group.removeprefix(GROUP)
     return frozenset(settings.groups[name]) if name in settings.groups else _users(name)
 
@@ -225,7 +229,7 @@ def _has_group(name: str) -> bool:
 
 
 def _users(group: str) -> frozenset[str]:
-    """The users of a group of the operating system; none if there is no such group."""
+    """The users in a group of the operating system; empty if the group does not exist."""
     import grp
     import pwd
 

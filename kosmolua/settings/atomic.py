@@ -16,7 +16,7 @@ def rewrite(path: str, change: Callable[[bytes], bytes]) -> None:
     A new file has mode 600; an existing one keeps its mode. If ``change`` raises, the file is unchanged. Raises a
     `ConfigurationError` if the file cannot be written.
     """
-    path = os.path.realpath(path)  # a symbolic link is kept
+    path = os.path.realpath(path)  # follow a symbolic link, which is kept
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with _locked(path):
@@ -32,7 +32,7 @@ def rewrite(path: str, change: Callable[[bytes], bytes]) -> None:
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Hold the lock, a separate file because the file itself is replaced."""
+    """Hold the lock on a separate file, because the file itself is replaced."""
     directory, name = os.path.split(path)
     lock = os.open(os.path.join(directory, f".{name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -6,15 +6,15 @@ import re
 from functools import lru_cache
 
 MAX_SIZE = 1024 * 1024  # bytes
-MAX_KEYS = 25_000  # keys, tables and inline tables: 3,000 rules; 0.1 s to parse
+MAX_KEYS = 25_000  # keys, tables and inline tables; enough for 3,000 rules, which take 0.1 s to parse
 MAX_DEPTH = 32  # nested brackets and dotted keys
-# One alternative for each token that is not a key. Skips quoted text and comments. Each runs in linear time. Compiled
-# on first use.
+# One alternative for each token that is not a key; quoted text and comments are skipped. Each alternative runs in
+# linear time. The pattern is compiled on first use.
 _PIECE = r'"""|\'\'\'|"(?:[^"\\\n]|\\.)*"?|\'[^\'\n]*\'?|#[^\n]*|[\[{\]}=.,\n]'
 _ESCAPED_OR_END = r'(?s:\\.|""")'
 
 
-@lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
+@lru_cache(maxsize=4)  # a host reads these files for each run, and they seldom change
 def excess(content: bytes) -> str | None:
     """A description of the limit that a file exceeds; None if it exceeds none."""
     if len(content) > MAX_SIZE:

@@ -30,7 +30,7 @@ DEFAULT_ACCOUNT = "default"
 
 
 def account_flag(account: str) -> str:
-    """The flag that a printed command needs to mean this account; empty for the default one."""
+    """The flag that selects this account in a printed command; empty for the default account."""
     if account == DEFAULT_ACCOUNT:
         return ""
     from shlex import quote
@@ -39,7 +39,7 @@ def account_flag(account: str) -> str:
 
 
 URL_VARIABLE = "REPLICATE_URL"
-_MAX_REPORTED = 3  # unknown keys in one message; each is compared with all known keys
+_MAX_REPORTED = 3  # the most unknown keys in one message, since each is compared with all known keys
 
 T = TypeVar("T")
 
@@ -224,7 +224,7 @@ class File(Struct, frozen=True):
 
 
 def read_file(path: str, containing: bytes = b"") -> File | None:
-    """The parsed file; None if it does not exist or does not contain those bytes."""
+    """The parsed file; None if it does not exist or does not contain the bytes ``containing``."""
     try:
         with open(path, "rb") as opened:
             content = opened.read(MAX_SIZE + 1)
@@ -253,7 +253,7 @@ def parse(path: str, content: bytes) -> File:
     return File(path, content, document.replicate, files, document.approvals, document.webhooks)
 
 
-@lru_cache(maxsize=4)  # a host reads its files for each run; they seldom change
+@lru_cache(maxsize=4)  # a host reads these files for each run, and they seldom change
 def _parsed(content: bytes) -> tuple[dict[str, Any], Document]:
     import tomllib
 
@@ -304,7 +304,7 @@ def check_timezone(name: str, where: str) -> None:
 
 
 def _is_public(url: str) -> bool:
-    """Whether it is an address that the API calls; over plain HTTP only on this machine, for an emulator."""
+    """Whether the API can call this address. Plain HTTP is allowed only on this machine, for an emulator."""
     from urllib.parse import urlsplit
 
     try:
@@ -317,14 +317,14 @@ def _is_public(url: str) -> bool:
 
 
 def _absolute(directories: Directories, path: str) -> Directories:
-    """The directories as absolute paths, relative to the parent of the configuration file's directory."""
+    """The directories as absolute paths. Relative ones start at the parent of the configuration file's directory."""
     root = os.path.dirname(os.path.dirname(os.path.abspath(path)))
     given = (directories.read, directories.write)
     return Directories(*([os.path.join(root, os.path.expanduser(name)) for name in names] for names in given))
 
 
 def _check_keys(path: str, raw: Mapping[str, Any]) -> None:
-    """Raise a `ConfigurationError` for unknown keys: a misspelt one may have been meant to deny something."""
+    """Raise a `ConfigurationError` for unknown keys: a misspelled key may have been meant to deny something."""
     found = list(islice(_unknown(raw), _MAX_REPORTED + 1))
     if found:
         words = ", ".join(map(_near, found[:_MAX_REPORTED])) + (", and more" if len(found) > _MAX_REPORTED else "")
@@ -335,7 +335,7 @@ def _check_keys(path: str, raw: Mapping[str, Any]) -> None:
 
 
 def _unknown(raw: Mapping[str, Any]) -> Iterator[tuple[str, str, Iterable[str]]]:
-    """Unknown keys, each with the prefix of its table and the keys known there."""
+    """Unknown keys, each with its table's prefix and the keys that are known in the table."""
     provider = raw.get("replicate", {})
     tables = [("", raw, Document), ("replicate.", provider, Provider)]
     tables += [(f"replicate.accounts.{name}.", table, Account) for name, table in provider.get("accounts", {}).items()]
@@ -354,7 +354,7 @@ def _near(found: tuple[str, str, Iterable[str]]) -> str:
 def _project(directory: str | None) -> File | None:
     try:
         path = paths.project_file(directory or os.getcwd())
-    except FileNotFoundError:  # the directory was removed
+    except FileNotFoundError:  # the current directory was removed
         return None
     return read_file(path) if path else None
 
@@ -406,7 +406,9 @@ def _overridden(settings: Settings, file: File, provider: Provider) -> Settings:
 
 
 def tightened(settings: Settings, project: File) -> tuple[Provider, list[str]]:
-    """The settings of an untrusted project file that tighten, and descriptions of the others, which are ignored."""
+    """The settings with which an untrusted project file tightens others, and descriptions of its other, ignored
+    settings.
+    """
     given = project.provider
     dropped = [f"replicate.{name}" for name in ("url", "accounts") if getattr(given, name)]
     if given.prices != Prices():

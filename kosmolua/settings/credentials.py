@@ -22,7 +22,7 @@ from kosmolua.settings.config import DEFAULT_ACCOUNT, Account, Storage
 VARIABLES = ("REPLICATE_API_KEY", "REPLICATE_API_TOKEN")
 SERVICE = "kosmolua"
 # Prefix of the backends that ship with keyring. Loading one by name avoids a search through all installed packages,
-# which takes longer than everything else in a call.
+# which takes more time than the rest of a call.
 _NAMED = "keyring.backends."
 _WORTHY = 1.0  # the lowest priority that keyring recommends; backends below it store plain text
 
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Secret:
-    """A token. Only `reveal` returns it, called to build the Authorization header."""
+    """A token. Only `reveal` returns its text; it is called to build the Authorization header."""
 
     __slots__ = ("_value", "origin")
 
@@ -53,14 +53,14 @@ class Store(Protocol):
 
     @property
     def backend(self) -> str | None:
-        """The class of the keyring backend, None for other stores."""
+        """The name of the keyring backend's class; None for other stores."""
 
     def get(self, account: str) -> str | None: ...
 
     def set(self, account: str, token: str) -> None: ...
 
     def remove(self, account: str) -> None:
-        """Remove the token, if it is stored."""
+        """Remove the token of an account, if it is stored."""
 
 
 def find(
@@ -118,7 +118,7 @@ def _header(environment: Mapping[str, str], section: Account, account: str, name
 
 
 def header_entry(account: str, name: str) -> str:
-    """The name in a store for a header's value. No account has that name, since account names have no colon."""
+    """The name under which a store has a header's value. It has a colon, so that it differs from account names."""
     return f"{account}:header:{name.lower()}"
 
 
@@ -171,7 +171,7 @@ def open_store(environment: Mapping[str, str], storage: Storage | None = None, b
 
 
 def keyring_backend() -> str | None:
-    """The class of the available keyring backend, None if there is none."""
+    """The name of the available keyring backend's class; None if no keyring is available."""
     found = _keyring(None)
     return _class_name(found) if found else None
 
@@ -187,7 +187,7 @@ def _keyring(named: str | None) -> Any:
     try:
         ours = named is not None and named.startswith(_NAMED)
         found = keyring.core.load_keyring(named) if ours and named else keyring.get_keyring()
-    except Exception:  # noqa: BLE001 - installed backends may raise anything; there is no usable keyring then
+    except Exception:  # noqa: BLE001 - installed backends may raise anything; the keyring is then unusable
         return None
     return found if found.priority >= _WORTHY else None
 
@@ -224,7 +224,7 @@ class KeyringStore:
                 "the keyring is locked",
                 hint="unlock it and try again, or set REPLICATE_API_KEY; nothing was changed",
             ) from None
-        except Exception as error:  # noqa: BLE001 - backends raise exceptions of many libraries
+        except Exception as error:  # noqa: BLE001 - backends raise the exceptions of many libraries
             raise CredentialError(
                 f"the keyring {self.backend} failed: {str(error) or type(error).__name__}",
                 hint="check that the keyring is running and unlocked, or set REPLICATE_API_KEY",
@@ -236,7 +236,7 @@ def _entry(account: str) -> str:
 
 
 class _Tokens(msgspec.Struct):
-    """The content of the file."""
+    """The content of credentials.json."""
 
     replicate: dict[str, str] = {}
     version: int = 1
@@ -282,7 +282,7 @@ class FileStore:
     def _decode(self, content: bytes) -> _Tokens:
         try:
             return msgspec.json.decode(content or b"{}", type=_Tokens)
-        except msgspec.DecodeError:  # its message could quote a token
+        except msgspec.DecodeError:  # the exception's message could contain a token
             raise CredentialError(
                 f"cannot parse {self.path}: expected the JSON that `integrations:configure` writes",
                 hint=f"repair it, or move it away: mv {self.path} {self.path}.broken; nothing was changed",

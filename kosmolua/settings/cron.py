@@ -40,7 +40,7 @@ _MINUTE, _SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
 class _Field(Struct, frozen=True):
-    """One of the five fields: the numbers that are allowed, and names for those from the lowest one."""
+    """One of the five fields: the allowed range of numbers, and names for the numbers from the lowest one up."""
 
     name: str
     least: int
@@ -92,7 +92,7 @@ _FIELDS = (
 
 
 class Cron(Struct, frozen=True):
-    """A parsed expression. ``either`` means that a day of the month or of the week is enough."""
+    """A parsed expression. ``either`` means that a time needs to match only the day of the month or of the week."""
 
     minutes: tuple[int, ...]
     hours: tuple[int, ...]
@@ -113,10 +113,10 @@ class Cron(Struct, frozen=True):
                 if found > moment:
                     return found
             day += timedelta(days=1)
-        raise UsageError("the schedule has no slot in the next years")
+        raise UsageError(f"the schedule has no slot in the next {_YEARS} years")
 
     def _elapsed(self, moment: datetime, zone: tzinfo) -> datetime:
-        """The first slot of a schedule for every hour: minute by minute, as a clock would go."""
+        """The first slot of a schedule for every hour, searched minute by minute in elapsed time."""
         at = (moment.astimezone(UTC) + _MINUTE).replace(second=0, microsecond=0)
         end = at + timedelta(days=366 * _YEARS)
         while at < end:
@@ -128,7 +128,7 @@ class Cron(Struct, frozen=True):
                 return at
             else:
                 at += _MINUTE
-        raise UsageError("the schedule has no slot in the next years")
+        raise UsageError(f"the schedule has no slot in the next {_YEARS} years")
 
     def _times(self, day: date) -> list[tuple[int, int]]:
         return [(hour, minute) for hour in self.hours for minute in self.minutes] if self._has(day) else []
@@ -161,7 +161,7 @@ def parse(text: str) -> Cron:
     either = not words[2].startswith("*") and not words[4].startswith("*")
     if words[4].startswith("*") and not any(min(days) <= _MOST_DAYS[month - 1] for month in months):
         raise UsageError(
-            f"schedule {expression!r}: none of its months has a day {min(days)}",
+            f"schedule {expression!r}: none of the given months has a day {min(days)}",
             hint="use a day of the month that exists, such as 28",
         )
     return Cron(
@@ -198,7 +198,7 @@ def instant(local: datetime, zone: tzinfo) -> datetime:
     found = local.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if found.astimezone(zone).replace(tzinfo=None) == local:
         return found
-    before = local.replace(tzinfo=zone, fold=1).astimezone(UTC)  # clocks go forward between these two
+    before = local.replace(tzinfo=zone, fold=1).astimezone(UTC)  # the clocks go forward between the two times
     offset = before.astimezone(zone).utcoffset()
     while found - before > _SECOND:
         middle = before + (found - before) / 2

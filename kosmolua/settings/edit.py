@@ -47,7 +47,7 @@ class Change(Struct, frozen=True, kw_only=True):
 
 
 class ChangeResult(Struct, frozen=True, kw_only=True):
-    """What was changed, by name, and in which file. ``storage`` is the store that has the account's token now."""
+    """The names of the changed values, and the changed file. ``storage`` is where the account's token is stored now."""
 
     account: str
     changed: tuple[str, ...]
@@ -121,7 +121,7 @@ def _check_header(key: str, value: str | None) -> None:
 
 
 def check_account(name: str) -> None:
-    """Raise a `UsageError` for a name that is not a valid Lua name, or is the name of a function."""
+    """Raise a `UsageError` for an account name that is not a valid Lua name, or is the name of a function."""
     if looks_like_token(name):
         raise UsageError(
             "the account name looks like a token (not shown)", hint="choose a name, such as: --account work"
@@ -139,7 +139,7 @@ def _checked_url(url: str) -> str:
     from kosmolua.replicate.urls import checked_url
 
     try:
-        # whether the token may be sent there is checked before it is sent
+        # before each request, the client checks whether the token may be sent to the URL
         checked_url(url, insecure_http=True, origin=URL_KEY)
     except ConfigurationError as error:
         raise UsageError(error.message, hint=f"for example: --set url={catalogue.SERVER}") from None
@@ -267,7 +267,7 @@ def _project_path(directory: str | None) -> str:
 
 
 def _edit_project(path: str, edits: list[tuple[Keys, Any]], environment: Mapping[str, str]) -> None:
-    """Edit the project file. If it was trusted or new, trust the result: the user made the change."""
+    """Edit the project file. If the file was trusted or new, trust the result, since the user made the change."""
     before = config.read_file(path)
     trusted = before is None or trust.is_trusted(environment, path, before.content)
     _edit(path, edits)
@@ -304,7 +304,7 @@ def edited(path: str, content: bytes, edits: list[tuple[Keys, Any]]) -> bytes:
 
 
 def _without_empty(table: Any) -> Any:
-    """The table without empty tables, which need not be written."""
+    """The table without empty tables, which can be omitted from the file."""
     if not isinstance(table, dict):
         return table
     pruned = {key: _without_empty(value) for key, value in table.items()}

@@ -1,4 +1,4 @@
-"""Extra headers of an account, for a gateway in front of the API: as text, from the environment, or stored."""
+"""Extra headers of an account, for a gateway in front of the API. Values are text, in the environment, or stored."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 MAX_HEADERS = 32  # of an account
-MAX_VALUE = 8192  # characters; most servers accept this much for a whole head
+MAX_VALUE = 8192  # characters; most servers accept this many in all headers together
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,100}")  # a token of RFC 9110, section 5.6.2
 _SECRET_NAME = re.compile("auth|token|key|secret|password|credential", re.IGNORECASE)
 _VALUE = re.compile(r"[\t -~]+")
-# Set by the client, or about the connection itself (RFC 9110, section 7.6.1).
+# Headers that the client sets, or that describe the connection itself (RFC 9110, section 7.6.1).
 _OWN = frozenset(
     ("accept", "accept-encoding", "authorization", "connection", "content-encoding", "content-length", "content-type",
      "cookie", "expect", "host", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te",
@@ -54,7 +54,7 @@ def check(headers: Mapping[str, str | Source], where: str) -> None:
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a header's name indicates that its value is a secret, even if a file has it as text."""
+    """Whether a header's name indicates that its value is a secret, even if a file contains the value as text."""
     return _SECRET_NAME.search(name) is not None
 
 
@@ -62,7 +62,7 @@ def name_problem(name: str) -> str | None:
     """What is wrong with the name of an extra header."""
     if not _NAME.fullmatch(name):
         return "expected the name of a header: letters, digits and -"
-    return "this header is set by kosmolua, or is about the connection itself" if name.lower() in _reserved() else None
+    return "kosmolua sets this header itself, or it describes the connection" if name.lower() in _reserved() else None
 
 
 def value_problem(value: str) -> str | None:

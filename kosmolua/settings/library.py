@@ -1,4 +1,4 @@
-"""Scripts that the user keeps, by name: files in a directory of the configuration."""
+"""Scripts that the user keeps by name: files in the configuration directory."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read(environment: Mapping[str, str], name: str) -> bytes:
 
 
 def add(environment: Mapping[str, str], name: str, text: bytes, *, overwrite: bool) -> str:
-    """Keep a script under a name; the path of its file. Raises a `UsageError`."""
+    """Keep a script under a name. Returns the path of its file. Raises a `UsageError`."""
     if not _NAME.fullmatch(name):
         shown = "" if looks_like_token(name) else f" {name[:100]!r}"
         raise UsageError(
@@ -65,10 +65,14 @@ def add(environment: Mapping[str, str], name: str, text: bytes, *, overwrite: bo
             hint="choose another: --name draw_fox",
         )
     if len(text) > MAX_SIZE:
-        raise UsageError(f"the script is {len(text)} bytes long; the maximum is {MAX_SIZE}", hint="keep data in files")
+        raise UsageError(
+            f"the script is {len(text)} bytes long; the maximum is {MAX_SIZE}", hint="move its data into files"
+        )
     path = path_of(environment, name)
     if os.path.exists(path) and not overwrite:
-        raise UsageError(f"a script {name} exists", hint="replace it: --overwrite; or choose another name: --name NAME")
+        raise UsageError(
+            f"the script {name} exists already", hint="replace it: --overwrite; or choose another name: --name NAME"
+        )
     try:
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         replace(path, text, 0o600)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 PROJECT_FILE = os.path.join(".kosmo", "config.toml")
 JOURNAL, OUTPUTS = ".journal", ".outputs"  # suffixes of a journal and of the directory next to it
-SAVED = "saved"  # the file in that directory that notes the files a run has written
+SAVED = "saved"  # the file in that directory that lists the files a run has written
 
 
 def config_directory(environment: Mapping[str, str]) -> str:
@@ -64,5 +64,5 @@ def outputs_of(journal: str) -> str:
 
 
 def record_of(journal: str) -> str:
-    """The file next to a journal that notes which files its run has written."""
+    """The file next to a journal that lists the files its run has written."""
     return os.path.join(outputs_of(journal), SAVED)

@@ -40,7 +40,7 @@ def file_of(environment: Mapping[str, str]) -> str:
 
 
 def in_force(settings: Settings, environment: Mapping[str, str]) -> Prices:
-    """The imported prices, overridden by those of the settings."""
+    """The prices in force: the imported ones, overridden by the prices in the settings."""
     hardware: dict[str, float] = {}
     models: dict[str, Price] = {}
     for prices in (*imported(environment), settings.prices):
@@ -63,7 +63,7 @@ def imported(environment: Mapping[str, str]) -> list[Prices]:
 
 
 def import_file(path: str, environment: Mapping[str, str]) -> Prices:
-    """Check a price file and store it, replacing an earlier one of the same source.
+    """Check a price file and store it, replacing an earlier file from the same source.
 
     Raises a `UsageError` that names the invalid key; nothing is stored then.
     """

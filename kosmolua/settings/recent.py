@@ -1,4 +1,4 @@
-"""The models that were run last, with the version whose schema applied: for suggestions and completion."""
+"""The models that were run last, each with the version whose schema was used, for suggestions and completion."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def read(environment: Mapping[str, str]) -> list[Recent]:
 
 
 def note(environment: Mapping[str, str], model: str, version: str, now: float | None = None) -> None:
-    """Put a model first. If the file cannot be written, the model is not remembered."""
+    """Put a model at the start of the list. If the file cannot be written, the model is not remembered."""
     one = Recent(model, version, time.time() if now is None else now)
 
     def change(old: bytes) -> bytes:

@@ -1,1 +1,1 @@
-"""Text and pictures for people at a terminal; knows nothing of functions, policies or scripts."""
+"""Text and pictures for people at a terminal; independent of functions, policies and scripts."""

@@ -15,10 +15,14 @@ from kosmolua.terminal.query import Sixel
 Protocol = Literal["kitty", "iterm", "blocks", "none"]
 MAX_BYTES = 20 * 1024 * 1024
 _MOST_PIXELS = 800  # longest side of a sixel image; some terminals accept at most 1000
-_CHUNK = 4096  # bytes of Base64 in one command of the kitty protocol
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # the formats that models produce
-_MOST_READ = 40_000_000  # pixels of an image to decode with Pillow
-_JPEG, _SCAN, _MOST_SCANS = b"\xff\xd8", b"\xff\xda", 100  # each scan decodes all pixels; ten are usual
+_CHUNK = 4096  # Base64 bytes in one command of the kitty protocol
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF")  # the image formats that models produce
+_MOST_READ = 40_000_000  # the most pixels of an image that Pillow decodes
+_JPEG, _SCAN, _MOST_SCANS = (
+    b"\xff\xd8",
+    b"\xff\xda",
+    100,
+)  # the most scans of a progressive JPEG, since each decodes all pixels; ten are usual
 
 
 def protocol_of(environment: Mapping[str, str]) -> Protocol:
@@ -90,7 +94,7 @@ def _read_any(data: bytes) -> Picture | None:
             image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
             pixels = image.convert("RGBA")
     except (OSError, ValueError, SyntaxError, EOFError, struct.error, Image.DecompressionBombError):
-        return None  # damaged, or not an image
+        return None  # the file is damaged, or not an image
     width, content = 4 * pixels.width, pixels.tobytes()
     rows = [content[at : at + width] for at in range(0, len(content), width)]
     return Picture(pixels.width, pixels.height, 4, rows)
@@ -121,13 +125,13 @@ def _sixel(picture: Picture, columns: int, rows: int, terminal: Sixel) -> str:
 
 
 def _fitting(width: int, height: int, columns: int, rows: int) -> tuple[int, int]:
-    """Columns and half rows that keep the aspect ratio: a cell is about twice as high as it is wide."""
+    """The size in columns and half rows that keeps the aspect ratio: a cell is about twice as high as it is wide."""
     scale = min(columns / width, 2 * rows / height, 1.0)
     return max(1, int(width * scale)), max(1, int(height * scale))
 
 
 def _blocks(picture: Picture, columns: int, rows: int) -> Iterator[str]:
-    """Each cell is an upper half block: the foreground is one pixel, the background the pixel below."""
+    """The picture as upper half blocks: a cell's foreground is one pixel, and its background the pixel below."""
     width, height = _fitting(picture.width, picture.height, columns, rows)
     for y in range(0, height, 2):
         for x in range(width):
@@ -139,7 +143,7 @@ def _blocks(picture: Picture, columns: int, rows: int) -> Iterator[str]:
 
 
 def _sample(picture: Picture, x: int, y: int, width: int, height: int) -> tuple[int, int, int]:
-    """The mean of up to four by four pixels in the area of half a cell."""
+    """The mean color of up to four by four pixels in the area of half a cell."""
     xs = _between(x, width, picture.width)
     ys = _between(y, height, picture.height)
     found = [picture.rows[b][a * picture.channels : a * picture.channels + 3] for b in ys for a in xs]

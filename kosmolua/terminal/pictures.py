@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 URL = r"https?://[^\s?#]+\.(?:png|jpe?g|gif|webp)(?:[?#]\S*)?"
-"""A URL that ends like a picture; match it without regard to case."""
+"""A URL with the suffix of a picture. Match it without regard to case."""
 
 _MAGIC = (
     (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
@@ -17,5 +17,5 @@ _MAGIC = (
 
 
 def kind_of(content: bytes) -> str | None:
-    """The MIME type of a picture that browsers show, by its content; None for anything else."""
+    """The MIME type of a picture that browsers can show, judged by its content; None for other content."""
     return next((kind for magic, kind in _MAGIC if magic.match(content)), None)

@@ -1,8 +1,8 @@
-"""Whether a terminal takes colour and cursor movement. Every part of the program asks here."""
+"""Whether a terminal supports color and cursor movement. All parts of the program use these functions."""
 
 from __future__ import annotations
 
-TYPE_CHECKING = False  # typing itself costs time at start
+TYPE_CHECKING = False  # importing typing makes the start slower
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -13,5 +13,5 @@ def is_dumb(environment: Mapping[str, str]) -> bool:
 
 
 def is_plain(environment: Mapping[str, str]) -> bool:
-    """Whether to write without colour: a dumb terminal, or NO_COLOR is set to anything."""
+    """Whether to write without color: the terminal is dumb, or NO_COLOR is set to any value."""
     return is_dumb(environment) or bool(environment.get("NO_COLOR"))

@@ -38,7 +38,7 @@ def header(width: int, height: int, channels: int) -> bytes:
 
 
 def packed(rows: Iterable[bytes]) -> bytes:
-    """The compressed samples. One row at a time is held."""
+    """The compressed samples. Only one row at a time is in memory."""
     # Filter 0 on every row: unfiltered samples. Compression level 1 saves most of the time.
     compressor = zlib.compressobj(1)
     parts = [compressor.compress(b"\0" + row) for row in rows]
@@ -46,7 +46,7 @@ def packed(rows: Iterable[bytes]) -> bytes:
 
 
 def write_rows(rows: Iterable[bytes], width: int, height: int, channels: int) -> bytes:
-    """A PNG file of rows, which may be made as they are written."""
+    """A PNG file with these rows. ``rows`` may be an iterator that produces them one by one."""
     return SIGNATURE + header(width, height, channels) + chunk(b"IDAT", packed(rows)) + chunk(b"IEND", b"")
 
 
@@ -55,13 +55,13 @@ def write_png(picture: Picture) -> bytes:
 
 
 def read_png(data: bytes, *, most_pixels: int = 4_000_000) -> Picture:
-    """The picture in a PNG file: 8 bits a sample, RGB or RGBA, not interlaced."""
+    """The picture in a PNG file with 8-bit RGB or RGBA samples that is not interlaced."""
     if not data.startswith(SIGNATURE):
         raise PictureError("not a PNG file")
     try:
         chunks = list(_chunks(data))
         width, height, depth, colour, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[0][1])
-        if depth != 8 or colour not in _CHANNELS or interlaced:  # noqa: PLR2004 - bits of a sample
+        if depth != 8 or colour not in _CHANNELS or interlaced:  # noqa: PLR2004 - bits per sample
             raise PictureError("unsupported PNG: expected 8-bit RGB or RGBA samples, not interlaced")
         if not 0 < width * height <= most_pixels:
             raise PictureError(f"a picture of {width} x {height} pixels exceeds the limit of {most_pixels} pixels")
@@ -123,7 +123,7 @@ def _average(row: bytes, above: bytes) -> Iterator[int]:
 def _paeth(row: bytes, above: bytes) -> Iterator[int]:
     left = corner = 0
     for value, up in zip(row, above, strict=True):
-        to_left, to_up = up - corner, left - corner  # how far each is from left + up - corner
+        to_left, to_up = up - corner, left - corner  # the distance of each from left + up - corner
         to_corner = abs(to_left + to_up)
         to_left, to_up = abs(to_left), abs(to_up)
         nearest = left if to_left <= to_up and to_left <= to_corner else up if to_up <= to_corner else corner

@@ -11,24 +11,24 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 PATIENCE = 1.0  # seconds to wait for an answer, which may cross a network; a later one is read as typed input
-_CELL = (10, 20)  # pixels of a VT340 cell, which terminals without a cell size assume
+_CELL = (10, 20)  # pixels of a VT340 cell, for terminals that do not report a cell size
 _MOST_TYPED = 64 * 1024
 _ATTRIBUTES = b"\x1b[c"
 _REGISTERS = b"\x1b[?1;1;0S"
 _ATTRIBUTES_ANSWER = re.compile(rb"\x1b\[\?([\d;]*)c")
 _REGISTERS_ANSWER = re.compile(rb"\x1b\[\?1;(?:0;([1-9]\d{0,5})|[\d;]*)S")  # a number, or a failure
-_SIXEL = b"4"  # the attribute for sixel support
+_SIXEL = b"4"  # the device attribute for sixel support
 
 
 class Sixel(NamedTuple):
-    """Sixel support of a terminal: number of colours, and the size of a cell in pixels."""
+    """A terminal's sixel support: the number of colors, and the size of a cell in pixels."""
 
     colours: int = 256
     cell: tuple[int, int] = _CELL
 
 
 class Reply(NamedTuple):
-    """The sixel support of the terminal, None if it has none, and what was typed meanwhile."""
+    """The terminal's sixel support, None if it has none, and the text that the user typed meanwhile."""
 
     sixel: Sixel | None
     typed: bytes
@@ -71,7 +71,7 @@ def _unechoed(terminal: int) -> Iterator[None]:
 def _answered(
     terminal: int, question: bytes, answer: re.Pattern[bytes], patience: float
 ) -> tuple[re.Match[bytes] | None, bytes]:
-    """The answer, None if it does not arrive in time, and other input that was read."""
+    """The answer, None if it does not arrive in time, and the other input that was read meanwhile."""
     os.write(terminal, question)
     received, until = b"", time.monotonic() + patience
     while len(received) < _MOST_TYPED and select.select([terminal], [], [], max(0, until - time.monotonic()))[0]:

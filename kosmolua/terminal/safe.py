@@ -1,4 +1,4 @@
-"""Make text from elsewhere safe to print: escape what would control the terminal."""
+"""Make untrusted text safe to print: escape characters that would control the terminal."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import threading
 SCREEN = threading.Lock()
 """Held while writing and asking, so that a script cannot print between a question and its answer."""
 
-if hasattr(os, "register_at_fork"):  # its holder does not exist in the forked process
+if hasattr(os, "register_at_fork"):  # the thread that held the lock does not exist in the forked process
     os.register_at_fork(after_in_child=lambda: SCREEN.release() if SCREEN.locked() else None)
 
 _CLEAR = "\r\x1b[K"

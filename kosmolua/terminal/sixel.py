@@ -1,4 +1,4 @@
-"""Encode sixel images: bands six pixels high, drawn one colour after another, as on the VT340."""
+"""Encode sixel images: bands six pixels high, drawn one color after another, as on the VT340."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Any
 
 from kosmolua.terminal.png import Picture
 
-Colour = tuple[int, ...]  # red, green and blue in steps; empty for a pixel that is not drawn
-Shade = list[Colour]  # different colours that are drawn as one
+Colour = tuple[int, ...]  # steps of red, green and blue; empty for a pixel that is not drawn
+Shade = list[Colour]  # different colors that are drawn as one
 
-MOST_COLOURS = 255  # a pixel is a byte, and one value means not drawn
+MOST_COLOURS = 255  # each pixel is a byte, and one of its values means not drawn
 _HOLE = 255
 _OPAQUE = 128  # pixels with at least this alpha are drawn
-_STEPS = 31  # steps per channel when colours are counted
+_STEPS = 31  # steps per channel when colors are counted
 _BAND = 6
 _BLANK = 63  # the character for no pixels; the bits of a column's six pixels are added to it
-_DITHER = 0.6  # fraction of the distance between evenly spread shades
+_DITHER = 0.6  # dithering, as a fraction of the distance between evenly spread shades
 _BAYER = ((0, 8, 2, 10), (12, 4, 14, 6), (3, 11, 1, 9), (15, 7, 13, 5))
 _RUN = re.compile(rb"(.)\1{3,}", re.DOTALL)
 
@@ -47,7 +47,7 @@ def encode(picture: Picture, width: int, height: int, colours: int = MOST_COLOUR
 
 
 def _scaled(picture: Picture, width: int, height: int) -> Iterator[bytes]:
-    """Rows of that width. Each pixel is the mean of four samples in its area."""
+    """The picture's rows at that size. Each pixel is the mean of four samples in its area."""
     left, right = (_columns(picture, width, quarter) for quarter in (1, 3))
     for y in range(height):
         upper, lower = (picture.rows[(4 * y + quarter) * picture.height // (4 * height)] for quarter in (1, 3))
@@ -62,7 +62,7 @@ def _columns(picture: Picture, width: int, quarter: int) -> itemgetter[Any]:
 
 
 def _counted(scaled: Sequence[bytes], channels: int, spread: int) -> tuple[list[list[Colour]], Counter[Colour]]:
-    """The colours of each row, dithered by ``spread``, and the number of pixels of each colour."""
+    """The colors of each row, dithered by ``spread``, and the number of pixels of each color."""
     patterns = [[_stepped(spread * (2 * at - 15) // 30) for at in row] for row in _BAYER]
     rows = [_pixels(row, channels, patterns[y % 4]) for y, row in enumerate(scaled)]
     counted = Counter(pixel for row in rows for pixel in row)
@@ -71,7 +71,7 @@ def _counted(scaled: Sequence[bytes], channels: int, spread: int) -> tuple[list[
 
 
 def _stepped(more: int) -> bytes:
-    """A table for `bytes.translate`: the step of each value plus ``more``."""
+    """A table for `bytes.translate` that maps each value to the step of the value plus ``more``."""
     return bytes((min(max(value + more, 0), 255) * _STEPS + 127) // 255 for value in range(256))
 
 
@@ -86,11 +86,11 @@ def _pixels(row: bytes, channels: int, pattern: Sequence[bytes]) -> list[Colour]
     return [pixel if alpha >= _OPAQUE else () for pixel, alpha in zip(pixels, row[3::4], strict=True)]
 
 
-# Colours ----------------------------------------------------------------------------------------------------------
+# Colors -----------------------------------------------------------------------------------------------------------
 
 
 def _shades(counted: Mapping[Colour, int], most: int) -> list[Shade]:
-    """Group the colours into at most ``most`` shades by median cut, most varied and frequent first."""
+    """Group the colors into at most ``most`` shades by median cut; varied and frequent groups are split first."""
     heap, made = [(0, 0, list(counted))] if counted else [], 0
     while 0 < len(heap) < most and len(heap[0][2]) > 1:
         for half in _halves(heappop(heap)[2], counted):
@@ -109,12 +109,12 @@ def _halves(shade: Shade, counted: Mapping[Colour, int]) -> tuple[Shade, Shade]:
 
 
 def _widest(shade: Shade) -> tuple[int, int]:
-    """The range of the channel in which the colours differ most, and its index."""
+    """The widest range of the colors' values in one channel, and the channel's index."""
     return max((max(values) - min(values), channel) for channel, values in enumerate(zip(*shade, strict=True)))
 
 
 def _mean(shade: Shade, counted: Mapping[Colour, int]) -> str:
-    """The mean colour of a shade: red, green and blue in percent."""
+    """The mean color of a shade: red, green and blue in percent."""
     weights = [counted[colour] for colour in shade]
     whole = sum(weights) * _STEPS
     sums = (sum(map(mul, channel, weights)) for channel in zip(*shade, strict=True))
@@ -131,7 +131,7 @@ def _band(lines: Sequence[bytes]) -> str:
 
 
 def _strokes(lines: Sequence[bytes], shade: int) -> str:
-    """The pixels of a shade: a character for each column, with run lengths."""
+    """The pixels of a shade: a character for each column, with repeated characters as run lengths."""
     columns = int.from_bytes(bytes([_BLANK]) * len(lines[0]))
     for bit, line in enumerate(lines):
         if shade in line:  # one byte per column; no byte overflows into the next
@@ -141,5 +141,5 @@ def _strokes(lines: Sequence[bytes], shade: int) -> str:
 
 
 def _only(shade: int, value: int) -> bytes:
-    """A table for `bytes.translate`: ``value`` for the shade, 0 for all others."""
+    """A table for `bytes.translate` that maps the shade to ``value`` and all others to 0."""
     return bytes(shade) + bytes([value]) + bytes(255 - shade)

@@ -1,4 +1,4 @@
-"""Format text: aligned columns, wrapped paragraphs, and colour on a terminal."""
+"""Format text: aligned columns, wrapped paragraphs, and color on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from kosmolua.terminal.plain import is_plain
 
 MAX_WIDTH = 120
 _PIPE_WIDTH = 100
-_MANY = 4  # equal frames in a row
+_MANY = 4  # equal frames in a row that are shown
 _CODES = {"bold": "1", "dim": "2", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -31,12 +31,12 @@ def width() -> int:
 
 
 def painted(text: str, style: str) -> str:
-    """The text in a style; unchanged in a pipe, with ``NO_COLOR`` or on a dumb terminal."""
+    """The text in a style; the text unchanged in a pipe, with ``NO_COLOR`` or on a dumb terminal."""
     return text if is_plain(os.environ) or not sys.stdout.isatty() else f"\033[{_CODES[style]}m{text}\033[0m"
 
 
 def stack(traceback: str) -> list[str]:
-    """The lines of a traceback, indented; a recursion's equal frames are counted."""
+    """The lines of a traceback, indented. Repeated frames of a recursion are replaced by their number."""
     lines = ["stack:"]
     for frame, group in groupby(traceback.splitlines()):
         count = len(list(group))

@@ -172,7 +172,7 @@ def test_who_may_decide(flow, live, configured):
             3,
             f"error: {user} may not decide this: not among approvals.approvers (somebody-else)",
         ),
-        "own = false": (3, f"error: {user} may not decide this: whoever submitted a run does not approve it"),
+        "own = false": (3, f"error: {user} may not decide this: the submitter of a run may not approve it"),
         'approvers = ["group:no-such-group"]': (
             3,
             f"error: {user} may not decide this: not among approvals.approvers (group:no-such-group)",

@@ -114,7 +114,7 @@ def test_a_single_fault(api):
     [
         (
             "modles='x'",
-            "replicate_emulator: unknown option 'modles'; did you mean models?\nhint: it takes models, faults,",
+            "replicate_emulator: unknown option 'modles'; did you mean models?\nhint: use one of models, faults,",
         ),
         (
             "'models'",

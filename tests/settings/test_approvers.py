@@ -106,14 +106,14 @@ def test_without_approvers_in_the_configuration(text):
     with pytest.raises(UsageError) as caught:
         approvers.chosen(Approving(groups=GROUPS, act_as=["robot"]), text)
 
-    assert "is neither in [approvals] of the configuration nor on this machine" in caught.value.message
+    assert "is neither in [approvals] of the configuration nor a user or group of this machine" in caught.value.message
     assert caught.value.message.endswith("expected some of: @finance, @oncall, robot")
 
 
 def test_who_is_shown_as_approver():
     """The text names the approvers, and excepts a submitter who may not decide."""
-    assert "anybody who can use the approvals" == approvers.who(None, "sam", submitters=True)
-    assert "anybody who can use the approvals, except sam, who submitted the run" == (
+    assert "anybody with access to the approvals" == approvers.who(None, "sam", submitters=True)
+    assert "anybody with access to the approvals, except sam, who submitted the run" == (
         approvers.who(None, "sam", submitters=False)
     )
     assert "ana" == approvers.who(["ana", "sam"], "sam", submitters=False)

@@ -127,7 +127,7 @@ def test_a_year_of_slots(zone, text):
         ("0 3 L * *", "got 'l'"),
         ("0 3 \u0661 * *", "day of the month (field 3)"),
         ("@often", "expected one of @hourly, @daily"),
-        ("0 3 31 2,4 *", "none of its months has a day 31"),
+        ("0 3 31 2,4 *", "none of the given months has a day 31"),
         ("x" * 5000, "expected five fields"),
         ("1" * 5000 + " 3 * * *", "expected five fields"),
     ],

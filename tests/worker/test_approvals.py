@@ -194,7 +194,7 @@ def test_approvers_are_narrowed(fleet, tmp_path, config, worker, of_run, shown):
     ("config", "worker", "of_run", "by", "reason"),
     [
         ('approvers = ["ana"]', None, ["ana", "sam"], "sam", "not among approvals.approvers (ana)"),
-        ("", None, ["ana", "sam"], "sam", "whoever submitted a run does not approve it"),
+        ("", None, ["ana", "sam"], "sam", "the submitter of a run may not approve it"),
         ("", ["ana"], ["ana", "eve"], "eve", "not among the approvers of this run (ana)"),
         ("", ["ana"], ["ana"], "@finance", "not among the approvers of this run (ana)"),
         ('approvers = ["@finance"]', None, ["bo", "eve"], "eve", "not among approvals.approvers (@finance)"),

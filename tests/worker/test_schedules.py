@@ -283,7 +283,7 @@ def test_a_syntax_error_is_found_when_adding(words, url, database, tmp_path, mon
         ("schedule: 0 3 * *", "expected five fields"),
         ("schedule: 0 3 * * * Mars/Olympus", "unknown time zone 'Mars/Olympus'"),
         ("schedule: 0 3 * * * Europe/Berlin nightly", "expected five fields"),
-        ("schedule: 0 3 31 2 *", "none of its months has a day 31"),
+        ("schedule: 0 3 31 2 *", "none of the given months has a day 31"),
         ("schedul: 0 3 * * *", "did you mean schedule"),
         ("describe: nothing", "has no schedule in its header"),
     ],

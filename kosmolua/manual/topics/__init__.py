@@ -25,7 +25,7 @@ def title(text: str) -> str:
 
 @cache
 def facts() -> dict[str, str]:
-    """Values from the code for placeholders in pages, written as {{name}}."""
+    """Values from the code for placeholders, which pages write as {{name}}."""
     from kosmolua.runtime import limits, pending, port
 
     defaults = {f"{name}_limit": limits.shown(name) for name in ("cpu", "memory", "output", "time")}
