@@ -21,7 +21,7 @@ def quiet(callback: Callable[..., object], name: str, tell: Callable[[str], None
 
 
 def both(one: Callable[..., object], other: Callable[..., object]) -> Callable[..., None]:
-    """A callback that calls one, then the other."""
+    """A callback that calls both callbacks in this order."""
 
     def call(*arguments: Any) -> None:
         one(*arguments)

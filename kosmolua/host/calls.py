@@ -108,7 +108,7 @@ class DirectCalls:
             return ending.end(session, self._tell, cancel=cancel, search=not self._options.emulate)
 
     def callable(self, *, account: str | None = None) -> frozenset[str]:
-        """The functions that the current policy allows, or asks about, for at least some arguments."""
+        """The functions that the current policy allows, or asks a person about, for at least some arguments."""
         from kosmolua.gate import policy
 
         with explained("reading the policy"):

@@ -120,7 +120,7 @@ class Clients:
 
 
 def _sending() -> AbstractContextManager[object]:
-    """Entered while this thread sends a request. Raises an error if its run was stopped."""
+    """The context in which this thread sends a request. Raises an error if the thread's run was stopped."""
     stop = CALLER.stop
     return stop.sending if stop else _FREELY
 

@@ -79,7 +79,9 @@ def resolvable(names: dict[str, Any]) -> Callable[[_Class], _Class]:
 
     def decorate(made: _Class) -> _Class:
         for member in vars(made).values():
-            function = getattr(member, "__func__", getattr(member, "fget", member))  # of a class method or a property
+            function = getattr(
+                member, "__func__", getattr(member, "fget", member)
+            )  # the function of a class method or a property
             if isinstance(function, FunctionType) and not isinstance(function.__annotations__, Hints):
                 function.__annotations__ = Hints(function.__annotations__, names)
         if "__annotations__" in vars(made):

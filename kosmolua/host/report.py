@@ -84,7 +84,7 @@ def check(path: str) -> None:
 
 
 def attempt(path: str, run: FinishedRun, host: Host, kept: KeptOutputs | None = None) -> KosmoError | None:
-    """Write the page, or return why it could not be written: the result of the run is printed too."""
+    """Write the page, or return the error if that fails, since the result of the run must still be printed."""
     try:
         write(path, run, host, kept)
     except Exception as error:  # noqa: BLE001 - whatever failed, the run itself has ended

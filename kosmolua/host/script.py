@@ -424,7 +424,7 @@ def _written(journal: Journal | Cassette | None, record: str | None) -> Iterator
 
 
 def _needs(script: Script) -> Needs | None:
-    """The declarations of the script's header, if it has one."""
+    """The declarations in the script's header, if it has a header."""
     if b"--@" not in script.source:
         return None
     from kosmolua.gate import needs

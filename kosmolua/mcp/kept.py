@@ -63,7 +63,7 @@ def page(name: str) -> str:
 
 
 def tools(dialect: Dialect) -> list[dict[str, Any]]:
-    """A tool for each script."""
+    """The definitions of the tools, one for each kept script."""
     return [
         {
             "name": TOOL + name,

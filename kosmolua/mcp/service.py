@@ -50,9 +50,9 @@ CAPABILITIES = {
 
 
 class Options(Struct, frozen=True, kw_only=True):
-    """``tools`` are globs of functions to expose; ``code`` enables code mode; ``max_chars`` truncates results.
-    ``names`` and ``dialect`` say how tools are named and how their schemas are written; ``scripts`` exposes the user's
-    kept scripts. A call returns after ``return_after`` seconds while its script continues, unless that is 0.
+    """``tools`` are globs that match the functions to expose; ``code`` enables code mode; ``max_chars`` truncates
+    results. ``names`` and ``dialect`` say how tools are named and how their schemas are written; ``scripts`` exposes
+    the user's kept scripts. A call returns after ``return_after`` seconds while its script continues, unless that is 0.
     ``account`` and ``emulated`` are the same as the host's.
     """
 

@@ -24,7 +24,7 @@ class BytecodeFile:
         self._name = f"{package.st_dev:x}-{package.st_ino:x}.bytecode"
 
     def open(self) -> int | None:
-        """A descriptor of the file; None if it is missing or others may have written it."""
+        """A descriptor of the file; None if the file is missing or others may have written it."""
         with suppress(OSError):
             directory = self._directory()
             try:

@@ -152,7 +152,7 @@ class Output(Protocol):
 
 
 class Handler(Protocol):
-    """The seam between a Lua state and its host."""
+    """The interface through which a Lua state's requests reach the host."""
 
     def __call__(self, function: str, account: str, arguments: bytes, ticket: Any = ..., /) -> Any:
         """Carry out a request, whose ``arguments`` are MessagePack. Returns plain data, or raises a `KosmoError`. In a

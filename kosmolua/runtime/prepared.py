@@ -66,7 +66,9 @@ class Prepared:
             process.close()
 
     def renew(self) -> None:
-        """Called in a forked process: the prepared process belongs to the parent, so the next run starts a new one."""
+        """Forget the prepared process in a forked process: it belongs to the parent, so the next run starts a new
+        one.
+        """
         process, self._process, self._lock = self._process, None, threading.RLock()
         if process:
             process.abandon()

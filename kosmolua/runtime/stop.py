@@ -115,7 +115,7 @@ class Stop:
 
 
 class _Sending:
-    """Entered while a request is being sent. Thread-safe without a lock: a sender enters its thread id, then checks the
+    """A context for sending a request. Thread-safe without a lock: a sender enters its thread id, then checks the
     error; `Stop.set` sets the error, then checks for ids.
     """
 

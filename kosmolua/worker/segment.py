@@ -240,7 +240,7 @@ class Segments:
         return _Earlier(dues=dues, printed=printed, waited=waited, interrupted=interrupted, last=last)
 
     def _leave(self, claimed: Claimed, output: _Prints, waiting: list[Waiting], *, waited: bool) -> bool:
-        """Park the run: from now on it exists only as rows."""
+        """Park the run: from now on it exists only as rows in the database."""
         output.flush()
         self._point("before_park")
         rows = [(each.task, each.number, *_wait_of(each, claimed)) for each in waiting]
@@ -443,7 +443,7 @@ def _wait_of(waiting: Waiting, claimed: Claimed) -> tuple[str, str | None, str, 
 
 
 def _arguments(claimed: Claimed) -> dict[str, Any] | list[str]:
-    """The arguments, by name if a trigger gave them or the script's header declares some."""
+    """The run's arguments. They are named if a trigger gave them or if the script's header declares arguments."""
     head = claimed.head
     named = by_name(head.source, head.args, head.script) if claimed.named is None else claimed.named
     return head.args if named is None else named
