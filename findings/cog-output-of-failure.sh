@@ -2,8 +2,8 @@
 # Packages: cog 0.16.12 and cog 0.23.1 (PyPI), the server inside Replicate's models.
 # Expected: a model that yields text and then fails leaves the text that it has yielded, and its own message.
 # Found: 0.16.12 does so. 0.23.1 drops the output, and puts its own text before the message.
-# For users: what a failed prediction made is in its stream only; kosmolua's `stream` gives each piece as it comes, and
-#   docs/cog.md says when to use it.
+# For users: the text of a failed prediction is only in its stream; kosmolua's `stream` returns each piece as it arrives,
+#   and docs/cog.md says when to use it.
 set -euo pipefail
 folder=$(mktemp -d); server=; trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$folder"' EXIT; cd "$folder"
 export COG_PREDICT_TYPE_STUB=predict.py:Predictor COG_NO_UPDATE_CHECK=1

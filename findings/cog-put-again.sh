@@ -2,9 +2,10 @@
 # Packages: cog 0.16.12 and cog 0.23.1 (PyPI), the server inside Replicate's models.
 # Expected: `PUT /predictions/ID`, which the server lists as `predictions_idempotent_url`, creates a prediction once: the
 #   same request again gives the same prediction.
-# Found: that holds only while the prediction runs. Once it has finished, the same request runs the model again under the
-#   same id. A client that sends a PUT again because it has not seen the answer has the work done twice.
-# For users: docs/cog.md says that a repeated PUT is no protection; kosmolua looks for a create before sending it again.
+# Found: this holds only while the prediction runs. Once it has finished, the same request runs the model again under the
+#   same id. If a client repeats a PUT because it got no answer, the work is done twice.
+# For users: docs/cog.md says that a repeated PUT gives no protection; kosmolua looks for a create's prediction before it
+#   sends the create again.
 set -euo pipefail
 folder=$(mktemp -d); server=; trap '[ -z "$server" ] || kill "$server" 2>/dev/null; rm -rf "$folder"' EXIT; cd "$folder"
 export COG_PREDICT_TYPE_STUB=predict.py:Predictor COG_NO_UPDATE_CHECK=1

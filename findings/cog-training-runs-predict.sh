@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Packages: cog 0.16.12 and cog 0.23.1 (PyPI), the server inside Replicate's models.
 # Expected: `POST /trainings`, which a running model offers in its schema and in its index, calls the model's `train`.
-# Found: it checks the input against that of `train`, and then calls `predict` with it. If that takes the same names, the
-#   training succeeds with the output of a prediction. A server started with `--x-mode train` calls `train`, and says
-#   nothing that would tell it from the other.
+# Found: the server checks the input against the schema of `train`, and then calls `predict`. If `predict` has the same
+#   parameters, the training succeeds with the output of a prediction. A server started with `--x-mode train` calls
+#   `train`, but its answers do not show in which mode it runs.
 # For users: `--cog owner/name=URL` of the emulator runs no trainings on that server, and asks for a second one
 #   (kosmolua/emulator/cog/model.py); docs/emulator.md and docs/cog.md say how to start it.
 set -euo pipefail

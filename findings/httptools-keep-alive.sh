@@ -5,8 +5,8 @@
 # Found: it says so only inside the callbacks on_headers_complete and on_message_complete. When feed_data has returned it
 #   is False for every answer that has a Content-Length: llhttp has forgotten the length by then, and takes the answer for
 #   one that ends with the connection.
-# For users: kosmolua/replicate/head.py decides by the Connection header and the framing itself; without that, each
-#   request would open a connection of its own, and nothing would fail.
+# For users: kosmolua/replicate/head.py itself evaluates the Connection header and the framing; otherwise each request
+#   would open a new connection, without any error.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 python3 -m venv venv && venv/bin/python -m pip install --quiet --disable-pip-version-check httptools==0.9.0

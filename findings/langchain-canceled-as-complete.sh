@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Packages: langchain-community 0.4.2 and replicate 1.0.7 (PyPI).
 # Expected: a prediction that is canceled while it runs raises an error, as one that failed does.
-# Found: what it had written so far is returned as the answer, with no sign that it is incomplete.
+# Found: the text that the model had written so far is returned as the answer, with no sign that it is incomplete.
 # For users: `run` and `wait` of kosmolua raise `prediction_failed` for a canceled prediction, and name it;
 #   docs/official-clients.md names this difference.
 set -euo pipefail

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Packages: langchain-community 0.4.2 and replicate 1.0.7 (PyPI).
 # Expected: with `stop=["END"]` the text ends before END, streamed or not.
-# Found: if the model sends END in two pieces, the streamed text ends with the first piece of it.
-# For users: kosmolua has no stop sequences of its own: `stream` gives the pieces as they come, so search the whole text so
-#   far and keep back as much of its end as could begin a stop sequence. docs/official-clients.md names this difference.
+# Found: if the model sends END in two pieces, the streamed text ends with the first piece of END.
+# For users: kosmolua has no stop sequences: `stream` returns the pieces as they arrive. Search all text received so far,
+#   and do not print an end that could begin a stop sequence. docs/official-clients.md names this difference.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 python3 -m venv env && env/bin/pip install --quiet --disable-pip-version-check langchain-community==0.4.2 replicate==1.0.7

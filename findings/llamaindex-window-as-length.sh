@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Packages: llama-index-llms-replicate 0.7.0 and replicate 1.0.7 (PyPI).
 # Expected: `context_window` tells LlamaIndex how long a prompt may be. It is not sent.
-# Found: it is sent with each call as the input `max_length`, which is how many tokens the model writes at most, 3,900 by
-#   default; and so is `temperature`, whether or not the model has such an input.
+# Found: it is sent with each call as the input `max_length`, the most tokens that the model writes (3,900 by default).
+#   `temperature` is sent too, whether or not the model has such an input.
 # For users: kosmolua sends the inputs that are given, and refuses names that the model's schema does not have before
 #   anything is paid. With LlamaIndex pass `additional_kwargs={"max_length": …}`; docs/official-clients.md says so.
 set -euo pipefail

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Package: replicate 1.0.7 (PyPI), the official Python client.
 # Expected: events need no id (the standard says so, and Replicate's guide shows `done` without one): each is delivered.
-# Found: until the first id has come, an event is not delivered, and its text is put in front of the next event's, with a
-#   line break between them that the model never wrote. A stream without any id delivers nothing and ends without an error.
+# Found: until the first id arrives, an event is not delivered, and its text is put in front of the next event's text, with
+#   a line break between them that the model never wrote. A stream without any id delivers nothing and ends without an error.
 # For users: kosmolua delivers each event as it is; docs/official-clients.md names this difference.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Package: replicate 1.0.7 with httpx 0.28.1 (PyPI).
-# Expected: `HTTPS_PROXY` and `HTTP_PROXY` hold for the official client, as they do for httpx, with which it sends: in a
-#   network that only a proxy leads out of, requests go through the proxy.
-# Found: it gives httpx a transport of its own, and httpx reads these variables only without one. Requests go to the
-#   server directly, with and without asyncio. A transport with a proxy must be passed: `Client(transport=…)`.
-# For users: docs/emulator.md, "Programs without an address", says that `REPLICATE_BASE_URL` leads it to the emulator.
+# Expected: `HTTPS_PROXY` and `HTTP_PROXY` apply to the official client, as they apply to httpx, which it uses: in a
+#   network that has only a proxy to the outside, requests go through the proxy.
+# Found: the client passes a transport to httpx, and httpx then ignores these variables. Requests go to the server
+#   directly, with and without asyncio. A transport with a proxy must be passed: `Client(transport=…)`.
+# For users: docs/emulator.md, "Programs without an address", says that the client needs no proxy, since it reads
+#   `REPLICATE_BASE_URL`.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 unset NO_PROXY no_proxy ALL_PROXY all_proxy

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Package: all-the-public-replicate-models 1.352.0 (npm): 3,808 documents as Replicate's API gives them.
 # Expected: the properties of a model's input schema come in the order in which the model declares them.
-# Found: they come shortest name first, equal lengths by bytes, in every one of the 3,562 models with several inputs (the
-#   order of PostgreSQL's jsonb). The declared order is in "x-order" alone.
+# Found: in all 3,562 models with several inputs they come shortest name first, equal lengths by bytes (the order of
+#   PostgreSQL's jsonb). Only "x-order" has the declared order.
 # For users: `kosmo model`, stubs and completion sort inputs by x-order, never by their place in the document.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"

@@ -2,8 +2,8 @@
 # Package: all-the-public-replicate-models 1.352.0 (npm): each model with a default example, a real prediction.
 # Expected: created_at <= started_at <= completed_at.
 # Found: of 3,808 predictions, 307 started before they were created, and 57 ended before they started.
-# For users: a duration computed from two of these times can be negative. kosmolua takes metrics.predict_time, within
-#   bounds, and measures waiting time by its own clock.
+# For users: a duration computed from two of these times can be negative. kosmolua uses metrics.predict_time, within
+#   bounds, and measures waiting time with its own clock.
 set -euo pipefail
 folder=$(mktemp -d); trap 'rm -rf "$folder"' EXIT; cd "$folder"
 npm pack --silent all-the-public-replicate-models@1.352.0 >/dev/null
