@@ -152,7 +152,7 @@ def test_a_kept_script_is_recorded_and_replayed(tmp_path, capfd):
         (["run"], 2, "missing script name"),
         (["show", "../../etc/passwd"], 2, "unknown script"),
         (["add", "draw-it.lua", "--name", "../x"], 2, "invalid name"),
-        (["add", "draw-it.lua", "--name", "draw"], 2, "a script draw exists"),
+        (["add", "draw-it.lua", "--name", "draw"], 2, "the script draw exists already"),
         (["add", "nosuch.lua"], 2, "nosuch.lua"),
         (["add"], 2, "missing FILE"),
     ],
