@@ -17,7 +17,7 @@ from kosmolua.replicate.catalogue import SERVER
 from kosmolua.replicate.shape import mapping
 from kosmolua.replicate.token import TOKENS_PAGE
 from kosmolua.settings import config, credentials
-from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict
+from kosmolua.settings.config import DEFAULT_ACCOUNT, VERDICTS, Storage, Verdict, account_flag
 from kosmolua.settings.edit import HEADER_KEY, SECRET_KEY, SECTION, URL_KEY, Change, ChangeResult, Scope, apply
 from kosmolua.terminal.safe import safe
 
@@ -316,5 +316,5 @@ def _summary(done: ChangeResult, change: Change) -> str:
     lines = [f"{SECTION}, account {done.account}: {', '.join(parts)} in {done.path}"]
     if SECRET_KEY in done.changed and done.storage:
         lines.append(f"the token is stored {_PLACES[done.storage]}")
-    lines.append(f"to check that it works: kosmo integrations:doctor {SECTION}")
+    lines.append(f"to check that it works: kosmo integrations:doctor {SECTION}{account_flag(done.account)}")
     return "\n".join(lines)

@@ -225,13 +225,26 @@ def _prune(command: str, parsed: argparse.Namespace) -> int:
             "expected runs to delete, or --older-than TIME", hint=f"for example: kosmo {command} prune --older-than 30d"
         )
     paths = [runs.find(os.environ, name) for name in parsed.run]
+    kept: list[str] = []
     if parsed.older_than is not None:
         before = time.time() - parsed.older_than
-        paths += [one.path for one in _summaries() if one.state == "finished" and (one.ended or 0) <= before]
-    for path in dict.fromkeys(paths):
+        old = [one for one in _summaries() if (one.ended or one.began) <= before and one.state != "running"]
+        paths += [one.path for one in old if one.state == "finished"]
+        kept = [one.name for one in old if one.state != "finished" and one.path not in paths]
+    paths = list(dict.fromkeys(paths))
+    for path in paths:
         runs.remove(os.environ, path)
     if parsed.json:
-        output.show_json({"success": True, "removed": paths})
-    else:
-        output.write_text("".join(f"removed {safe(path)}\n" for path in paths))
+        output.show_json({"success": True, "removed": paths, "kept": kept})
+        return 0
+    output.write_text("".join(f"removed {safe(path)}\n" for path in paths))
+    if parsed.older_than is not None:
+        output.write_text("".join(f"kept {safe(name)}\n" for name in kept))
+        output.write_text(f"{_counted(len(paths), len(kept), command)}\n")
     return 0
+
+
+def _counted(removed: int, kept: int, command: str) -> str:
+    """What a prune by age did. Runs that may be resumed go by name only."""
+    text = f"removed {removed} run{'s' * (removed != 1)}"
+    return f"{text}; kept {kept} failed, interrupted or waiting: kosmo {command} prune NAME" if kept else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 import time
 from datetime import datetime
 from shlex import quote
@@ -39,6 +40,8 @@ def run(command: str, argv: list[str]) -> int:
         output.show_json({"success": True, "run": identifier, "new": new})
     else:
         output.write_text(f"{identifier}\n")
+        same = " --database URL" if parsed.database else ""
+        print(f"look at it: kosmo runs logs -f {identifier}{same}", file=sys.stderr)
     return 0
 
 

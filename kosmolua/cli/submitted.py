@@ -86,7 +86,8 @@ def add_older_than(made: options.Parser) -> None:
         "--older",
         type=_age,
         metavar="TIME",
-        help="prune: delete runs that ended at least TIME ago, such as 12h, 30d or 2w",
+        help="prune: delete runs that finished at least TIME ago, such as 12h, 30d or 2w; with --database also failed "
+        "and canceled ones, which otherwise are deleted by name only",
     )
 
 

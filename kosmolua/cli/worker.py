@@ -13,6 +13,7 @@ from msgspec.structs import asdict
 from kosmolua.cli import observed, output
 from kosmolua.cli import options as options_
 from kosmolua.errors import UsageError
+from kosmolua.replicate.token import quoted
 from kosmolua.settings import ages, approvers, config
 from kosmolua.terminal.safe import safe
 from kosmolua.terminal.text import table
@@ -180,10 +181,20 @@ def add_database(made: options_.Parser) -> None:
         "--database",
         nargs="?",
         const="",
+        type=_url,
         metavar="URL",
         help=f"the PostgreSQL database with the runs, postgresql://… (default: {VARIABLE}, else the database of "
         "kosmo worker)",
     )
+
+
+def _url(given: str) -> str:
+    """The value of ``--database``, unless it is a word, such as an action; other values may have a password."""
+    if given.isalnum():
+        raise argparse.ArgumentTypeError(
+            f"expected a URL that begins with postgresql://, got {quoted(given)}; write --database after other words"
+        )
+    return given
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from kosmolua.settings import ages, paths
 from kosmolua.settings.paths import outputs_of
 
 SUFFIX, NOTE = ".journal", ".path"
+_ID = re.compile(r"[0-9a-f]{12}")  # of a run, here or in a database
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 
 
@@ -285,7 +286,10 @@ def find(environment: Mapping[str, str], given: str) -> str:
             if store.facts()["id"] == given:
                 return known
     called = "what looks like a token" if looks_like_token(given) else repr(given[:200])
-    raise UsageError(f"no run is called {called}", hint="list the runs: kosmo runs list")
+    see = "list the runs: kosmo runs list"
+    if _ID.fullmatch(given):
+        see = f"if it was submitted, look for it in the database: kosmo runs show {given} --database; else {see}"
+    raise UsageError(f"no run is called {called}", hint=see)
 
 
 @contextmanager

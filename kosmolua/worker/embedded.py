@@ -13,6 +13,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import util
@@ -25,6 +26,7 @@ from kosmolua.settings import paths
 NAME = "pg"
 _LONGEST = 85  # the maximum bytes of the directory's path: the address of a socket in it has at most 107
 _SECONDS = 60  # seconds to start or stop the server
+_PAUSE = 0.1  # seconds between checks whether another worker has started it
 _CONFIGURATION = """
 listen_addresses = ''
 unix_socket_permissions = 0700
@@ -100,7 +102,8 @@ class Server:
         self._user = _unprivileged(self._where)
         owner = self._user or _me()
         file = self._lock = self._make() if self._lock is None else self._lock
-        fcntl.flock(file, fcntl.LOCK_EX)
+        if self._joins(file):
+            return
         if not os.path.exists(os.path.join(self._data, "PG_VERSION")):
             shutil.rmtree(self._data, ignore_errors=True)
             self._run([f"{bin_}/initdb", "-D", self._data, "-U", owner, "-A", "trust", "-E", "UTF8"])
@@ -110,6 +113,26 @@ class Server:
             log = os.path.join(self._where, "log")
             self._run([f"{bin_}/pg_ctl", "start", "-w", "-t", str(_SECONDS), "-D", self._data, "-l", log])
         fcntl.flock(file, fcntl.LOCK_SH)
+
+    def _joins(self, file: int) -> bool:
+        """Whether the server runs for another worker; else this process holds the exclusive lock, to start it. Waits
+        while another worker starts or stops it.
+        """
+        until = time.monotonic() + _SECONDS
+        while True:
+            with suppress(BlockingIOError):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return False
+            fcntl.flock(file, fcntl.LOCK_SH)
+            if self._status():
+                return True
+            fcntl.flock(file, fcntl.LOCK_UN)
+            if time.monotonic() > until:
+                raise ConfigurationError(
+                    f"another worker uses {self._where}, but its database is not running",
+                    hint=f"stop that worker, and start it again; see {self._where}/log",
+                )
+            time.sleep(_PAUSE)
 
     def leave(self) -> None:
         """Stop the server unless another process uses it."""

@@ -363,3 +363,16 @@ def test_a_token_in_quotes(kosmo, token):
     assert "the API token has quotes around it" in ran.err
     assert "docker --env-file" in ran.err
     assert "r8_quoted" not in ran.err
+
+
+def test_the_check_of_an_account_names_it(kosmo):
+    """The command that checks what was configured is for the account that was configured."""
+    for flags, command in (
+        ((), "kosmo integrations:doctor replicate\n"),
+        (("--account", "w2"), "kosmo integrations:doctor replicate --account w2\n"),
+    ):
+        ran = kosmo(
+            CONFIGURE, "replicate", *flags, "--stdin-json", stdin=b'{"set": {"api_key": "r8_a"}, "storage": "file"}'
+        )
+
+        assert ran.out.endswith(command), ran.err

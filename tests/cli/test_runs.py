@@ -132,6 +132,36 @@ def test_a_run_is_listed_shown_resumed_exported_and_removed(server, live, predic
     assert not (tmp_path / "here.journal").exists()
 
 
+def test_a_prune_by_age_says_what_it_kept(live, prediction):
+    """Runs that may be resumed are kept, and the output counts both and shows how to delete them."""
+    live("lua", "-e", "time()", "--journal", "done")
+    live("lua", "-e", "time() error('x')", "--journal", "broken")
+    assert "removed 0 runs\n" == live("runs", "prune", "--older-than", "1h").out
+    pruned = live("runs", "prune", "--older-than", "0s").out
+    again = live("runs", "prune", "--older-than", "0s", "--json").json
+
+    last = "removed 1 run; kept 1 failed, interrupted or waiting: kosmo runs prune NAME"
+    assert ["kept broken", last] == pruned.splitlines()[-2:]
+    assert {"success": True, "removed": [], "kept": ["broken"]} == again
+    assert 0 == live("runs", "prune", "broken").status
+
+
+def test_an_id_of_a_submitted_run_is_explained(live):
+    """A run that is not here but has such an id may have been submitted, so the hint names --database."""
+    for command in (("show", "0123456789ab"), ("resume", "0123456789ab"), ("prune", "0123456789ab")):
+        assert "kosmo runs show 0123456789ab --database" in live("runs", *command).err
+    assert "--database" not in live("runs", "show", "nightly").err
+
+
+@pytest.mark.parametrize("words", [("list",), ("show", "0123456789ab")])
+def test_an_action_is_no_database(live, words):
+    """After --database an action would be taken for its URL, and the error says where to write it."""
+    ran = live("runs", "--database", *words)
+
+    assert 2 == ran.status
+    assert f"got '{words[0]}'; write --database after other words" in ran.err
+
+
 def test_a_script_without_a_file_is_resumed(live, prediction):
     """A script from --eval is resumed from its text in the journal."""
     live("lua", "-e", "return ...", "--journal", "x", "--", "-a")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psycopg
 import pytest
 from waiting import wait_until
 
@@ -93,9 +94,9 @@ def test_from_submission_to_result(place, kosmo):
         worker = subprocess.Popen(command, stderr=log, stdout=log)
     try:
         wait_until(lambda: b"is ready" in (place / "log").read_bytes())
-        status, out, _ = kosmo("submit", "--eval", SCRIPT, "--key", "k", "--max-predictions", "1", "--", "Ada")
+        status, out, err = kosmo("submit", "--eval", SCRIPT, "--key", "k", "--max-predictions", "1", "--", "Ada")
         run = out.strip()
-        assert (0, 12) == (status, len(run))
+        assert (0, 12, f"look at it: kosmo runs logs -f {run}\n") == (status, len(run), err)
         again = kosmo("submit", "--eval", SCRIPT, "--key", "k", "--max-predictions", "1", "--json", "--", "Ada")
         assert {"success": True, "run": run, "new": False} == json.loads(again[1])
         assert 2 == kosmo("submit", "--eval", SCRIPT, "--key", "k", "--", "Bob")[0]
@@ -111,3 +112,21 @@ def test_from_submission_to_result(place, kosmo):
         assert 0 == worker.wait(30), (place / "log").read_text()
     assert 4 == kosmo("workers")[0]
     assert not (place / "pg" / "data" / "postmaster.pid").exists()
+
+
+def test_a_second_worker_joins_the_database(place):
+    """It uses the server that runs, without waiting for the first worker to end. The last one stops the server."""
+    where = embedded.directory(os.environ)
+    first, second = embedded.running(where), embedded.running(where)
+    url = first.__enter__()
+    try:
+        assert url == second.__enter__()
+    finally:
+        first.__exit__(None, None, None)
+    try:
+        with psycopg.connect(url) as connection:
+            assert [(1,)] == connection.execute("SELECT 1").fetchall()
+    finally:
+        second.__exit__(None, None, None)
+
+    assert not (Path(where) / "data" / "postmaster.pid").exists()
