@@ -135,7 +135,7 @@ BROKEN = {
     "type": ("[replicate]\nenabled = 'yes'\n", "got `str` - at `$.replicate.enabled`"),
     "verdict": ("[replicate.permissions]\nwrite = 'alow'\n", "Invalid enum value 'alow'"),
     "misspelt permission": ("[replicate.permissions]\nwirte = 'deny'\n", "unknown field `wirte`"),
-    "header of our own": ("replicate.accounts.work.headers.Host = 'x'", "set by kosmolua"),
+    "header of our own": ("replicate.accounts.work.headers.Host = 'x'", "kosmolua sets this header"),
     "header of the catalogue": ("replicate.accounts.work.headers.prefer = 'wait'", "accounts.work.headers.prefer`"),
     "no header": ("replicate.accounts.work.headers.'a b' = 'x'", "expected the name of a header"),
     "header twice": ("[replicate.accounts.work.headers]\nA = 'x'\na = 'x'", "duplicate header"),
