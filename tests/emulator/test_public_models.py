@@ -269,7 +269,13 @@ def test_files_of_every_layout(tmp_path, write):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("", "truncated"), ("[]", "no models in"), ("{}", "owner"), ("[{]", "not a document"), ("\0", "not a")],
+    [
+        ("", "truncated"),
+        ("[]", "no models in"),
+        ("{}", "owner"),
+        ("[{]", "expected the JSON of a model"),
+        ("\0", "expected the JSON of a model"),
+    ],
 )
 def test_files_without_documents_are_refused(tmp_path, content, message):
     """The error names the problem and says how to get a valid file."""
