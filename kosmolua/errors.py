@@ -64,6 +64,7 @@ CODES = {
     "uncertain": EXIT_FAILED,
     "prediction_failed": EXIT_FAILED,
     "timed_out": EXIT_FAILED,
+    "unknown_price": EXIT_FAILED,
     "dry_run": 0,
     "webhook_refused": EXIT_FAILED,
     "system_error": EXIT_FAILED,

@@ -153,6 +153,8 @@ def _dispatch(argv: list[str]) -> int:
 def _help_on(name: str, words: list[str]) -> int:
     """Print the help of a command, or of an action or function of it; for other names, the page with that name."""
     command = SHORT.get(name, name)
+    if command == "topics":
+        return _dispatch(["integrations:docs"])
     if command in COMMANDS:
         module = import_module(f"kosmolua.cli.{COMMANDS[command][0]}")
         own = words[:1] if (words and module.__name__.endswith(".call")) or hasattr(module, "ACTIONS") else []
@@ -161,6 +163,13 @@ def _help_on(name: str, words: list[str]) -> int:
 
     if reference.has_page(name):
         return _dispatch(["integrations:docs", name])
+    about = reference.topics_about(name)
+    if about:
+        meant = dict.fromkeys([about[0], *_near([name, *words], ())[:1]])
+        raise UsageError(
+            f"unknown name {name[:100]!r}; did you mean {' or '.join(meant)}?",
+            hint=f"read the topic: kosmo help {about[0]}",
+        )
     raise _unknown([name, *words], reference.page_names())
 
 
@@ -242,28 +251,31 @@ _MEANT = {
 
 
 def _unknown(argv: list[str], pages: Iterable[str] = ()) -> UsageError:
-    """The error for an unknown command, suggesting a similar command or one of ``pages``. Commands such as mcp:serve
-    are also recognized in two words.
-    """
+    """The error for an unknown command, suggesting a similar command or one of ``pages``."""
+    near = _near(argv, pages)
+    return UsageError(
+        f"unknown command {argv[0][:100]!r}" + (f"; did you mean {near[0]}?" if near else ""),
+        hint="list the commands and topics: kosmo --help",
+    )
+
+
+def _near(argv: list[str], pages: Iterable[str]) -> list[str]:
+    """Similar commands or pages. Commands such as mcp:serve are also recognized in two words."""
     from kosmolua.replicate.nearest import nearest
 
     command, names = argv[0], [*COMMANDS, *SHORT, *pages]
     joined = f"{command}:{argv[1]}" if argv[1:] else ""
     group, colon, tail = command.partition(":")
     if joined in COMMANDS or command in _MEANT:
-        near = [joined if joined in COMMANDS else _MEANT[command]]
-    elif colon and group == "integrations":  # another provider, unless the command is misspelled
+        return [joined if joined in COMMANDS else _MEANT[command]]
+    if colon and group == "integrations":  # another provider, unless the command is misspelled
         tails = {name.partition(":")[2]: name for name in COMMANDS if name.startswith("integrations:")}
-        near = [tails[one] for one in nearest(tail, tails, least=0.7)] or ["integrations:replicate"]
-    else:
-        near = nearest(command, names)
-    return UsageError(
-        f"unknown command {command[:100]!r}" + (f"; did you mean {near[0]}?" if near else ""),
-        hint="list the commands: kosmo --help",
-    )
+        return [tails[one] for one in nearest(tail, tails, least=0.7)] or ["integrations:replicate"]
+    return nearest(command, names)
 
 
 def _help() -> str:
+    from kosmolua.manual.topics import names
     from kosmolua.terminal.text import table, wrapped
 
     lines = table(((name, what) for name, (_, what) in COMMANDS.items()), styles=()).splitlines()
@@ -279,6 +291,9 @@ def _help() -> str:
 
 {wrapped("LuaJIT workflows for the whole Replicate API, behind a permission gate.")}
 {rows}
+
+topics (kosmo help TOPIC; with their titles: kosmo help topics):
+{wrapped(", ".join(names()), "  ")}
 
 {more}
   kosmo run --emulate meta/meta-llama-3-8b-instruct prompt='a poem about rain'

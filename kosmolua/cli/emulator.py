@@ -66,7 +66,7 @@ def _parser(command: str) -> options_.Parser:
         action="append",
         default=[],
         metavar="SPEC",
-        help="inject a fault, such as 429:create:retry_after=2; repeatable",
+        help="inject a fault, such as 429:create:retry_after=2; see kosmo help faults; repeatable",
     )
     made.add_argument(
         "--models", metavar="PATH", help="add the public models of a file or directory; save them: kosmo models pull"

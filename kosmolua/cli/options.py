@@ -57,7 +57,10 @@ FLAGS = {
     "read": ("allow|ask|deny", "set the policy for reads (default: as configured)"),
     "write": ("allow|ask|deny", "set the policy for writes (default: as configured)"),
     "insecure_http": (None, "allow sending the token over plain HTTP to other machines"),
-    "fault": ("SPEC", "inject a fault into the emulator, such as 429:create:retry_after=2; repeatable"),
+    "fault": (
+        "SPEC",
+        "inject a fault into the emulator, such as 429:create:retry_after=2; see kosmo help faults; repeatable",
+    ),
     "models": ("PATH", "add the public models of a file or directory to the emulator"),
     "cog": ("OWNER/NAME=URL", "add a model that runs on a cog server to the emulator; repeatable"),
 }
@@ -146,11 +149,34 @@ class _Formatter(argparse.HelpFormatter):
         )
 
 
+# command -> the topic about it
+TOPICS = {
+    "run": "shell",
+    "integrations:lua": "lua",
+    "integrations:call": "arguments",
+    "integrations:configure": "configuration",
+    "integrations:status": "configuration",
+    "integrations:policy": "permissions",
+    "integrations:trust": "permissions",
+    "budget": "budgets",
+    "prices": "budgets",
+    "models": "models",
+    "model": "models",
+    "runs": "runs",
+    "approvals": "permissions",
+    "emulator:serve": "faults",
+    "triggers": "webhooks",
+    "webhooks:serve": "webhooks",
+    "webhooks:verify": "webhooks",
+}
+
+
 def parser(command: str, description: str, example: str) -> Parser:
+    topic = TOPICS.get(command)
     return Parser(
         prog=f"kosmo {command}",
         description=description,
-        epilog=f"example:\n  {example}",
+        epilog=f"example:\n  {example}" + (f"\n\ntopic: kosmo integrations:docs {topic}" if topic else ""),
         formatter_class=partial(_Formatter, width=max(40, min(100, width()))),  # without one argparse imports shutil
         allow_abbrev=False,
     )

@@ -212,7 +212,7 @@ def _free(directory: str, name: str) -> str:
 def show_cost(job: Job, amount: float | None) -> int:
     if amount is None:
         message = f"no price is known for {safe(job.model)}"
-        hint = "import prices: kosmo prices import FILE"
+        hint = "enter the price in config.toml, or import a price file; for both formats: kosmo help budgets"
         return fail(job, KosmoError(message, code="unknown_price", hint=hint))
     if job.options.json:
         output.show_json(envelope(job, None, data={"estimate": amount}))

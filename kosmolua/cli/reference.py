@@ -236,13 +236,21 @@ def _contents(pages: dict[str, str]) -> list[dict[str, str]]:
 def _documented(name: str) -> Operation:
     """The operation of that name. The error for an unknown name also suggests pages."""
     if catalogue.find(name) is None and "." not in name and not looks_like_token(name):
-        meant = near(name, page_names())
+        about = topics_about(name)
+        meant = f"; did you mean {about[0]}?" if about else near(name, page_names())
         raise UsageError(
             f"unknown page {name[:100]!r}: no function, helper or topic has this name{meant}",
             code="unknown_function",
             hint="list the pages: kosmo integrations:docs",
         )
     return find(name)
+
+
+def topics_about(query: str) -> list[str]:
+    """The names of the topics about these words, best first."""
+    from kosmolua.manual import index
+
+    return [] if looks_like_token(query) else index.topics_about(query)
 
 
 def has_page(name: str) -> bool:
@@ -268,7 +276,7 @@ def _show_docs(data: dict[str, Any], parsed: argparse.Namespace) -> str:
         from kosmolua.manual.stubs import summaries
 
         return reference_markdown(data, [reference.page(each) for each in catalogue.OPERATIONS], summaries())
-    contents = f"{heading('pages')}\n{table((page['page'], page['title']) for page in data['pages'])}"
+    contents = f"{heading('topics')}\n{table((page['page'], page['title']) for page in data['pages'])}"
     contents += f"\n\n{heading('script helpers')}\n{wrapped(', '.join(_helper_names()), '  ')}"
     if "functions" not in data:
         rows = ((item["provider"], item["summary"]) for item in data["providers"])

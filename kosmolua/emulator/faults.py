@@ -69,7 +69,7 @@ KINDS: dict[str, Kind] = {
     "503": Kind("a problem document with status 503; retry_after is in seconds", {"retry_after": "1"}),
     "empty": Kind("status 500 without a body"),
     "drop": Kind(
-        "close the connection without an answer, after=accept (request carried out) or after=request (not carried out)",
+        "close the connection without an answer; after=accept: carry out the request first, after=request: do not",
         {"after": "accept"},
     ),
     "cut": Kind("close the connection halfway through the answer", fits=_answers),
@@ -158,7 +158,8 @@ def _unknown(what: str, name: str, known: Iterable[str], spec: str) -> UsageErro
     shown = [one for one in names if what != "target" or one in TARGETS]
     more = ", or the name of an operation" if what == "target" else ""
     where = f" in fault {spec!r}" if name != spec else ""
-    return UsageError(f"unknown {what} {name!r}{where}{suggestion}", hint=f"expected {', '.join(shown)}{more}")
+    hint = f"write KIND[:TARGET][:key=value...]; the {what} is one of {', '.join(shown)}{more}; see kosmo help faults"
+    return UsageError(f"unknown {what} {name!r}{where}{suggestion}", hint=hint)
 
 
 class _Bucket:

@@ -26,5 +26,8 @@ EXAMPLES = {
     "cancel_all": 'replicate.create("minimax/video-01", { prompt = "the sea" })\nprint(#replicate.cancel_all())',
     "regex": 'print(regex.match("seed: 42", "seed: ([0-9]+)").groups[1])',
     "json": "print(json.encode({ sizes = { 1, json.null }, tags = json.array({}) }))",
+    "stdin": '-- printf "Ada\\nBob\\n" | kosmo lua --emulate flow.lua\n'
+    'for name in stdin:lines() do\n  print(run("replicate/hello-world", { text = name }))\nend\n'
+    'local rest = stdin:read("a")  -- all that is left',
     "docs": 'print(docs.search("save a file")[1].name)',
 }

@@ -9,18 +9,19 @@ from msgspec import Struct
 
 from kosmolua.manual import stubs
 from kosmolua.manual.search import EXACT, MAX_QUERY, MAX_WORDS, START, TEXT, Hit, Match, search, words_of, worth
-from kosmolua.manual.topics import title, topics
+from kosmolua.manual.topics import KEYWORDS, title, topics
 
 Kind = Literal["helper", "topic"]
 
 
 class Page(Struct, frozen=True):
-    """A helper or a topic: its name, its summary, and the words of its text."""
+    """A helper or a topic: its name, its summary, the words of its text, and other words to find it by."""
 
     name: str
     kind: Kind
     summary: str
     text: frozenset[str]
+    keywords: frozenset[str] = frozenset()
 
 
 class Found(Struct, frozen=True):
@@ -39,8 +40,19 @@ def pages() -> tuple[Page, ...]:
         Page(name, "helper", about, frozenset(words_of(stubs.helper(name) or "")))
         for name, about in stubs.summaries().items()
     )
-    about_topics = (Page(name, "topic", title(text), frozenset(words_of(text))) for name, text in topics().items())
+    about_topics = (
+        Page(name, "topic", title(text), frozenset(words_of(text)), frozenset(words_of(KEYWORDS.get(name, ""))))
+        for name, text in topics().items()
+    )
     return (*helpers, *about_topics)
+
+
+def topics_about(query: str) -> list[str]:
+    """The topics whose name, title or keywords have all words of the query, best first."""
+    words = list(dict.fromkeys(words_of(query[:MAX_QUERY])))[:MAX_WORDS]
+    scores = {page.name: [_worth(page, word) for word in words] for page in pages() if page.kind == "topic"}
+    found = [(-sum(each), name) for name, each in scores.items() if each and min(each) > TEXT]
+    return [name for _, name in sorted(found)]
 
 
 def find(query: str) -> list[Found]:
@@ -77,4 +89,4 @@ def _scored(page: Page, words: list[str]) -> Found | None:
 
 def _worth(page: Page, word: str) -> float:
     names, summary = frozenset(words_of(page.name.replace("_", " "))), frozenset(words_of(page.summary))
-    return worth(word, names, summary, page.text)
+    return worth(word, names, summary | page.keywords, page.text)

@@ -19,7 +19,7 @@ TITLE = "Replicate"
 SUMMARY = "Runs machine-learning models: predictions, trainings, deployments, models and files."
 FIELDS: tuple[dict[str, Any], ...] = (
     {"key": "api_key", "type": "secret", "required": True, "label": "API Token", "env": "REPLICATE_API_KEY",
-     "description": "An API token; create one at https://replicate.com/account/api-tokens"},
+     "description": "An API token, also read from REPLICATE_API_TOKEN; create one at https://replicate.com/account/api-tokens"},
     {"key": "url", "type": "url", "required": False, "label": "API Base URL", "env": "REPLICATE_URL",
      "default": SERVER, "description": "The base URL of the API, without a trailing slash"},
 )  # fmt: skip

@@ -39,7 +39,7 @@ function sleep(seconds) end
 ---@return any
 function require(name) end
 
----Standard input.
+---Standard input: `stdin:read(format)` reads a line or another amount, `stdin:lines()` iterates over the lines.
 ---@class kosmolua.Input
 stdin = {}
 
@@ -131,7 +131,7 @@ function debug.traceback(message, level) end
 ---@field arch string
 jit = {}
 
----End the run with an exit status from 0 to 255.
+---End the run with an exit status from 0 to 255. For the statuses that kosmo uses, see the topic `errors`.
 ---@param status? integer|boolean
 function exit(status) end
 

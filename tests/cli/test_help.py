@@ -6,7 +6,10 @@ from importlib import import_module
 import pytest
 
 from kosmolua.cli import COMMANDS, main
-from kosmolua.cli.options import names_of
+from kosmolua.cli.options import TOPICS, names_of
+from kosmolua.emulator.faults import KINDS, TARGETS
+from kosmolua.errors import CODES
+from kosmolua.manual.topics import KEYWORDS, title, topics
 
 GROUPS = {
     name: import_module(f"kosmolua.cli.{module}").ACTIONS
@@ -77,6 +80,78 @@ def test_help_for_an_unknown_name(helped, words, near):
 
     assert (2, "") == (status, out)
     assert f"did you mean {near}?" in err
+
+
+@pytest.mark.parametrize(
+    ("word", "topic"),
+    [
+        ("cost", "budgets"),
+        ("status", "errors"),
+        ("header", "lua"),
+        ("fault", "faults"),
+        ("policy", "permissions"),
+        ("sandbox", "isolation"),
+    ],
+)
+def test_a_word_leads_to_its_topic(helped, kosmo, word, topic):
+    """Help for a word that no page is named after suggests the topic about it, and a search finds it."""
+    found = kosmo("integrations:search", word, "--json").json["results"]
+
+    assert f"read the topic: kosmo help {topic}\n" in helped("help", word)[2]
+    assert f"did you mean {topic}" in helped("integrations:docs", word)[2]
+    assert topic == next(each["name"] for each in found if each["access"] == "topic")
+
+
+def test_the_help_names_the_topics(helped):
+    """The help lists the topics, and `kosmo help topics` shows their titles."""
+    out = helped("help")[1]
+    titles = helped("help", "topics")[1]
+
+    listed = out.split("kosmo help topics):\n")[1].split("\n\n")[0]
+    assert [*topics()] == listed.replace("\n", "").replace(" ", "").split(",")
+    assert [] == [name for name, text in topics().items() if not re.search(rf"\n  {name} +{title(text)}\n", titles)]
+
+
+@pytest.mark.parametrize(
+    ("name", "topic"), [("lua", "lua"), ("runs", "runs"), ("models", "models"), ("budget", "budgets")]
+)
+def test_the_help_of_a_command_names_its_topic(helped, name, topic):
+    """The help of a command ends with the command that shows the topic about it."""
+    assert helped("help", name)[1].endswith(f"\n\ntopic: kosmo integrations:docs {topic}\n")
+
+
+def test_every_named_topic_exists():
+    """Commands and keywords refer only to topics that exist, and every topic has keywords."""
+    assert set() == set(TOPICS.values()) - topics().keys()
+    assert KEYWORDS.keys() == topics().keys()
+
+
+def test_the_page_of_exit_leads_to_the_exit_statuses(helped):
+    """The page of the helper `exit` names the topic that lists the exit statuses."""
+    assert "see the topic `errors`" in " ".join(helped("help", "exit")[1].split())
+
+
+def test_the_table_of_error_codes_has_every_code(helped):
+    """The topic about errors lists each code apart from its exit status."""
+    rows = re.findall(r"^    (\w+) +(\d+)$", helped("help", "errors")[1], re.MULTILINE)
+
+    assert CODES == {code: int(status) for code, status in rows}
+
+
+def test_the_topic_about_faults_lists_all_kinds(helped):
+    """The topic about faults lists each kind with its meaning and options, and each target."""
+    text = helped("help", "faults")[1]
+    rows = [
+        (
+            name,
+            kind.help
+            + (f" ({', '.join(f'{key}={value}' for key, value in kind.options.items())})" if kind.options else ""),
+        )
+        for name, kind in KINDS.items()
+    ]
+
+    assert [] == [row for row in rows if f"    {row[0]:<13}{row[1]}\n" not in text]
+    assert [] == [target for target in TARGETS if f"\n    {target:<13}" not in text]
 
 
 def test_the_help_has_every_command_in_a_section(helped):

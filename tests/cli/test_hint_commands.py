@@ -75,8 +75,12 @@ def fault(command, words):
         return None
     command = SHORT.get(command, command)
     if command == "help":
-        page = words[0].rstrip(".")
-        return None if page == "NAME" or page in COMMANDS or has_page(page) else f"unknown page {page}"
+        page = words[0].rstrip(".") if words else "NAME"
+        return (
+            None
+            if page in ("NAME", "TOPIC", "X", "topics") or page in COMMANDS or has_page(page)
+            else f"unknown page {page}"
+        )
     if command not in COMMANDS:
         return "unknown command"
     for word in words:

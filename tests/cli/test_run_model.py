@@ -197,7 +197,8 @@ def test_no_wait_prints_only_the_id(run):
 def test_the_cost_before_a_run(live, server, kosmo, tmp_path):
     """--cost prints the highest expected cost and creates nothing. An unknown price is a failure."""
     unknown = kosmo("run", "--emulate", LLAMA, "prompt=x", "--cost")
-    told = f"error: no price is known for {LLAMA}\nhint: import prices: kosmo prices import FILE\n"
+    hint = "enter the price in config.toml, or import a price file; for both formats: kosmo help budgets"
+    told = f"error: no price is known for {LLAMA}\nhint: {hint}\n"
     assert (1, "", told) == (
         unknown.status,
         unknown.out,

@@ -12,11 +12,34 @@ _DIRECTORY = os.path.dirname(__file__)
 _FACT = re.compile(r"\{\{(\w+)\}\}")
 
 
+# Words that people search for, besides those of a topic's name and title.
+KEYWORDS = {
+    "arguments": "argument flags json stdin",
+    "budgets": "budget cost costs price prices money limit limits spending",
+    "configuration": "configure config settings token account environment variables proxy",
+    "errors": "error exit status code codes failure retry",
+    "faults": "fault emulator failure simulate inject test",
+    "files": "download save read write directory",
+    "isolation": "sandbox confinement security memory",
+    "lua": "script header helpers declare",
+    "models": "schema inputs version cache",
+    "pages": "pagination cursor next list",
+    "permissions": "policy rule rules allow deny ask approval approvals gate",
+    "runs": "journal resume replay undo cassette",
+    "shell": "pipe stdin output terminal",
+    "webhooks": "trigger triggers schedule worker signature",
+}
+
+
+def names() -> list[str]:
+    """The names of the topics, without reading their pages."""
+    return sorted(name.removesuffix(".md") for name in os.listdir(_DIRECTORY) if name.endswith(".md"))
+
+
 @cache
 def topics() -> dict[str, str]:
     """The pages by name, each starting with its title."""
-    names = sorted(name for name in os.listdir(_DIRECTORY) if name.endswith(".md"))
-    return {name.removesuffix(".md"): _page(name) for name in names}
+    return {name: _page(f"{name}.md") for name in names()}
 
 
 def title(text: str) -> str:
@@ -31,7 +54,7 @@ def facts() -> dict[str, str]:
     defaults = {f"{name}_limit": limits.shown(name) for name in ("cpu", "memory", "output", "time")}
     return {
         **defaults,
-        "codes": "\n".join(f"    {code:<18}{status}" for code, status in CODES.items()),
+        "codes": _codes(),
         "call_grace": f"{pending.PATIENCE:g} s",
         "max_open": f"{pending.MAX_OPEN:,}",
         "max_frame": limits.size(limits.MAX_FRAME),
@@ -39,6 +62,11 @@ def facts() -> dict[str, str]:
         "max_results": f"{port.MAX_RESULTS:,}",
         "max_arguments": f"{port.MAX_ARGUMENTS:,}",
     }
+
+
+def _codes() -> str:
+    width = max(map(len, CODES)) + 2
+    return "\n".join(f"    {code:<{width}}{status}" for code, status in CODES.items())
 
 
 def _page(name: str) -> str:
