@@ -274,7 +274,7 @@ def test_a_submitter_may_approve_once_the_worker_allows_it(fleet, tmp_path, own)
             settings, one, "sam", own=False, reread=lambda each: approvals.reread(fleet.database, each, 60.0)
         )
 
-    with pytest.raises(PermissionDeniedError, match="whoever submitted a run does not approve it"):
+    with pytest.raises(PermissionDeniedError, match="the submitter of a run may not approve it"):
         check(Approving())
     if own == "false":
         with pytest.raises(PermissionDeniedError, match="by the configuration of its worker"):
