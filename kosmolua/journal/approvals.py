@@ -106,7 +106,7 @@ def check_approver(
         one = reread(one)
     if stale and one.own is False:
         raise PermissionDeniedError(
-            f"{by} may not decide this: by the configuration of its worker, submitters do not approve",
+            f"{by} may not decide this: the submitter of a run may not approve it by the configuration of its worker",
             hint="ask somebody else, or set approvals.own = true in config.toml of the worker, and approve it again",
         )
     rules_for(settings, one, own=own).check(by, one.submitted_by)
