@@ -307,7 +307,7 @@ def test_other_arguments_are_refused(flow):
 
 
 def test_a_thousand_finished_calls_are_replayed_quickly(server, flow):
-    """Replaying a thousand calls takes less than half a second, including the start of the process."""
+    """On an idle machine a thousand calls are replayed in half a second, including the start of the process."""
     server.default = Answer(body=b'{"id": "p", "status": "succeeded", "output": "' + b"x" * 500 + b'"}')
     source = f"local n = 0 for i = 1, 1000 do n = n + #{GET}.id end return n"
     assert [1000] == flow(source).results
@@ -317,7 +317,7 @@ def test_a_thousand_finished_calls_are_replayed_quickly(server, flow):
         began = time.perf_counter()
         assert [1000] == flow(source).results
         taken.append(time.perf_counter() - began)
-    assert min(taken) < 0.5
+    assert min(taken) < scaled(0.5)
     assert 1000 == len(server.requests)
 
 
