@@ -229,11 +229,15 @@ def test_odd_requests(content, headers, status, database, post):
 def test_the_rate_of_requests_is_limited(database, post, serving):
     """A hundred requests are accepted at once, then fifty a second; the other senders are asked to retry later."""
     secret = triggers.add(database, "orders", HEAD)
+    began = time.monotonic()
     with ThreadPoolExecutor(32) as pool:
         answers = list(pool.map(lambda _: post("orders", secret), range(400)))
+    most = 101 + 50 * (time.monotonic() - began)
     codes = [each.status_code for each in answers]
 
-    assert {202, 429} == set(codes)
+    assert {202, 429} == {*codes, 429}
+    assert codes.count(202) <= most
+    assert 429 in codes or len(codes) <= most  # on a busy machine they may be sent slowly enough
     assert codes.count(202) == len(runs.listed(database))
     assert all("retry-after" in each.headers for each in answers if each.status_code == 429)
 
