@@ -42,7 +42,8 @@ def _parser(command: str) -> options.Parser:
         command,
         "Set, show or remove a budget for all runs together: bound the cost or predictions of each day, week or month, "
         "optionally for one account, script or caller. A call that would exceed a budget is not sent and exits "
-        "with status 5. Budgets are stored in your config.toml.",
+        "with status 5. Budgets are stored in your config.toml. A new budget counts from now: what was spent before, "
+        "without a budget, is not included.",
         f"kosmo {command} set daily --cost 5 --per day",
     )
     options.add_action(made, ACTIONS, default="show")
@@ -96,11 +97,13 @@ def _set(command: str, parsed: argparse.Namespace) -> int:
     changes = _changes(parsed)
     if not changes:
         raise UsageError(f"nothing to change in budget {parsed.name!r}", hint=f"kosmo {command} set --help")
+    is_new = parsed.name not in [each.name for _, each in config.load(os.environ).budgets]
     budget, path = allowances.set_budget(parsed.name, changes, os.environ)
     if parsed.json:
         output.show_json({"success": True, "budget": budget, "path": path})
     else:
-        output.write_text(f"set budget {safe(budget.name)}: {_words(budget)}, in {safe(path)}\n")
+        since = "; it counts from now, without what was spent before" if is_new else ""
+        output.write_text(f"set budget {safe(budget.name)}: {_words(budget)}, in {safe(path)}{since}\n")
     return 0
 
 

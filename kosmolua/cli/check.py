@@ -30,6 +30,8 @@ def run(command: str, argv: list[str]) -> int:
     with Engine() as engine, Versions(options, online=parsed.online or options.emulate) as online:
         for file in parsed.files:
             found += for_options(_checked(engine, online, parsed, options, file), options)
+        if online.unknown and not (parsed.online or options.emulate or options.json):
+            print("kosmo: inputs of models were not checked; add --online", file=sys.stderr)
     return _show(found, parsed.files, as_json=options.json)
 
 
@@ -37,7 +39,8 @@ def _parser(command: str) -> options_.Parser:
     made = options_.parser(
         command,
         "Report what is certain to fail in a script, without running it: syntax errors, unknown names, parameters, "
-        "options and model inputs, files and calls that are not allowed. Exit status: 0 no errors, 1 errors, 2 usage.",
+        "options, files and calls that are not allowed, and inputs of models whose schema is on this machine or, with "
+        "--online, fetched. Exit status: 0 no errors, 1 errors, 2 usage.",
         f"kosmo {command} flow.lua --allow-write out",
     )
     made.add_argument(

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct, field
@@ -56,6 +57,16 @@ class Words(Struct):
         return [path for path in named if path]
 
 
+def _hint(word: str) -> str:
+    """What to write instead of a word that is not an input."""
+    if word.startswith("@"):
+        path = word[1:80] if word not in ("@", "@-") and "r8_" not in word else "in.json"
+        return (
+            f"for all inputs from a JSON object, write - < {quote(path)}; for one input, write name={quote('@' + path)}"
+        )
+    return "name the input, such as prompt='a fox'; list a model's inputs: kosmo model OWNER/NAME"
+
+
 def divided(words: Sequence[str]) -> Words:
     """Divide the words into JSON objects and named texts. Raises a `UsageError` for any other word."""
     found = Words([], {})
@@ -68,7 +79,7 @@ def divided(words: Sequence[str]) -> Words:
         elif not equals or not name:
             raise UsageError(
                 f"expected an input as name=value, got {quoted(word, 80)}",
-                hint="name the input, such as prompt='a fox'; list a model's inputs: kosmo model OWNER/NAME",
+                hint=_hint(word),
             )
         else:
             found.texts.setdefault(name, []).append(text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 from typing import TYPE_CHECKING
 
 from kosmolua.cli import options as options_
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 ACTIONS = {
     "list": "list the triggers",
-    "add NAME FILE": "add a trigger, and print its secret, which is not shown again",
+    "add NAME FILE": "add a trigger, and print only its secret, which is not shown again",
     "remove NAME": "remove a trigger",
 }
 _WORDS = {"add": ("NAME FILE", 2), "list": ("no name", 0), "remove": ("NAME", 1)}
@@ -103,8 +104,9 @@ def _add(parsed: argparse.Namespace) -> int:
     if parsed.json:
         output.show_json({"success": True, "trigger": name, "path": f"/trigger/{name}", "secret": secret})
     else:
-        output.write_text(f"POST /trigger/{name}\n{secret}\n")
-        output.write_text("This is the secret. It is not shown again.\n")
+        about = f"trigger {name}: POST /trigger/{name}; its secret follows on standard output and is not shown again"
+        print(about, file=sys.stderr, flush=True)
+        output.write_text(f"{secret}\n")
     return 0
 
 

@@ -28,6 +28,7 @@ class Versions:
         self._options = options
         self._online = online
         self._host: Host | None = None
+        self.unknown: set[str] = set()  # models whose version was not found
 
     def __enter__(self) -> Self:
         return self
@@ -37,6 +38,12 @@ class Versions:
             self._host.close()
 
     def version(self, reference: str) -> Version | None:
+        found = self._found(reference)
+        if found is None:
+            self.unknown.add(reference)
+        return found
+
+    def _found(self, reference: str) -> Version | None:
         if not self._online:
             return kept(self._options)(reference)
         if self._host is None:

@@ -32,14 +32,37 @@ def rewrite(path: str, change: Callable[[bytes], bytes]) -> None:
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Hold the lock on a separate file, because the file itself is replaced."""
+    """Hold the lock on a separate file, because the file itself is replaced. The holder removes that file."""
     directory, name = os.path.split(path)
-    lock = os.open(os.path.join(directory, f".{name}.lock"), os.O_RDWR | os.O_CREAT, 0o600)
+    place = os.path.join(directory, f".{name}.lock")
+    lock = _locked_file(place)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
+        with suppress(OSError):
+            os.unlink(place)  # while it is locked: a process that waits for it sees that it was removed
         os.close(lock)
+
+
+def _locked_file(place: str) -> int:
+    """The locked file at this place, created if necessary."""
+    while True:
+        lock = os.open(place, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if _is_at(place, lock):
+                return lock
+        except BaseException:
+            os.close(lock)
+            raise
+        os.close(lock)  # the previous holder removed it
+
+
+def _is_at(place: str, file: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(place), os.fstat(file))
+    except FileNotFoundError:
+        return False
 
 
 def _content(path: str) -> tuple[bytes, int | None]:

@@ -34,7 +34,7 @@ def test_problems_for_people(kosmo, script):
         "flow.lua:1: run: unknown option `time_out`; did you mean `timeout`?",
         "  hint: See its options: kosmo integrations:docs run",
     ]
-    assert (1, said, "") == (ran.status, ran.out.splitlines(), ran.err)
+    assert (1, said) == (ran.status, ran.out.splitlines())
 
 
 def test_problems_for_machines(kosmo, script):
@@ -57,7 +57,16 @@ def test_problems_for_machines(kosmo, script):
 
 def test_a_script_without_errors(kosmo, script):
     """A script without errors gives status 0; only notes and warnings are printed."""
-    assert (0, "", "") == kosmo("check", script('print(run("a/b", { prompt = "x" }))')).seen
+    assert (0, "", "") == kosmo("check", script("print(time())")).seen
+
+
+def test_inputs_that_were_not_checked(kosmo, script):
+    """Without --online, a line on standard error says that the inputs of models were not checked."""
+    name = script('print(run("a/b", { prompt = "x" }))')
+
+    assert (0, "", "kosmo: inputs of models were not checked; add --online\n") == kosmo("check", name).seen
+    assert (0, "") == (kosmo("check", name, "--json").status, kosmo("check", name, "--json").err)
+    assert "not checked" not in kosmo("check", name, "--emulate").err
     noted = kosmo("check", script('run("a/b", {}):save("x.png")\nprint(io.read)'))
     assert 0 == noted.status
     assert noted.out.startswith("flow.lua:1: note: saves 'x.png', which needs --allow-write\n")

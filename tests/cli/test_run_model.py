@@ -146,6 +146,13 @@ def test_a_file_input(run, tmp_path):
         (["prompts=x"], 2, "did you mean `prompt`?"),
         (["prompt=x", "seed=seven"], 2, 'expected integer, got "seven"'),
         (["rain"], 2, "expected an input as name=value, got 'rain'"),
+        (["@in.json"], 2, "write - < in.json; for one input, write name=@in.json"),
+        (["@my in.json"], 2, "write - < 'my in.json'; for one input, write name='@my in.json'"),
+        (
+            ["@r8_secret"],
+            2,
+            "got (hidden: it looks like a token)\nhint: for all inputs from a JSON object, write - < in.json",
+        ),
         (["prompt=x", "--output", "f"], 2, "did you mean --save?"),
         (["--prompt", "rain"], 2, "inputs are written without dashes: prompt=VALUE"),
         (["--prompt=rain"], 2, "inputs are written without dashes: prompt=rain"),

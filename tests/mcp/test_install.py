@@ -156,6 +156,15 @@ def test_an_entry_is_removed(tmp_path, capfd, client):
     } == json.loads(capfd.readouterr().out)  # fmt: skip
 
 
+@pytest.mark.parametrize("flags", [(), ("--project",)])
+def test_no_other_file_is_left(tmp_path, capfd, flags):
+    """Registering and removing the server leaves no file besides the client's own."""
+    assert [0, 0] == [main([f"mcp:{action}", "cursor", *flags]) for action in ("install", "uninstall")]
+    where = tmp_path / ("project" if flags else "home")
+
+    assert ["mcp.json"] == [path.name for path in where.rglob("*") if path.is_file()]
+
+
 def test_a_client_without_project_files_is_reported(capfd):
     """Claude Desktop has no files for projects, which is reported."""
     assert 2 == main(["mcp:install", "claude-desktop", "--project"])

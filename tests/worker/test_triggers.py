@@ -2,6 +2,7 @@
 
 import hmac
 import json
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -326,10 +327,10 @@ def kosmo(url, database, capsys, monkeypatch):
 def test_commands(kosmo, tmp_path):
     """Triggers can be added, listed and removed; the secret is shown once."""
     (tmp_path / "f.lua").write_text("return 1\n")
-    status, out, _ = kosmo("triggers", "add", "orders", str(tmp_path / "f.lua"), "--max-predictions", "2")
-    path, secret, note = out.splitlines()
-    assert (0, "POST /trigger/orders", "This is the secret. It is not shown again.") == (status, path, note)
-    assert secret.startswith("kst_")
+    status, out, err = kosmo("triggers", "add", "orders", str(tmp_path / "f.lua"), "--max-predictions", "2")
+    assert 0 == status
+    assert re.fullmatch(r"kst_\S+\n", out)
+    assert "trigger orders: POST /trigger/orders; its secret follows on standard output and is not shown again\n" == err
     assert 2 == kosmo("triggers", "add", "orders", str(tmp_path / "f.lua"))[0]
     again = json.loads(
         kosmo("triggers", "add", "orders", str(tmp_path / "f.lua"), "--replace", "--signed", "--json")[1]
