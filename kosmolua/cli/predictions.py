@@ -31,7 +31,8 @@ ACTIONS = {
 
 
 def run(command: str, argv: list[str]) -> int:
-    parsed = _parser(command).parse_intermixed_args(_with_action(argv))
+    parser = _parser(command)
+    parsed = parser.parse_intermixed_args(_with_action(argv, parser.takes))
     options = options_.shared(parsed)
     _check(command, parsed)
     with host_of(options, isolation="none") as host:
@@ -48,12 +49,26 @@ def run(command: str, argv: list[str]) -> int:
     return listing.show(options, data, text)
 
 
-def _with_action(argv: list[str]) -> list[str]:
-    """The words, preceded by an action if they have none: show for an id, list if there are no words."""
-    first = next((word for word in argv if not word.startswith("-")), None)
+def _with_action(argv: list[str], takes: Mapping[str, bool]) -> list[str]:
+    """The words, preceded by an action if they have none: show for an id, list if there are no words. ``takes`` says
+    which options take a value. Raises a `UsageError` if the first word is neither an action nor an id.
+    """
+    pairs = zip(["", *argv], argv, strict=False)
+    first = next((word for before, word in pairs if not word.startswith("-") and not takes.get(before)), None)
     if first is None:
         return argv if {"-h", "--help"} & set(argv) else ["list", *argv]
-    return ["show", *argv] if _ID.fullmatch(first) else argv
+    if _ID.fullmatch(first):
+        return ["show", *argv]
+    actions = options_.names_of(ACTIONS)
+    if first not in actions:
+        from kosmolua.replicate.nearest import did_you_mean
+
+        raise UsageError(
+            f"{quoted(first)} is neither an action ({', '.join(actions)}) nor the id of a prediction"
+            + did_you_mean(first, actions),
+            hint="list the predictions with their ids: kosmo predictions list",
+        )
+    return argv
 
 
 def _parser(command: str) -> options_.Parser:

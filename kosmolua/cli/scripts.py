@@ -12,6 +12,7 @@ from kosmolua.cli import output
 from kosmolua.errors import UsageError
 from kosmolua.settings import library
 from kosmolua.terminal.safe import safe
+from kosmolua.terminal.text import table
 
 ACTIONS = {
     "list": "list the kept scripts",
@@ -74,9 +75,10 @@ def _list(parsed: argparse.Namespace) -> int:
     if parsed.json:
         output.show_json({"success": True, "scripts": [{"name": name, "describe": about} for name, about in rows]})
         return 0
-    for name, about in rows:
-        print(safe(f"{name:<24}{about}".rstrip()))
-    if not rows:
+    if rows:
+        cells = [(safe(name), safe(about)) for name, about in rows]
+        output.write_text(table([("name", "description"), *cells], "", ("bold",)) + "\n")
+    else:
         print("no scripts are kept; add one: kosmo scripts add FILE")
     return 0
 

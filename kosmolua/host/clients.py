@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from kosmolua.errors import ConfigurationError
+from kosmolua.errors import ConfigurationError, UsageError
 from kosmolua.host.callbacks import quiet
 from kosmolua.host.caller import CALLER
 from kosmolua.host.options import HostOptions
@@ -101,6 +101,11 @@ class Clients:
         from kosmolua.replicate.client import Client
         from kosmolua.replicate.in_process import InProcessTransport
 
+        if not account.isascii() or not account.isprintable() or " " in account:
+            raise UsageError(
+                f"invalid account name {account[:100]!r}: expected letters, digits, _ and -",
+                hint="choose another name, such as: --account work",
+            )
         self._emulator = self._emulator or Emulator(
             faults=self._options.faults,
             capacity=EMULATED_BYTES,

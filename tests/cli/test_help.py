@@ -10,6 +10,7 @@ from kosmolua.cli.options import TOPICS, names_of
 from kosmolua.emulator.faults import KINDS, TARGETS
 from kosmolua.errors import CODES
 from kosmolua.manual.topics import KEYWORDS, title, topics
+from kosmolua.settings.credentials import VARIABLES
 
 GROUPS = {
     name: import_module(f"kosmolua.cli.{module}").ACTIONS
@@ -129,6 +130,18 @@ def test_every_named_topic_exists():
 def test_the_page_of_exit_leads_to_the_exit_statuses(helped):
     """The page of the helper `exit` names the topic that lists the exit statuses."""
     assert "see the topic `errors`" in " ".join(helped("help", "exit")[1].split())
+
+
+def test_the_page_of_stdin_has_its_methods(helped):
+    """The page of `stdin` names its methods and has an example."""
+    out = helped("help", "stdin")[1]
+
+    assert [] == [word for word in ("stdin:read(", "stdin:lines()", "\nexample\n") if word not in out]
+
+
+def test_the_page_of_the_provider_names_all_token_variables(helped):
+    """The page of the provider names each environment variable that can hold the token."""
+    assert [] == [name for name in VARIABLES if name not in helped("help", "replicate")[1]]
 
 
 def test_the_table_of_error_codes_has_every_code(helped):

@@ -36,7 +36,7 @@ def test_a_script_is_kept_listed_shown_and_run(capfd):
     assert 0 == main(["scripts", "add", "draw-it.lua"])
     assert "run it: kosmo scripts run draw_it" in capfd.readouterr().out
     assert 0 == main(["scripts", "list"])
-    assert "draw_it                 Draw a picture\n" == capfd.readouterr().out
+    assert "name     description\ndraw_it  Draw a picture\n" == capfd.readouterr().out
     assert 0 == main(["scripts", "show", "draw_it"])
     assert DRAW == capfd.readouterr().out
 

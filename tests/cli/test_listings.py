@@ -102,6 +102,11 @@ def test_the_web_page_of_a_prediction(api):
     ("argv", "words"),
     [
         (["predictions", "show"], "missing prediction id"),
+        (
+            ["predictions", "nosuch"],
+            "'nosuch' is neither an action (list, show, cancel, open) nor the id of a prediction",
+        ),
+        (["predictions", "--limit", "5", "nosuch"], "'nosuch' is neither an action"),
         (["predictions", "list", "p1"], "list does not take an id, got 'p1'"),
         (["predictions", "open", "a", "b"], "expected one id, got 2"),
         (["models", "search"], "missing words to search for"),

@@ -316,3 +316,12 @@ def test_the_help_shows_the_limits_in_force(kosmo):
     assert f"limit the memory of Lua (default: {limits.memory // 1024**2}M)" in shown
     assert f"limit the CPU time (default: {limits.cpu:g})" in shown
     assert f"limit the printed output (default: {limits.output // 1024**2}M)" in shown
+
+
+@pytest.mark.parametrize("account", ["my work", "büro"])
+def test_the_emulator_refuses_an_invalid_account_name(kosmo, account):
+    """With --emulate, the error for an invalid account name shows the name."""
+    ran = kosmo("lua", "--emulate", "--account", account, "-e", "return integrations.replicate.get_account{}")
+
+    assert 2 == ran.status
+    assert f"error: invalid account name {account!r}: expected letters, digits, _ and -\n" in ran.err
