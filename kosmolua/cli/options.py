@@ -88,6 +88,11 @@ def checked(options: Options) -> Options:
         raise UsageError("--models needs --emulate")
     if options.cog and not options.emulate:
         raise UsageError("--cog needs --emulate")
+    if options.fault:
+        from kosmolua.emulator.faults import parse_fault
+
+        for spec in options.fault:
+            parse_fault(spec)
     return options
 
 

@@ -325,3 +325,13 @@ def test_the_emulator_refuses_an_invalid_account_name(kosmo, account):
 
     assert 2 == ran.status
     assert f"error: invalid account name {account!r}: expected letters, digits, _ and -\n" in ran.err
+
+
+@pytest.mark.parametrize("spec", ["drp:create", "drop:creat", "503:retries=2"])
+def test_an_invalid_fault_is_refused_before_the_run(kosmo, spec):
+    """An invalid fault is an error even if the script makes no call, and the hint names the topic about faults."""
+    ran = kosmo("lua", "--emulate", "--fault", spec, "-e", "print('ran')")
+
+    assert (2, "") == (ran.status, ran.out)
+    assert "write KIND[:TARGET][:key=value...]" in ran.err
+    assert "see kosmo help faults" in ran.err
