@@ -27,7 +27,6 @@ EXAMPLES = {
     "regex": 'print(regex.match("seed: 42", "seed: ([0-9]+)").groups[1])',
     "json": "print(json.encode({ sizes = { 1, json.null }, tags = json.array({}) }))",
     "stdin": '-- printf "Ada\\nBob\\n" | kosmo lua --emulate flow.lua\n'
-    'for name in stdin:lines() do\n  print(run("replicate/hello-world", { text = name }))\nend\n'
-    'local rest = stdin:read("a")  -- all that is left',
+    'for name in stdin:lines() do\n  print(run("replicate/hello-world", { text = name }))\nend',
     "docs": 'print(docs.search("save a file")[1].name)',
 }
