@@ -292,7 +292,7 @@ def _help() -> str:
 {wrapped("LuaJIT workflows for the whole Replicate API, behind a permission gate.")}
 {rows}
 
-topics (kosmo help TOPIC; with their titles: kosmo help topics):
+topics (kosmo help TOPIC; titles: kosmo help topics):
 {wrapped(", ".join(names()), "  ")}
 
 {more}
