@@ -59,6 +59,7 @@ class LuaRun:
         self.content: dict[str, Any] | None = None
         self.status = "running"
         self.wrote = False  # whether the script called a function that writes
+        self.lasting = threading.Event()  # from then on, the id also finds the run after a kill of this server
         self._changed = threading.Condition()
         self._work: Work | None = None
         self._questions = 0
@@ -74,6 +75,7 @@ class LuaRun:
             with self._changed:
                 self.status, self.content = found
                 self._changed.notify_all()
+            self.lasting.set()
             ended()
 
         self._thread = threading.Thread(target=run, name="kosmolua-mcp-run", daemon=True)
@@ -226,6 +228,7 @@ class LuaRuns:
     def _answer(self, work: Work, run: LuaRun) -> dict[str, Any]:
         found = run.wait(work, self._seconds)
         if found is None:
+            run.lasting.wait()
             return content.of_running(run.id, round(time.time() - run.began))
         if run.status != "waiting":
             with self._lock:
@@ -261,6 +264,7 @@ class LuaRuns:
     # Running ------------------------------------------------------------------------------------------------------
 
     def _plain(self, given: Given, run: LuaRun) -> tuple[str, dict[str, Any]]:
+        run.lasting.set()
         return self._carried_out(given, run, {"prompter": run})
 
     def _journaled(self, given: Given, run: LuaRun) -> tuple[str, dict[str, Any]]:
@@ -279,6 +283,7 @@ class LuaRuns:
         head = Head(script=given.name, source=source, args=args, named=named, account=account, emulated=emulated)
         with ExitStack() as stack:
             journal = stack.enter_context(closing(runs.opened(os.environ, run.id, head, _silent)))
+            run.lasting.set()
             waiting = stack.enter_context(asking(journal, log))
             status, found = self._carried_out(given, run, {**waiting, "journal": journal, "keep_outputs": False})
         if status == "done" and (run.wrote or journal.last):

@@ -110,10 +110,16 @@ def test_completion(editor, script, expected):
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        ('ru|n("a/b")', "Run a model and return its output, converted by its schema, and the prediction."),
-        ('replicate.ru|n("a/b")', "Run a model and return its output, converted by its schema, and the prediction."),
+        (
+            'ru|n("a/b")',
+            "Run a model and return its output, converted according to the model's schema, and the prediction.",
+        ),
+        (
+            'replicate.ru|n("a/b")',
+            "Run a model and return its output, converted according to the model's schema, and the prediction.",
+        ),
         ("replicate.get_acc|ount {}", "Show the user or organization that the token belongs to."),
-        ('print(replicate.get_prediction { prediction_id = "x" }.dead|line)', "the API cancels it then"),
+        ('print(replicate.get_prediction { prediction_id = "x" }.dead|line)', "the API cancels the prediction then"),
     ],
 )
 def test_hovering_shows_the_declaration(editor, script, expected):

@@ -88,6 +88,19 @@ def test_a_result_survives_the_server(line, server):
     assert [] == kosmo("runs", "list", "--json")["runs"]
 
 
+def test_an_id_is_known_to_the_next_server(line):
+    """A run that returns at once has a journal by then, so that its id is not lost with a killed server."""
+    start, _ = line
+    with start("--return-after", "0.001") as first:
+        found = called(first, "execute_lua", source="sleep(600)")["structuredContent"]
+        first.process.kill()
+    with start("--return-after", "0.001") as second:
+        again = called(second, "execute_lua", id=found["id"])["structuredContent"]
+        leave(second)
+
+    assert "running" == found["status"] == again["status"]
+
+
 @pytest.mark.parametrize(("mode", "tool"), [(["--code"], "execute_lua"), ([], "continue_script")])
 def test_a_kept_script_waits_for_a_person_and_continues(wire, line, server, environment, mode, tool):
     """A stored script waits as in `execute_lua`, and continues with its named arguments, even on another server and

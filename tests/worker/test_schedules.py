@@ -246,7 +246,7 @@ def test_the_scripts_header_has_the_schedule(kosmo, flow):
         (["add", "n", "0 3 * * *", "FLOW", "--overlap", "both"], "--overlap"),
         (["run"], "run: expected the name of one schedule, got 0"),
         (["pause", "n", "m"], "expected the name of one schedule, got 2"),
-        (["pause", "n", "--", "x"], "takes no arguments"),
+        (["pause", "n", "--", "x"], "does not take script arguments"),
         (["remove", "n"], "no schedule 'n'"),
         (["run", "n"], "no schedule 'n'"),
         (["resume", "n"], "no schedule 'n'"),
