@@ -91,7 +91,7 @@ def test_a_narrow_terminal(kosmo):
 
     table = ran.out.partition("inputs\n")[2].partition("\n\n")[0]
     assert max(map(len, table.splitlines())) <= 72
-    assert "What to paint. Colours and\n                                             times of day in it are" in table
+    assert "What to paint. Colors and\n                                             times of day in it are" in table
 
 
 def test_text_of_a_models_owner_is_escaped(live, server):
