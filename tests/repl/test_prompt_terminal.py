@@ -202,7 +202,7 @@ def test_commands(terminal, tmp_path):
     screen.enter("from_file", "\n7\n")
     screen.enter("wrong()", "flow.lua:3: deep\n  >    3 |   error('deep')")
     screen.enter(":hlep", "error: unknown command :hlep; did you mean :help?")
-    screen.enter("?sleep", "Wait the given number")
+    screen.enter("?sleep", "Wait for the given number")
     screen.enter("?get_acount", "did you mean get_account")
     screen.enter(":time 1 + 1", " ms\n")
     screen.enter(":budget calls 1", "of 1\n")
