@@ -27,7 +27,7 @@ _SUFFIXES = {"image/png": ".png", "image/jpeg": ".jpg", "image/gif": ".gif", "im
 
 
 class Given(Struct):
-    """A run's inputs, and the files to insert: for each its place in the inputs, as names and numbers, and its path."""
+    """A run's inputs, and the files to insert: for each the keys and indexes of its place, and its path."""
 
     input: dict[str, Any] = field(default_factory=dict)
     files: list[tuple[list[str | int], str]] = field(default_factory=list)

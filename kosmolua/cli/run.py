@@ -302,7 +302,7 @@ def _parser(command: str) -> options_.Parser:
         "with @; repeat a name to give a list; a JSON object, or - for one on standard input, gives several inputs",
     )
     made.add_argument(
-        "--input", "-i", action="append", default=[], metavar="NAME=VALUE", help="an input as an option; repeatable"
+        "--input", "-i", action="append", default=[], metavar="NAME=VALUE", help="like the word NAME=VALUE; repeatable"
     )
     made.add_argument("--save", metavar="PATH", help="save the output to a file, or in a directory (DIR/)")
     made.add_argument("--overwrite", action="store_true", help="with --save, replace an existing file")

@@ -57,8 +57,8 @@ def name_of(host: str) -> str:
 
 
 def check_local(request: Request) -> None:
-    """Raise a `Refusal` for a request that another site or machine may have caused. For a console without a login.
-    Another site's page can reach this address under the site's name (DNS rebinding), but not under a loopback name.
+    """Raise a `Refusal` for a request that another site or machine may have caused. A console without a login
+    uses it: another site's page can reach the console under that site's name (DNS rebinding), but not as localhost.
     """
     if name_of(request.headers.get("host", "")) not in LOOPBACK:
         raise Refusal(421, "This console answers to localhost only.", "Start it with a login: kosmo serve --login")

@@ -11,7 +11,7 @@ from random import Random
 from kosmolua.emulator.identifiers import number
 from kosmolua.terminal.png import Picture
 
-# Words in the prompt that set the hue of the sky, as fractions of the color circle.
+# The hue of the sky for words in the prompt, as a fraction of the color wheel.
 HUES = {
     "red": 0.0,
     "fire": 0.03,

@@ -12,7 +12,7 @@ _MOST_NAMES, _MOST_LETTERS = 300, 100  # names to compare, and letters of each
 _MOST_WORDS = 8
 _TYPO = 0.74  # similarity of two words that differ by a typing mistake
 _PART = 0.85  # the minimum score of a text whose words are all in the name
-# Words of other programs.
+# Words that other programs use, and the words used here.
 _SAME = {
     **dict.fromkeys(("abort", "kill", "stop"), "cancel"),
     **dict.fromkeys(("add", "keep", "make", "new", "save", "start", "store", "submit", "upload"), "create"),

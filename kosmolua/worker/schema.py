@@ -104,7 +104,7 @@ _PLACES = """
 ALTER TABLE charges ADD COLUMN place text;
 CREATE INDEX charges_place ON charges (place) WHERE place IS NOT NULL;
 """
-# Who may decide: the names that narrow it for a run, and for a question the result of all that narrow it.
+# Who may decide: for a run, the approvers that it is restricted to; for a question, those left after all restrictions.
 _APPROVERS = """
 ALTER TABLE runs ADD COLUMN approvers text[];
 ALTER TABLE approvals ADD COLUMN approvers text[], ADD COLUMN own boolean;

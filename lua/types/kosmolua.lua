@@ -43,7 +43,7 @@ function require(name) end
 ---@class kosmolua.Input
 stdin = {}
 
----Read a line, or what the formats "l", "L", "n", "a" or a number of bytes say. Returns nil at the end.
+---Read a line, or what the formats "l", "L", "n", "a" or a number of bytes request. Returns nil at the end.
 ---@param ... "l"|"L"|"n"|"a"|integer
 ---@return any ...
 function stdin:read(...) end

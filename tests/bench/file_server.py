@@ -1,6 +1,6 @@
 """A server for measuring transfers: it serves files of zeros and accepts uploads with almost no cost of its own.
 
-GET /N returns N bytes; a POST is read, and answered with a file object of Replicate.
+GET /N returns N bytes; a POST is read, and answered with a Replicate file object.
 """
 
 import os

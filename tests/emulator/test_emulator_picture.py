@@ -77,7 +77,7 @@ def test_pictures_that_cannot_be_read(data, said):
 
 
 def test_enlarging_keeps_the_samples_and_fills_between():
-    """Enlarging keeps every original sample and puts their mean between each two."""
+    """Enlarging keeps every original sample and puts the mean of each adjacent pair between them."""
     large = enlarge(SMALL, 2)
 
     assert (4, 4) == (large.width, large.height)

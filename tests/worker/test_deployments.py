@@ -84,7 +84,7 @@ def test_each_file_has_its_command():
 
 @pytest.mark.parametrize("name", ["compose.yaml", "kubernetes.yaml"])
 def test_workers_have_time_to_end(name):
-    """A worker has more time to end than it waits for requests that may cost money."""
+    """A worker is given more time to shut down than it spends waiting for requests that may cost money."""
     text = (DOCS / "deploy" / name).read_text()
 
     assert 90 == int(re.search(r"(?:stop_grace_period|terminationGracePeriodSeconds): (\d+)", text)[1])

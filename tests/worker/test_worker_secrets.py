@@ -1,4 +1,4 @@
-"""No metrics, log, spans, pages, commands or tables of workers contain a secret."""
+"""No secret appears in a worker's metrics, logs, spans, pages, command output or tables."""
 
 import json
 import os

@@ -221,7 +221,7 @@ def test_errors_are_reported_before_sending(flow, call, message):
 
 
 def test_a_create_without_an_answer_is_found(flow):
-    """After a lost connection the create is looked for in the account, and not resent."""
+    """After a lost connection, the created prediction is looked up in the account instead of being requested again."""
     flow.serve("drop:create_prediction")
     output = flow('return (run("replicate/hello-world", { text = "Ada" }))')
 
