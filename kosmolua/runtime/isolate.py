@@ -423,7 +423,7 @@ class Child:
         if exit_code == -signal.SIGSEGV and self._was_full():
             return reached("memory", limits)
         if exit_code < 0:
-            return _explain_signal(-exit_code, limits if limits.memory and not self._peak else None)
+            return _explain_signal(-exit_code)
         line = words.decode(errors="replace").strip().rpartition("\n")[2][:500]
         text = f"the script process ended with status {exit_code}{': ' if line else ''}{line}"
         return ScriptError(text, code="script_crashed")
@@ -434,8 +434,7 @@ class Child:
         return bool(limit and self._bare and self._peak > self._bare + _FULL * limit)
 
 
-def _explain_signal(number: int, full: Limits | None) -> ScriptError:
-    """The error for a signal. ``full`` are the limits if the memory may have been used up."""
+def _explain_signal(number: int) -> ScriptError:
     import signal
 
     if number == signal.SIGKILL:
@@ -445,6 +444,5 @@ def _explain_signal(number: int, full: Limits | None) -> ScriptError:
         hint = "review the script before running it again: it may have attacked the interpreter"
     else:
         text = f"the script crashed the Lua interpreter ({signal.Signals(number).name})"
-        memory = f"if it uses much memory, {reached('memory', full).hint}; else " if full else ""
-        hint = f"{memory}run the script in smaller parts to find the cause"
+        hint = "run the script in smaller parts to find the cause"
     return ScriptError(text, code="script_crashed", hint=hint)

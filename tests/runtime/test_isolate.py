@@ -102,23 +102,6 @@ def test_a_crash_is_reported_as_a_crash(host):
     assert "script_crashed" == caught.value.code
 
 
-def test_a_crash_with_unknown_memory_has_a_hint_for_both_causes(host):
-    """The kernel counts the host's peak memory toward the child's, so that a small child's own peak stays unknown."""
-    ballast = bytearray(b"x" * (200 << 20))
-    child = Child(Limits(memory=64 << 20))
-
-    def handler(*_):
-        os.kill(child.pid, signal.SIGSEGV)
-        return {}
-
-    with pytest.raises(ScriptError, match="crashed the Lua interpreter") as caught:
-        child.run(start(b"integrations.replicate.echo{} sleep(60)"), Port(handler, host))
-
-    assert 200 << 20 == len(ballast)
-    assert caught.value.hint.startswith("if it uses much memory, raise it with ")
-    assert "in smaller parts" in caught.value.hint
-
-
 def test_a_child_killed_from_outside_is_reported(host):
     """The error for a SIGKILL from outside names its likely cause."""
     child = Child(Limits())
