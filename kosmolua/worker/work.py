@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from kosmolua.replicate.pace import Paced
 
+SIGNALS = 1.0  # seconds between two checks for a received signal
 DRAIN = 60.0  # seconds that runs have to end when the worker stops: it waits for requests that may cost money
 
 
@@ -138,7 +139,9 @@ class Worker:
             f"a lease of {self._lease.seconds:g} s; to add a run: kosmo submit FILE"
         )
         self._queue.begin()
-        self._end.get()
+        while not self._draining.is_set():  # a signal that another thread received does not interrupt the wait
+            with suppress(Empty):
+                self._end.get(timeout=SIGNALS)
         self._queue.stop()
         self._end_runs()
         self._queue.join()
